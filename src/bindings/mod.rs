@@ -1,0 +1,1 @@
+//! Script functions: unpack, call the host, convert.

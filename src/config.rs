@@ -1,0 +1,82 @@
+//! Where things are and how a run behaves: the only reader of the environment and the home directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Settings of one invocation, from defaults and flags.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The store: images, layers, containers (`--root`).
+    pub root: PathBuf,
+    /// Sockets, locks and process state, gone after a reboot (`--run-root`).
+    pub run_root: PathBuf,
+    /// Record mutations instead of carrying them out (`--dry-run`).
+    pub dry_run: bool,
+}
+
+impl Config {
+    /// The settings for the given flags; an absent one has its default, which depends on who runs the program.
+    pub fn new(root: Option<PathBuf>, run_root: Option<PathBuf>, dry_run: bool) -> Result<Config> {
+        let is_root = nix::unistd::geteuid().is_root();
+        let root = match root {
+            Some(root) => root,
+            None if is_root => PathBuf::from("/var/lib/hoist"),
+            None => data_home()?.join("hoist"),
+        };
+        // Without a run root of its own, another store keeps its process state below itself, so that two stores never meet.
+        let run_root = match run_root {
+            Some(run_root) => run_root,
+            None if root == Path::new("/var/lib/hoist") => PathBuf::from("/run/hoist"),
+            None => root.join("run"),
+        };
+        Ok(Config { root: absolute(&root)?, run_root: absolute(&run_root)?, dry_run })
+    }
+
+    /// Where the REPL keeps its history.
+    pub fn history_file() -> Option<PathBuf> {
+        let state = variable("XDG_STATE_HOME").map(PathBuf::from);
+        let state = state.or_else(|| Some(home()?.join(".local/state")))?;
+        Some(state.join("hoist/history"))
+    }
+}
+
+/// An environment variable of this process, if it is set and valid text.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// All environment variables of this process that are valid text.
+pub fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn home() -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from)
+}
+
+fn data_home() -> Result<PathBuf> {
+    let data = variable("XDG_DATA_HOME").map(PathBuf::from);
+    data.or_else(|| Some(home()?.join(".local/share"))).ok_or_else(|| {
+        Error::invalid("there is no home directory to keep the store in").hint("set HOME, or name a directory with `--root`")
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|cause| {
+        Error::invalid(format!("`{}` is not a usable path: {cause}", path.display())).source(cause)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_root_keeps_its_processes_to_itself() {
+        let config = Config::new(Some("/srv/x".into()), None, false).unwrap();
+        assert_eq!(config.run_root, Path::new("/srv/x/run"));
+        let config = Config::new(Some("/srv/x".into()), Some("/run/y".into()), false).unwrap();
+        assert_eq!(config.run_root, Path::new("/run/y"));
+    }
+}

@@ -1,0 +1,24 @@
+//! Hoist automates containers by script. See ARCHITECTURE.md for the map; modules use lower rows only.
+//!
+//! | Row | Modules |
+//! |---|---|
+//! | 6 | `cli` → `repl` |
+//! | 5 | `script` → `bindings` |
+//! | 4 | `host` |
+//! | 3 | `images`, `runtime` |
+//! | 2 | `store` |
+//! | 1 | `sys`, `config` |
+//! | 0 | `model`, `error` |
+
+pub mod bindings;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod host;
+pub mod images;
+pub mod model;
+pub mod repl;
+pub mod runtime;
+pub mod script;
+pub mod store;
+pub mod sys;

@@ -1,0 +1,3 @@
+//! The program: container-side entry first, then the command line.
+
+fn main() {}

@@ -1,0 +1,23 @@
+//! The words every other module speaks: digests, references, platforms, sizes, durations, names.
+//!
+//! Everything here is a value: parsed once, valid from then on, with no input or output of its own.
+
+mod bytes;
+mod context;
+mod digest;
+mod duration;
+mod id;
+mod pattern;
+mod platform;
+mod reference;
+mod suggest;
+
+pub use bytes::ByteSize;
+pub use context::Context;
+pub use digest::{Digest, Hasher};
+pub use duration::{format_duration, parse_duration};
+pub use id::{ContainerId, ContainerName, random_hex};
+pub use pattern::Pattern;
+pub use platform::Platform;
+pub use reference::Reference;
+pub use suggest::{suggest, unknown};

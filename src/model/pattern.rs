@@ -1,0 +1,37 @@
+//! Shell-style patterns over names and paths.
+
+use globset::{Glob, GlobMatcher};
+
+use crate::error::{Error, Result};
+
+/// A compiled pattern: `*` and `?` within a name, `[a-z]`, `{a,b}`.
+#[derive(Debug, Clone)]
+pub struct Pattern(GlobMatcher);
+
+impl Pattern {
+    /// Compiles a pattern in which `*` also crosses `/`, as Docker's `reference=` filter and shells' `case` do.
+    pub fn new(text: &str) -> Result<Pattern> {
+        let glob = Glob::new(text).map_err(|cause| {
+            Error::invalid(format!("`{}` is not a pattern: {}", text.escape_debug(), cause.kind()))
+        })?;
+        Ok(Pattern(glob.compile_matcher()))
+    }
+
+    /// Whether the whole text fits.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_cross_slashes_and_brackets_choose() {
+        let pattern = Pattern::new("team/*:v[0-9]*").unwrap();
+        assert!(pattern.matches("team/a/b:v1.2"));
+        assert!(!pattern.matches("team/a:latest"));
+        assert!(Pattern::new("a[").is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! From a resolved request and a root filesystem to a process.

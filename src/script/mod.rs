@@ -1,0 +1,1 @@
+//! The script engine built, limited and run.

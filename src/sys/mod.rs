@@ -1,0 +1,1 @@
+//! The kernel seam and the only unsafe code.
