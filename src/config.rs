@@ -1,5 +1,7 @@
 //! Where things are and how a run behaves: the only reader of the environment and the home directory.
 
+#![expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
+
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -30,7 +32,11 @@ impl Config {
             None if root == Path::new("/var/lib/hoist") => PathBuf::from("/run/hoist"),
             None => root.join("run"),
         };
-        Ok(Config { root: absolute(&root)?, run_root: absolute(&run_root)?, dry_run })
+        Ok(Config {
+            root: absolute(&root)?,
+            run_root: absolute(&run_root)?,
+            dry_run,
+        })
     }
 
     /// Where the REPL keeps its history.
@@ -58,14 +64,14 @@ fn home() -> Option<PathBuf> {
 fn data_home() -> Result<PathBuf> {
     let data = variable("XDG_DATA_HOME").map(PathBuf::from);
     data.or_else(|| Some(home()?.join(".local/share"))).ok_or_else(|| {
-        Error::invalid("there is no home directory to keep the store in").hint("set HOME, or name a directory with `--root`")
+        Error::invalid("there is no home directory to keep the store in")
+            .hint("set HOME, or name a directory with `--root`")
     })
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|cause| {
-        Error::invalid(format!("`{}` is not a usable path: {cause}", path.display())).source(cause)
-    })
+    std::path::absolute(path)
+        .map_err(|cause| Error::invalid(format!("`{}` is not a usable path: {cause}", path.display())).source(cause))
 }
 
 #[cfg(test)]

@@ -67,10 +67,7 @@ const KINDS: [(Kind, &str, u8, u16, bool); 16] = [
 
 impl Kind {
     fn row(self) -> &'static (Kind, &'static str, u8, u16, bool) {
-        KINDS
-            .iter()
-            .find(|row| row.0 == self)
-            .expect("every kind has a row")
+        KINDS.iter().find(|row| row.0 == self).expect("every kind has a row")
     }
 
     /// The name scripts see, such as `not_found`.

@@ -21,7 +21,10 @@ pub struct Host(Arc<Inner>);
 impl Host {
     /// Opens the store the settings name, and finishes or rolls back what a dead process left in it.
     pub fn open(config: &Config, plan: Option<Arc<Plan>>) -> Result<Host> {
-        Ok(Host(Arc::new(Inner { config: config.clone(), plan })))
+        Ok(Host(Arc::new(Inner {
+            config: config.clone(),
+            plan,
+        })))
     }
 
     /// The settings the host was opened with.

@@ -36,7 +36,9 @@ impl FromStr for ByteSize {
                 .hint("a size is a number with a unit, such as `512m`, `1.5GiB` or `10GB`")
         };
         let lower = text.trim().to_ascii_lowercase();
-        let digits = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+        let digits = lower
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(lower.len());
         let number: f64 = lower[..digits].parse().map_err(|_| invalid())?;
         let unit = unit(lower[digits..].trim()).ok_or_else(invalid)?;
         let bytes = number * unit as f64;
@@ -95,8 +97,16 @@ mod tests {
     #[test]
     fn bare_letters_are_binary_and_b_is_decimal() {
         for (text, bytes) in [
-            ("0", 0), ("100", 100), ("100b", 100), ("1k", 1024), ("512m", 512 << 20), ("1g", 1 << 30),
-            ("10GB", 10_000_000_000), ("1.5GiB", 3 << 29), ("1 MB", 1_000_000), ("4kib", 4096),
+            ("0", 0),
+            ("100", 100),
+            ("100b", 100),
+            ("1k", 1024),
+            ("512m", 512 << 20),
+            ("1g", 1 << 30),
+            ("10GB", 10_000_000_000),
+            ("1.5GiB", 3 << 29),
+            ("1 MB", 1_000_000),
+            ("4kib", 4096),
         ] {
             assert_eq!(text.parse::<ByteSize>().unwrap().0, bytes, "{text}");
         }
@@ -108,7 +118,12 @@ mod tests {
     #[test]
     fn prints_as_docker_does() {
         for (bytes, text) in [
-            (0, "0B"), (999, "999B"), (1000, "1.00kB"), (1_980_000, "1.98MB"), (170_400_000, "170MB"), (999_999, "1.00MB"),
+            (0, "0B"),
+            (999, "999B"),
+            (1000, "1.00kB"),
+            (1_980_000, "1.98MB"),
+            (170_400_000, "170MB"),
+            (999_999, "1.00MB"),
         ] {
             assert_eq!(ByteSize(bytes).to_string(), text);
         }

@@ -57,7 +57,11 @@ impl Context {
     }
 
     fn below(&self, deadline: Option<Instant>) -> Context {
-        let node = Arc::new(Node { deadline, parent: Some(self.clone()), ..Node::default() });
+        let node = Arc::new(Node {
+            deadline,
+            parent: Some(self.clone()),
+            ..Node::default()
+        });
         let mut children = self.0.children.lock().unwrap_or_else(PoisonError::into_inner);
         children.retain(|child| child.strong_count() > 0);
         children.push(Arc::downgrade(&node));
@@ -77,7 +81,10 @@ impl Context {
     }
 
     fn end(&self, state: u8) {
-        let _ = self.0.state.compare_exchange(RUNNING, state, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = self
+            .0
+            .state
+            .compare_exchange(RUNNING, state, Ordering::SeqCst, Ordering::SeqCst);
         if let Some(wake) = self.0.wake.get() {
             wake.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
@@ -119,20 +126,27 @@ impl Context {
 
     /// How long the operation may still run; `None` is for ever.
     pub fn remaining(&self) -> Option<Duration> {
-        self.0.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.0
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// How long a `poll` on [`Context::wake_fd`] may wait at most, in milliseconds rounded up; -1 is for ever.
     pub fn poll_timeout(&self) -> i32 {
-        self.remaining().map_or(-1, |left| i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX))
+        self.remaining().map_or(-1, |left| {
+            i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+        })
     }
 
     /// A descriptor that hangs up (`POLLHUP`) when the context is cancelled; a deadline does not wake it.
     pub fn wake_fd(&self) -> Result<BorrowedFd<'_>> {
         if self.0.wake.get().is_none() {
-            let (reader, writer) = std::io::pipe()
-                .map_err(|cause| Error::internal(format!("failed to make a pipe: {cause}")))?;
-            let _ = self.0.wake.set(Wake { reader, writer: Mutex::new(Some(writer)) });
+            let (reader, writer) =
+                std::io::pipe().map_err(|cause| Error::internal(format!("failed to make a pipe: {cause}")))?;
+            let _ = self.0.wake.set(Wake {
+                reader,
+                writer: Mutex::new(Some(writer)),
+            });
         }
         let wake = self.0.wake.get().expect("set just above");
         if self.0.state.load(Ordering::SeqCst) != RUNNING {

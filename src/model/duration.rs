@@ -29,11 +29,16 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         return Err(invalid());
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(invalid)?;
         let number: f64 = rest[..digits].parse().map_err(|_| invalid())?;
         rest = &rest[digits..];
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-        let (_, unit) = UNITS.iter().find(|(name, _)| *name == &rest[..letters]).ok_or_else(invalid)?;
+        let (_, unit) = UNITS
+            .iter()
+            .find(|(name, _)| *name == &rest[..letters])
+            .ok_or_else(invalid)?;
         micros += number * *unit as f64;
         rest = rest[letters..].trim_start();
     }
@@ -53,7 +58,12 @@ pub fn format_duration(duration: Duration) -> String {
         1_000..1_000_000 => format!("{}ms", micros / 1_000),
         1_000_000..60_000_000 if micros % 1_000_000 >= 100_000 => format!("{:.1}s", micros as f64 / 1e6),
         _ => {
-            let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+            let parts = [
+                (seconds / 86_400, "d"),
+                (seconds / 3_600 % 24, "h"),
+                (seconds / 60 % 60, "m"),
+                (seconds % 60, "s"),
+            ];
             let first = parts.iter().position(|(n, _)| *n > 0).unwrap_or(3);
             let shown = parts[first..].iter().take(2).filter(|(n, _)| *n > 0);
             shown.map(|(n, unit)| format!("{n}{unit}")).collect()
@@ -68,12 +78,27 @@ mod tests {
     #[test]
     fn parses_what_people_write() {
         for (text, millis) in [
-            ("30", 30_000), ("30s", 30_000), ("1h30m", 5_400_000), ("7d", 604_800_000), ("1.5h", 5_400_000),
-            ("500ms", 500), ("1m 5s", 65_000), ("0s", 0),
+            ("30", 30_000),
+            ("30s", 30_000),
+            ("1h30m", 5_400_000),
+            ("7d", 604_800_000),
+            ("1.5h", 5_400_000),
+            ("500ms", 500),
+            ("1m 5s", 65_000),
+            ("0s", 0),
         ] {
             assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(millis), "{text}");
         }
-        for text in ["", "h", "1x", "-1s", "1h30", "1..5h", "5 minutes ago", "99999999999999999999d"] {
+        for text in [
+            "",
+            "h",
+            "1x",
+            "-1s",
+            "1h30",
+            "1..5h",
+            "5 minutes ago",
+            "99999999999999999999d",
+        ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }
@@ -81,7 +106,13 @@ mod tests {
     #[test]
     fn prints_two_units() {
         for (millis, text) in [
-            (0, "0s"), (12, "12ms"), (2_500, "2.5s"), (3_000, "3s"), (5_400_000, "1h30m"), (604_800_000, "7d"), (90_061_000, "1d1h"),
+            (0, "0s"),
+            (12, "12ms"),
+            (2_500, "2.5s"),
+            (3_000, "3s"),
+            (5_400_000, "1h30m"),
+            (604_800_000, "7d"),
+            (90_061_000, "1d1h"),
         ] {
             assert_eq!(format_duration(Duration::from_millis(millis)), text);
         }

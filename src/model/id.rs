@@ -46,7 +46,10 @@ impl FromStr for ContainerId {
         if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Ok(ContainerId(text.to_owned()));
         }
-        Err(Error::invalid(format!("`{}` is not a container id", text.escape_debug())))
+        Err(Error::invalid(format!(
+            "`{}` is not a container id",
+            text.escape_debug()
+        )))
     }
 }
 
@@ -76,14 +79,14 @@ impl fmt::Debug for ContainerId {
 }
 
 const ADJECTIVES: [&str; 32] = [
-    "able", "amber", "bold", "brave", "brisk", "calm", "clever", "crisp", "deft", "eager", "early", "fair", "fond", "gentle", "glad",
-    "keen", "kind", "lively", "lucid", "merry", "mild", "neat", "nimble", "proud", "quick", "quiet", "sharp", "steady", "swift", "tidy",
-    "vivid", "warm",
+    "able", "amber", "bold", "brave", "brisk", "calm", "clever", "crisp", "deft", "eager", "early", "fair", "fond",
+    "gentle", "glad", "keen", "kind", "lively", "lucid", "merry", "mild", "neat", "nimble", "proud", "quick", "quiet",
+    "sharp", "steady", "swift", "tidy", "vivid", "warm",
 ];
 const NOUNS: [&str; 32] = [
-    "anchor", "badger", "beacon", "bridge", "canal", "cedar", "comet", "cove", "crane", "delta", "falcon", "fjord", "harbor", "heron",
-    "island", "jetty", "lagoon", "lantern", "maple", "meadow", "otter", "pier", "pulley", "quay", "raven", "reef", "river", "sparrow",
-    "summit", "tiller", "willow", "winch",
+    "anchor", "badger", "beacon", "bridge", "canal", "cedar", "comet", "cove", "crane", "delta", "falcon", "fjord",
+    "harbor", "heron", "island", "jetty", "lagoon", "lantern", "maple", "meadow", "otter", "pier", "pulley", "quay",
+    "raven", "reef", "river", "sparrow", "summit", "tiller", "willow", "winch",
 ];
 
 /// A container's name: letters, digits, `_`, `.` and `-`, starting with a letter or digit, as Docker asks.
@@ -95,7 +98,8 @@ impl ContainerName {
     /// Two random words; `attempt` above zero adds a number, for when the plain pair is taken.
     pub fn generate(attempt: u32) -> Result<ContainerName> {
         let mut random = [0; 3];
-        getrandom::fill(&mut random).map_err(|cause| Error::internal(format!("failed to read random bytes: {cause}")))?;
+        getrandom::fill(&mut random)
+            .map_err(|cause| Error::internal(format!("failed to read random bytes: {cause}")))?;
         let words = format!(
             "{}_{}",
             ADJECTIVES[usize::from(random[0]) % ADJECTIVES.len()],
@@ -161,7 +165,20 @@ mod tests {
 
     #[test]
     fn names_cannot_become_paths_or_commands() {
-        for text in ["", "a", "../x", ".a", "-a", "a/b", "a b", "a\nb", "a;b", "a\0", "é1", &"a".repeat(129)] {
+        for text in [
+            "",
+            "a",
+            "../x",
+            ".a",
+            "-a",
+            "a/b",
+            "a b",
+            "a\nb",
+            "a;b",
+            "a\0",
+            "é1",
+            &"a".repeat(129),
+        ] {
             assert!(text.parse::<ContainerName>().is_err(), "{text:?}");
         }
     }

@@ -11,9 +11,8 @@ pub struct Pattern(GlobMatcher);
 impl Pattern {
     /// Compiles a pattern in which `*` also crosses `/`, as Docker's `reference=` filter and shells' `case` do.
     pub fn new(text: &str) -> Result<Pattern> {
-        let glob = Glob::new(text).map_err(|cause| {
-            Error::invalid(format!("`{}` is not a pattern: {}", text.escape_debug(), cause.kind()))
-        })?;
+        let glob = Glob::new(text)
+            .map_err(|cause| Error::invalid(format!("`{}` is not a pattern: {}", text.escape_debug(), cause.kind())))?;
         Ok(Pattern(glob.compile_matcher()))
     }
 

@@ -54,9 +54,8 @@ impl FromStr for Platform {
 
     fn from_str(text: &str) -> Result<Platform> {
         let parts: Vec<&str> = text.split('/').collect();
-        let valid = |part: &&str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-        };
+        let valid =
+            |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(valid) {
             return Err(Error::invalid(format!("`{}` is not a platform", text.escape_debug()))
                 .hint("a platform is `os/architecture` or `os/architecture/variant`, such as `linux/arm64`"));

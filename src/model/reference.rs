@@ -98,8 +98,9 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Reference> {
         parse(text).map_err(|why| {
-            Error::invalid(format!("`{}` is not an image reference: {why}", text.escape_debug()))
-                .hint("a reference is `[registry/]name[:tag][@digest]`, such as `debian:12` or `localhost:5000/team/app:1.2`")
+            Error::invalid(format!("`{}` is not an image reference: {why}", text.escape_debug())).hint(
+                "a reference is `[registry/]name[:tag][@digest]`, such as `debian:12` or `localhost:5000/team/app:1.2`",
+            )
         })
     }
 }
@@ -135,7 +136,12 @@ fn parse(text: &str) -> std::result::Result<Reference, String> {
         (None, Some(_)) => None,
         (None, None) => Some(DEFAULT_TAG.to_owned()),
     };
-    Ok(Reference { registry, path, tag, digest })
+    Ok(Reference {
+        registry,
+        path,
+        tag,
+        digest,
+    })
 }
 
 /// The first segment is a registry if it has a dot, a colon or an upper-case letter, or is `localhost`.
@@ -144,7 +150,11 @@ fn split_registry(name: &str) -> (String, String) {
         Some((first, rest)) if is_registry(first) => (first, rest),
         _ => (DEFAULT_REGISTRY, name),
     };
-    let registry = if registry == "index.docker.io" { DEFAULT_REGISTRY } else { registry };
+    let registry = if registry == "index.docker.io" {
+        DEFAULT_REGISTRY
+    } else {
+        registry
+    };
     if registry == DEFAULT_REGISTRY && !path.contains('/') {
         return (registry.to_owned(), format!("{DEFAULT_NAMESPACE}{path}"));
     }
@@ -152,9 +162,7 @@ fn split_registry(name: &str) -> (String, String) {
 }
 
 fn is_registry(segment: &str) -> bool {
-    segment == "localhost"
-        || segment.contains(['.', ':'])
-        || segment.bytes().any(|b| b.is_ascii_uppercase())
+    segment == "localhost" || segment.contains(['.', ':']) || segment.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 fn check_registry(registry: &str) -> std::result::Result<(), String> {
@@ -176,7 +184,11 @@ fn check_registry(registry: &str) -> std::result::Result<(), String> {
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     let port_ok = port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()));
-    if host.split('.').all(label_ok) && port_ok { Ok(()) } else { bad() }
+    if host.split('.').all(label_ok) && port_ok {
+        Ok(())
+    } else {
+        bad()
+    }
 }
 
 fn check_path(path: &str) -> std::result::Result<(), String> {
@@ -202,7 +214,10 @@ fn is_path_component(part: &str) -> bool {
 }
 
 fn check_tag(tag: &str) -> std::result::Result<(), String> {
-    let first_ok = tag.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let first_ok = tag
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
     let rest_ok = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
     if first_ok && rest_ok && tag.len() <= LONGEST_TAG {
         return Ok(());
@@ -246,8 +261,16 @@ mod tests {
             ("debian", "docker.io/library/debian:latest", "debian:latest"),
             ("debian:12", "docker.io/library/debian:12", "debian:12"),
             ("team/app", "docker.io/team/app:latest", "team/app:latest"),
-            ("index.docker.io/debian", "docker.io/library/debian:latest", "debian:latest"),
-            ("docker.io/library/debian", "docker.io/library/debian:latest", "debian:latest"),
+            (
+                "index.docker.io/debian",
+                "docker.io/library/debian:latest",
+                "debian:latest",
+            ),
+            (
+                "docker.io/library/debian",
+                "docker.io/library/debian:latest",
+                "debian:latest",
+            ),
             ("localhost/a", "localhost/a:latest", "localhost/a:latest"),
             ("localhost:5000/a:1", "localhost:5000/a:1", "localhost:5000/a:1"),
             ("ghcr.io/a/b/c:x", "ghcr.io/a/b/c:x", "ghcr.io/a/b/c:x"),
@@ -256,7 +279,10 @@ mod tests {
             ("a_b/c__d-e.f", "docker.io/a_b/c__d-e.f:latest", "a_b/c__d-e.f:latest"),
         ] {
             let reference: Reference = text.parse().unwrap();
-            assert_eq!((reference.to_string().as_str(), reference.familiar().as_str()), (canonical, familiar));
+            assert_eq!(
+                (reference.to_string().as_str(), reference.familiar().as_str()),
+                (canonical, familiar)
+            );
         }
         let pinned: Reference = format!("debian:12@sha256:{zeros}").parse().unwrap();
         assert_eq!((pinned.tag(), pinned.digest().is_some()), (Some("12"), true));
@@ -270,8 +296,29 @@ mod tests {
         let long_tag = format!("a:{}", "t".repeat(129));
         let long_name = "a/".repeat(128) + "a";
         for text in [
-            "", ":", "a:", "a:b:c", "UPPER/case:!", "a//b", "/a", "a/", "-a", "a..b", "a___b", "Aa", "a b", "a@", "a@sha256:x",
-            "a\n", "../a", "a:-x", "localhost:x/a", "[::g]/a", &id, &long_tag, &long_name,
+            "",
+            ":",
+            "a:",
+            "a:b:c",
+            "UPPER/case:!",
+            "a//b",
+            "/a",
+            "a/",
+            "-a",
+            "a..b",
+            "a___b",
+            "Aa",
+            "a b",
+            "a@",
+            "a@sha256:x",
+            "a\n",
+            "../a",
+            "a:-x",
+            "localhost:x/a",
+            "[::g]/a",
+            &id,
+            &long_tag,
+            &long_name,
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text:?}");
         }

@@ -5,8 +5,13 @@ use crate::error::Error;
 /// The candidate nearest to `name`, if any is near enough to have been meant.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (name.chars().count() / 3).max(1);
-    let ranked = candidates.into_iter().map(|candidate| (distance(name, candidate), candidate));
-    ranked.filter(|(d, _)| *d <= allowed).min_by_key(|(d, _)| *d).map(|(_, candidate)| candidate)
+    let ranked = candidates
+        .into_iter()
+        .map(|candidate| (distance(name, candidate), candidate));
+    ranked
+        .filter(|(d, _)| *d <= allowed)
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, candidate)| candidate)
 }
 
 /// The error for a name that is not among the valid ones: it names it, suggests the nearest, and lists them all.
@@ -27,7 +32,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut row = vec![i];
         for j in 1..=b.len() {
             let change = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (rows[i - 1][j] + 1).min(row[j - 1] + 1).min(rows[i - 1][j - 1] + change);
+            let mut best = (rows[i - 1][j] + 1)
+                .min(row[j - 1] + 1)
+                .min(rows[i - 1][j - 1] + change);
             if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
                 best = best.min(rows[i - 2][j - 2] + 1);
             }
@@ -50,6 +57,9 @@ mod tests {
         assert_eq!(suggest("zzz", valid), None);
         let error = unknown("option", "platfrom", &valid);
         assert_eq!(error.message(), "unknown option `platfrom`");
-        assert_eq!(error.way_out(), Some("did you mean `platform`? valid: platform, policy, timeout"));
+        assert_eq!(
+            error.way_out(),
+            Some("did you mean `platform`? valid: platform, policy, timeout")
+        );
     }
 }
