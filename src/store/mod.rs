@@ -1,1 +1,238 @@
-//! The database: the only SQL.
+//! The database: which images, names, containers, volumes and leases there are. The only SQL of the project.
+//!
+//! SQLite in WAL mode, shared by any number of processes. A row is what makes content visible, so it is written last, and
+//! nothing that can be derived (running, mounted) is stored. It must not know what an image or a container means.
+
+mod containers;
+mod images;
+mod leases;
+mod references;
+mod volumes;
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::{Error, Kind, Result};
+
+pub use containers::ContainerRow;
+pub use images::{ImageRow, LayerRow};
+pub use leases::Lease;
+pub use volumes::VolumeRow;
+
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/001-first.sql")];
+
+/// How long a writer waits for another process before it gives up.
+const BUSY: Duration = Duration::from_secs(60);
+
+/// An open database. One connection, used by one thread at a time.
+pub struct Store(Mutex<Connection>);
+
+/// A transaction; the methods of the tables are on it.
+pub struct Tx<'a>(rusqlite::Transaction<'a>);
+
+impl Store {
+    /// Opens the database at `path`, makes it if it is absent, and brings its tables up to date.
+    pub fn open(path: &Path) -> Result<Store> {
+        let failed = |cause| failed(cause).during(format!("open the store `{}`", path.display()));
+        let connection = Connection::open(path).map_err(failed)?;
+        let store =
+            Store::prepare(connection).map_err(|error| error.during(format!("open the store `{}`", path.display())))?;
+        Ok(store)
+    }
+
+    /// A private copy in memory of the database at `path`, or an empty one: what happens to it is seen by nobody else.
+    pub fn open_copy(path: &Path) -> Result<Store> {
+        let failed = |cause| failed(cause).during(format!("copy the store `{}`", path.display()));
+        let mut copy = Connection::open_in_memory().map_err(failed)?;
+        if path.exists() {
+            let source =
+                Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+            source.busy_timeout(BUSY).map_err(failed)?;
+            let backup = rusqlite::backup::Backup::new(&source, &mut copy).map_err(failed)?;
+            backup
+                .run_to_completion(i32::MAX, Duration::ZERO, None)
+                .map_err(failed)?;
+        }
+        Store::prepare(copy)
+    }
+
+    fn prepare(mut connection: Connection) -> Result<Store> {
+        connection.busy_timeout(BUSY).map_err(failed)?;
+        // NORMAL under WAL: a power cut may take back the last transactions, never tear one.
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
+            .map_err(failed)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        migrate(&mut connection)?;
+        Ok(Store(Mutex::new(connection)))
+    }
+
+    /// Runs `work` on one consistent view.
+    pub fn read<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        self.run(TransactionBehavior::Deferred, work)
+    }
+
+    /// Runs `work` as the only writer; an error rolls everything back.
+    pub fn write<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        self.run(TransactionBehavior::Immediate, work)
+    }
+
+    fn run<T>(&self, behavior: TransactionBehavior, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tx = Tx(connection.transaction_with_behavior(behavior).map_err(failed)?);
+        let value = work(&tx)?;
+        tx.0.commit().map_err(failed)?;
+        Ok(value)
+    }
+}
+
+fn migrate(connection: &mut Connection) -> Result<()> {
+    let version = |c: &Connection| {
+        c.query_row("PRAGMA user_version", [], |row| row.get::<_, usize>(0))
+            .map_err(failed)
+    };
+    let found = version(connection)?;
+    if found > MIGRATIONS.len() {
+        return Err(Error::unsupported(format!(
+            "the store has version {found}, this program knows {}",
+            MIGRATIONS.len()
+        ))
+        .hint("use the newer program that last opened it"));
+    }
+    if found == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let tx = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed)?;
+    // Another process may have migrated while this one waited for the lock.
+    for (step, sql) in MIGRATIONS.iter().enumerate().skip(version(&tx)?) {
+        tx.execute_batch(sql).map_err(failed)?;
+        tx.pragma_update(None, "user_version", step + 1).map_err(failed)?;
+    }
+    tx.commit().map_err(failed)
+}
+
+/// What SQLite says, in our kinds.
+fn failed(cause: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode as Code;
+    let kind = match cause.sqlite_error_code() {
+        Some(Code::DiskFull) => Kind::NoSpace,
+        Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => Kind::Denied,
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => Kind::Corrupt,
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => Kind::Timeout,
+        _ => Kind::Internal,
+    };
+    Error::new(kind, format!("database: {cause}")).source(cause)
+}
+
+fn time(value: jiff::Timestamp) -> i64 {
+    value.as_microsecond()
+}
+
+fn read_time(row: &rusqlite::Row, column: &str) -> rusqlite::Result<jiff::Timestamp> {
+    jiff::Timestamp::from_microsecond(row.get(column)?).map_err(unreadable)
+}
+
+/// A column parsed from its text form.
+fn parsed<T: std::str::FromStr<Err = Error>>(row: &rusqlite::Row, column: &str) -> rusqlite::Result<T> {
+    row.get::<_, String>(column)?.parse().map_err(unreadable)
+}
+
+fn unreadable(cause: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(cause))
+}
+
+impl Tx<'_> {
+    /// Runs a statement with parameters; returns the number of rows it touched.
+    fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize> {
+        self.0
+            .prepare_cached(sql)
+            .and_then(|mut s| s.execute(parameters))
+            .map_err(failed)
+    }
+
+    /// All rows of a query, mapped.
+    fn all<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        map: impl FnMut(&rusqlite::Row) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.0.prepare_cached(sql).map_err(failed)?;
+        let rows = statement.query_map(parameters, map).map_err(failed)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(failed)
+    }
+
+    /// The first row of a query, mapped, if there is one.
+    fn first<T>(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        map: impl FnMut(&rusqlite::Row) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        Ok(self.all(sql, parameters, map)?.into_iter().next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_store_is_refused_and_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hoist.db");
+        Store::open(&path).unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
+        assert_eq!(Store::open(&path).err().unwrap().kind(), Kind::Unsupported);
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_corrupt() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hoist.db");
+        std::fs::write(&path, "not a database, but long enough to be looked at".repeat(40)).unwrap();
+        assert_eq!(Store::open(&path).err().unwrap().kind(), Kind::Corrupt);
+    }
+
+    #[test]
+    fn what_happens_to_a_copy_stays_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hoist.db");
+        let store = Store::open(&path).unwrap();
+        let volume = VolumeRow {
+            name: "v".into(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            labels: "{}".into(),
+        };
+        store.write(|tx| tx.insert_volume(&volume)).unwrap();
+        let copy = Store::open_copy(&path).unwrap();
+        copy.write(|tx| tx.delete_volume("v")).unwrap();
+        assert!(copy.read(|tx| tx.volume("v")).unwrap().is_none());
+        assert!(store.read(|tx| tx.volume("v")).unwrap().is_some());
+    }
+
+    #[test]
+    fn an_error_rolls_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("hoist.db")).unwrap();
+        let volume = VolumeRow {
+            name: "v".into(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            labels: "{}".into(),
+        };
+        let outcome: Result<()> = store.write(|tx| {
+            tx.insert_volume(&volume)?;
+            Err(Error::invalid("no"))
+        });
+        assert_eq!(outcome.unwrap_err().kind(), Kind::Invalid);
+        assert!(store.read(|tx| tx.volume("v")).unwrap().is_none());
+    }
+}

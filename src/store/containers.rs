@@ -1,0 +1,121 @@
+//! Rows of containers.
+
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+
+use super::{Tx, parsed, read_time, time};
+use crate::error::{Error, Result};
+use crate::model::{ContainerId, Digest};
+
+/// One container.
+#[derive(Debug, Clone)]
+pub struct ContainerRow {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name, unique.
+    pub name: String,
+    /// The image it was made from.
+    pub image: Digest,
+    /// That image as the user named it.
+    pub image_name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The resolved options as a JSON object.
+    pub options: String,
+    /// Whether its removal has begun.
+    pub removing: bool,
+}
+
+fn container(row: &Row) -> rusqlite::Result<ContainerRow> {
+    Ok(ContainerRow {
+        id: parsed(row, "id")?,
+        name: row.get("name")?,
+        image: parsed(row, "image")?,
+        image_name: row.get("image_name")?,
+        created: read_time(row, "created")?,
+        options: row.get("options")?,
+        removing: row.get("removing")?,
+    })
+}
+
+impl Tx<'_> {
+    /// Adds a container; an error of kind `already_exists` if its name is taken.
+    pub fn insert_container(&self, row: &ContainerRow) -> Result<()> {
+        self.check_name_is_free(&row.name)?;
+        self.execute(
+            "INSERT INTO container (id, name, image, image_name, created, options, removing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![row.id.as_str(), row.name, row.image.as_str(), row.image_name, time(row.created), row.options, row.removing],
+        )?;
+        Ok(())
+    }
+
+    fn check_name_is_free(&self, name: &str) -> Result<()> {
+        let taken = self.first("SELECT id FROM container WHERE name = ?1", [name], |row| {
+            parsed::<ContainerId>(row, "id")
+        })?;
+        match taken {
+            None => Ok(()),
+            Some(id) => Err(
+                Error::already_exists(format!("the name `{name}` is taken by container `{}`", id.short()))
+                    .target(name)
+                    .hint(format!(
+                        "remove or rename that container, or choose another name: container::get(\"{name}\").remove()"
+                    )),
+            ),
+        }
+    }
+
+    /// The container with this id.
+    pub fn container(&self, id: &ContainerId) -> Result<Option<ContainerRow>> {
+        self.first("SELECT * FROM container WHERE id = ?1", [id.as_str()], container)
+    }
+
+    /// The container with this name.
+    pub fn container_by_name(&self, name: &str) -> Result<Option<ContainerRow>> {
+        self.first("SELECT * FROM container WHERE name = ?1", [name], container)
+    }
+
+    /// The containers whose id starts with these hexadecimal digits, at most `limit`.
+    pub fn containers_by_prefix(&self, hex: &str, limit: usize) -> Result<Vec<ContainerRow>> {
+        self.all(
+            "SELECT * FROM container WHERE id >= ?1 AND id < ?2 LIMIT ?3",
+            params![hex, format!("{hex}g"), limit],
+            container,
+        )
+    }
+
+    /// Every container, newest first.
+    pub fn containers(&self) -> Result<Vec<ContainerRow>> {
+        self.all("SELECT * FROM container ORDER BY created DESC, id", [], container)
+    }
+
+    /// The containers made from an image.
+    pub fn containers_of(&self, image: &Digest) -> Result<Vec<ContainerRow>> {
+        self.all(
+            "SELECT * FROM container WHERE image = ?1 ORDER BY created DESC, id",
+            [image.as_str()],
+            container,
+        )
+    }
+
+    /// Gives a container another name; an error of kind `already_exists` if that is taken.
+    pub fn rename_container(&self, id: &ContainerId, name: &str) -> Result<()> {
+        self.check_name_is_free(name)?;
+        self.execute(
+            "UPDATE container SET name = ?2 WHERE id = ?1",
+            params![id.as_str(), name],
+        )?;
+        Ok(())
+    }
+
+    /// Marks that a container's removal has begun, so that whoever comes next finishes it.
+    pub fn mark_removing(&self, id: &ContainerId) -> Result<()> {
+        self.execute("UPDATE container SET removing = 1 WHERE id = ?1", [id.as_str()])?;
+        Ok(())
+    }
+
+    /// Removes a container's row; false if it was not there.
+    pub fn delete_container(&self, id: &ContainerId) -> Result<bool> {
+        Ok(self.execute("DELETE FROM container WHERE id = ?1", [id.as_str()])? > 0)
+    }
+}

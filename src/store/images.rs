@@ -1,0 +1,207 @@
+//! Rows of images and their layers.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use rusqlite::{Row, params};
+
+use super::{Tx, parsed, read_time, time};
+use crate::error::Result;
+use crate::model::Digest;
+
+/// One image, without its layers.
+#[derive(Debug, Clone)]
+pub struct ImageRow {
+    /// Digest of the configuration.
+    pub id: Digest,
+    /// Digest of the manifest.
+    pub manifest: Digest,
+    /// The configuration's bytes as received.
+    pub config: Vec<u8>,
+    /// When it says it was made.
+    pub created: Option<Timestamp>,
+    /// Bytes of all layers, unpacked.
+    pub size: u64,
+    /// Operating system.
+    pub os: String,
+    /// Processor architecture.
+    pub architecture: String,
+    /// Processor variant.
+    pub variant: Option<String>,
+    /// Labels as a JSON object.
+    pub labels: String,
+    /// The image it was made from, if that happened here.
+    pub parent: Option<Digest>,
+    /// When it came into the store.
+    pub added: Timestamp,
+    /// When it was last run, saved or pushed.
+    pub last_used: Timestamp,
+}
+
+/// One layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerRow {
+    /// Digest of the uncompressed layer.
+    pub diff_id: Digest,
+    /// Digest of the blob as stored.
+    pub blob: Digest,
+    /// Bytes of the blob.
+    pub blob_size: u64,
+    /// The blob's media type.
+    pub media_type: String,
+    /// Bytes of file content, unpacked.
+    pub size: u64,
+}
+
+fn image(row: &Row) -> rusqlite::Result<ImageRow> {
+    let created: Option<i64> = row.get("created")?;
+    let parent: Option<String> = row.get("parent")?;
+    Ok(ImageRow {
+        id: parsed(row, "id")?,
+        manifest: parsed(row, "manifest")?,
+        config: row.get("config")?,
+        created: created
+            .map(Timestamp::from_microsecond)
+            .transpose()
+            .map_err(super::unreadable)?,
+        size: row.get("size")?,
+        os: row.get("os")?,
+        architecture: row.get("architecture")?,
+        variant: row.get("variant")?,
+        labels: row.get("labels")?,
+        parent: parent.map(|p| p.parse()).transpose().map_err(super::unreadable)?,
+        added: read_time(row, "added")?,
+        last_used: read_time(row, "last_used")?,
+    })
+}
+
+fn layer(row: &Row) -> rusqlite::Result<LayerRow> {
+    Ok(LayerRow {
+        diff_id: parsed(row, "diff_id")?,
+        blob: parsed(row, "blob")?,
+        blob_size: row.get("blob_size")?,
+        media_type: row.get("media_type")?,
+        size: row.get("size")?,
+    })
+}
+
+impl Tx<'_> {
+    /// Adds an image with its layers, lowest first; false if it is there already.
+    pub fn insert_image(&self, image: &ImageRow, layers: &[LayerRow]) -> Result<bool> {
+        let added = self.execute(
+            "INSERT INTO image (id, manifest, config, created, size, os, architecture, variant, labels, parent, added, last_used)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (id) DO NOTHING",
+            params![
+                image.id.as_str(),
+                image.manifest.as_str(),
+                image.config,
+                image.created.map(time),
+                image.size,
+                image.os,
+                image.architecture,
+                image.variant,
+                image.labels,
+                image.parent.as_ref().map(Digest::as_str),
+                time(image.added),
+                time(image.last_used),
+            ],
+        )?;
+        if added == 0 {
+            return Ok(false);
+        }
+        for (position, layer) in layers.iter().enumerate() {
+            self.execute(
+                "INSERT INTO image_layer (image, position, diff_id, blob, blob_size, media_type, size) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    image.id.as_str(),
+                    position,
+                    layer.diff_id.as_str(),
+                    layer.blob.as_str(),
+                    layer.blob_size,
+                    layer.media_type,
+                    layer.size,
+                ],
+            )?;
+        }
+        Ok(true)
+    }
+
+    /// The image with this id.
+    pub fn image(&self, id: &Digest) -> Result<Option<ImageRow>> {
+        self.first("SELECT * FROM image WHERE id = ?1", [id.as_str()], image)
+    }
+
+    /// The images whose manifest has this digest.
+    pub fn images_by_manifest(&self, manifest: &Digest) -> Result<Vec<ImageRow>> {
+        self.all("SELECT * FROM image WHERE manifest = ?1", [manifest.as_str()], image)
+    }
+
+    /// The images whose id starts with these hexadecimal digits, at most `limit`.
+    pub fn images_by_prefix(&self, hex: &str, limit: usize) -> Result<Vec<ImageRow>> {
+        // A range instead of LIKE, so that the primary key answers it.
+        let (low, high) = (format!("sha256:{hex}"), format!("sha256:{hex}g"));
+        self.all(
+            "SELECT * FROM image WHERE id >= ?1 AND id < ?2 LIMIT ?3",
+            params![low, high, limit],
+            image,
+        )
+    }
+
+    /// Every image, newest first.
+    pub fn images(&self) -> Result<Vec<ImageRow>> {
+        self.all("SELECT * FROM image ORDER BY created DESC, id", [], image)
+    }
+
+    /// The layers of an image, lowest first.
+    pub fn layers(&self, id: &Digest) -> Result<Vec<LayerRow>> {
+        self.all(
+            "SELECT * FROM image_layer WHERE image = ?1 ORDER BY position",
+            [id.as_str()],
+            layer,
+        )
+    }
+
+    /// The layers of all images, as (image, layer), lowest first within an image.
+    pub fn all_layers(&self) -> Result<Vec<(Digest, LayerRow)>> {
+        self.all("SELECT * FROM image_layer ORDER BY image, position", [], |row| {
+            Ok((parsed(row, "image")?, layer(row)?))
+        })
+    }
+
+    /// The images made from this one.
+    pub fn children(&self, id: &Digest) -> Result<Vec<Digest>> {
+        self.all("SELECT id FROM image WHERE parent = ?1", [id.as_str()], |row| {
+            parsed(row, "id")
+        })
+    }
+
+    /// Notes that an image was used.
+    pub fn touch_image(&self, id: &Digest, when: Timestamp) -> Result<()> {
+        self.execute(
+            "UPDATE image SET last_used = max(last_used, ?2) WHERE id = ?1",
+            params![id.as_str(), time(when)],
+        )?;
+        Ok(())
+    }
+
+    /// Removes an image's rows; its names must be gone already.
+    pub fn delete_image(&self, id: &Digest) -> Result<()> {
+        self.execute("DELETE FROM image WHERE id = ?1", [id.as_str()])?;
+        Ok(())
+    }
+
+    /// Which of these digests (blobs, diff ids, manifests, configurations) an image or a lease still needs.
+    pub fn needed(&self, digests: &[Digest]) -> Result<HashSet<Digest>> {
+        let sql = "SELECT 1 FROM image WHERE id = ?1 OR manifest = ?1
+                   UNION ALL SELECT 1 FROM image_layer WHERE diff_id = ?1
+                   UNION ALL SELECT 1 FROM image_layer WHERE blob = ?1
+                   UNION ALL SELECT 1 FROM lease WHERE digest = ?1 LIMIT 1";
+        let mut needed = HashSet::new();
+        for digest in digests {
+            if self.first(sql, [digest.as_str()], |_| Ok(()))?.is_some() {
+                needed.insert(digest.clone());
+            }
+        }
+        Ok(needed)
+    }
+}

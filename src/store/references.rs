@@ -1,0 +1,51 @@
+//! Rows of names: which tag means which image.
+
+use jiff::Timestamp;
+use rusqlite::params;
+
+use super::{Tx, parsed, time};
+use crate::error::Result;
+use crate::model::{Digest, Reference};
+
+impl Tx<'_> {
+    /// Points a name at an image; returns the image it meant before, if that was another one.
+    pub fn set_reference(&self, name: &Reference, image: &Digest, when: Timestamp) -> Result<Option<Digest>> {
+        let before = self.reference(name)?;
+        self.execute(
+            "INSERT INTO reference (name, image, updated) VALUES (?1, ?2, ?3)
+             ON CONFLICT (name) DO UPDATE SET image = excluded.image, updated = excluded.updated",
+            params![name.to_string(), image.as_str(), time(when)],
+        )?;
+        Ok(before.filter(|old| old != image))
+    }
+
+    /// The image a name means.
+    pub fn reference(&self, name: &Reference) -> Result<Option<Digest>> {
+        self.first(
+            "SELECT image FROM reference WHERE name = ?1",
+            [name.to_string()],
+            |row| parsed(row, "image"),
+        )
+    }
+
+    /// The names of an image, sorted.
+    pub fn references_of(&self, image: &Digest) -> Result<Vec<Reference>> {
+        self.all(
+            "SELECT name FROM reference WHERE image = ?1 ORDER BY name",
+            [image.as_str()],
+            |row| parsed(row, "name"),
+        )
+    }
+
+    /// Every name with its image, sorted by name.
+    pub fn references(&self) -> Result<Vec<(Reference, Digest)>> {
+        self.all("SELECT name, image FROM reference ORDER BY name", [], |row| {
+            Ok((parsed(row, "name")?, parsed(row, "image")?))
+        })
+    }
+
+    /// Forgets a name; false if it was not there.
+    pub fn delete_reference(&self, name: &Reference) -> Result<bool> {
+        Ok(self.execute("DELETE FROM reference WHERE name = ?1", [name.to_string()])? > 0)
+    }
+}
