@@ -1,1 +1,4 @@
 //! From a resolved request and a root filesystem to a process.
+
+pub mod capabilities;
+pub mod limits;

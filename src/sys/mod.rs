@@ -1,1 +1,4 @@
 //! The kernel seam and the only unsafe code.
+
+pub mod capability;
+pub mod seccomp;

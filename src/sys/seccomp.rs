@@ -1,0 +1,43 @@
+//! Handing a classic BPF program to the kernel as a system call filter. It knows nothing of what the program says.
+
+use nix::errno::Errno;
+
+/// One classic BPF instruction, laid out as the kernel's `struct sock_filter`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Instruction {
+    /// Operation.
+    pub code: u16,
+    /// Instructions to skip if the comparison holds.
+    pub jt: u8,
+    /// Instructions to skip if it does not.
+    pub jf: u8,
+    /// Constant, offset or jump distance.
+    pub k: u32,
+}
+
+const _: () = assert!(size_of::<Instruction>() == size_of::<libc::sock_filter>());
+
+/// The most instructions the kernel takes in one program (`BPF_MAXINSNS`).
+pub const MAX_INSTRUCTIONS: usize = 4096;
+
+/// Applies the program to the calling thread and what it will start (`seccomp(2)`, `SECCOMP_SET_MODE_FILTER`).
+/// Needs `CAP_SYS_ADMIN` or no_new_privs, else `EACCES`; `EINVAL` if the program is not a valid one.
+pub fn load(program: &[Instruction], flags: u32) -> nix::Result<()> {
+    let len = u16::try_from(program.len()).map_err(|_| Errno::EINVAL)?;
+    let program = libc::sock_fprog {
+        len,
+        filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut(),
+    };
+    // SAFETY: `program` points to `len` instructions of the kernel's layout (checked above) that outlive the call;
+    // the kernel copies them and does not write.
+    let code = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    Errno::result(code).map(drop)
+}
