@@ -1,0 +1,299 @@
+//! A system call policy as Docker's profiles and OCI configurations write it, parsed and checked.
+
+use serde::Deserialize;
+
+use super::syscalls::Arch;
+use crate::error::{Error, Result};
+use crate::runtime::capabilities::{CapSet, Capability};
+
+/// `EPERM`, what a refused call fails with unless the profile says otherwise.
+const EPERM: u32 = 1;
+/// The largest error number the kernel lets a filter return (`MAX_ERRNO`).
+const MAX_ERRNO: u32 = 4095;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    default_action: Action,
+    default_errno_ret: Option<u32>,
+    #[serde(default)]
+    flags: Option<Vec<String>>,
+    #[serde(default)]
+    listener_path: Option<String>,
+    #[serde(default)]
+    syscalls: Option<Vec<RawEntry>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum Action {
+    #[serde(rename = "SCMP_ACT_ALLOW")]
+    Allow,
+    #[serde(rename = "SCMP_ACT_ERRNO")]
+    Errno,
+    #[serde(rename = "SCMP_ACT_KILL", alias = "SCMP_ACT_KILL_THREAD")]
+    KillThread,
+    #[serde(rename = "SCMP_ACT_KILL_PROCESS")]
+    KillProcess,
+    #[serde(rename = "SCMP_ACT_TRAP")]
+    Trap,
+    #[serde(rename = "SCMP_ACT_TRACE")]
+    Trace,
+    #[serde(rename = "SCMP_ACT_LOG")]
+    Log,
+    #[serde(rename = "SCMP_ACT_NOTIFY")]
+    Notify,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawEntry {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    names: Vec<String>,
+    action: Action,
+    errno_ret: Option<u32>,
+    #[serde(default)]
+    args: Option<Vec<Condition>>,
+    #[serde(default)]
+    includes: Option<Circumstances>,
+    #[serde(default)]
+    excludes: Option<Circumstances>,
+}
+
+/// When an entry counts: on these machines, for containers with these capabilities.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Circumstances {
+    caps: Vec<String>,
+    arches: Vec<String>,
+    min_kernel: Option<String>,
+}
+
+/// One comparison of a call's argument with a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Condition {
+    pub(super) index: usize,
+    pub(super) value: u64,
+    #[serde(default)]
+    pub(super) value_two: u64,
+    pub(super) op: Operator,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) enum Operator {
+    #[serde(rename = "SCMP_CMP_EQ")]
+    Equal,
+    #[serde(rename = "SCMP_CMP_NE")]
+    NotEqual,
+    #[serde(rename = "SCMP_CMP_LT")]
+    Less,
+    #[serde(rename = "SCMP_CMP_LE")]
+    LessOrEqual,
+    #[serde(rename = "SCMP_CMP_GT")]
+    Greater,
+    #[serde(rename = "SCMP_CMP_GE")]
+    GreaterOrEqual,
+    /// `argument & value == value_two`.
+    #[serde(rename = "SCMP_CMP_MASKED_EQ")]
+    MaskedEqual,
+}
+
+/// What the kernel is told about a call: the return value of a filter (`SECCOMP_RET_*` of `linux/seccomp.h`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Verdict(pub(super) u32);
+
+impl Verdict {
+    pub(super) const ALLOW: Verdict = Verdict(0x7fff_0000);
+    pub(super) const KILL_PROCESS: Verdict = Verdict(0x8000_0000);
+    /// Fails with `ENOSYS`, so that programs fall back to an older call.
+    pub(super) const NO_SUCH_CALL: Verdict = Verdict(0x0005_0000 | 38);
+
+    pub(super) fn is_errno(self) -> bool {
+        self.0 >> 16 == 0x0005
+    }
+
+    fn new(action: Action, data: Option<u32>) -> Result<Verdict> {
+        let data = data.unwrap_or(EPERM);
+        if data > MAX_ERRNO {
+            return Err(Error::invalid(format!(
+                "seccomp profile: `errnoRet` {data} is beyond {MAX_ERRNO}"
+            )));
+        }
+        Ok(match action {
+            Action::Allow => Verdict::ALLOW,
+            Action::KillProcess => Verdict::KILL_PROCESS,
+            Action::KillThread => Verdict(0),
+            Action::Trap => Verdict(0x0003_0000),
+            Action::Errno => Verdict(0x0005_0000 | data),
+            Action::Trace => Verdict(0x7ff0_0000 | data),
+            Action::Log => Verdict(0x7ffc_0000),
+            Action::Notify => {
+                return Err(Error::unsupported(
+                    "seccomp profile: `SCMP_ACT_NOTIFY` is not supported",
+                ));
+            }
+        })
+    }
+}
+
+/// One entry of a profile: what happens to these calls, under these conditions on their arguments.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) names: Vec<String>,
+    pub(super) verdict: Verdict,
+    pub(super) conditions: Vec<Condition>,
+    includes: Needs,
+    excludes: Needs,
+}
+
+#[derive(Debug, Default)]
+struct Needs {
+    capabilities: Vec<Capability>,
+    arches: Vec<String>,
+    min_kernel: Option<Kernel>,
+}
+
+/// A kernel's version and patch level, such as 4.8.
+pub(super) type Kernel = (u32, u32);
+
+/// What the conditions of a profile's entries are resolved against.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstance {
+    pub(super) arch: Arch,
+    pub(super) kernel: Kernel,
+    pub(super) capabilities: CapSet,
+}
+
+/// A system call policy, not yet bound to a machine or a container.
+#[derive(Debug)]
+pub struct Profile {
+    pub(super) default: Verdict,
+    pub(super) flags: u32,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Profile {
+    /// Reads a profile in Docker's form, or the `linux.seccomp` object of an OCI configuration, which is a subset of it.
+    /// Calls with unknown names are left out, as Docker does; `invalid` says what else is wrong,
+    /// `unsupported` names what needs a supervising process (`SCMP_ACT_NOTIFY`).
+    pub fn parse(json: &[u8]) -> Result<Profile> {
+        let document: Document = serde_json::from_slice(json)
+            .map_err(|cause| Error::invalid(format!("failed to read seccomp profile: {cause}")).source(cause))?;
+        if document.listener_path.is_some_and(|path| !path.is_empty()) {
+            return Err(Error::unsupported("seccomp profile: `listenerPath` is not supported"));
+        }
+        let entries = document.syscalls.unwrap_or_default().into_iter().map(Entry::new);
+        let flags = document.flags.unwrap_or_default();
+        Ok(Profile {
+            default: Verdict::new(document.default_action, document.default_errno_ret)?,
+            flags: flags
+                .iter()
+                .try_fold(0, |all, name| Ok::<u32, Error>(all | flag(name)?))?,
+            entries: entries.collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// Filter flags by their OCI names. `TSYNC` is moot: a container's process has one thread when the filter is loaded.
+fn flag(name: &str) -> Result<u32> {
+    match name {
+        "SECCOMP_FILTER_FLAG_TSYNC" => Ok(0),
+        "SECCOMP_FILTER_FLAG_LOG" => Ok(1 << 1),
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(1 << 2),
+        _ => Err(Error::unsupported(format!(
+            "seccomp profile: flag `{}` is not supported",
+            name.escape_debug()
+        ))),
+    }
+}
+
+impl Entry {
+    fn new(entry: RawEntry) -> Result<Entry> {
+        let conditions = entry.args.unwrap_or_default();
+        if let Some(bad) = conditions.iter().find(|condition| condition.index > 5) {
+            return Err(Error::invalid(format!(
+                "seccomp profile: argument index {} is beyond 5",
+                bad.index
+            )));
+        }
+        let mut names = entry.names;
+        names.extend(entry.name.filter(|name| !name.is_empty()));
+        Ok(Entry {
+            names,
+            verdict: Verdict::new(entry.action, entry.errno_ret)?,
+            conditions,
+            includes: Needs::new(entry.includes)?,
+            excludes: Needs::new(entry.excludes)?,
+        })
+    }
+
+    /// Whether the entry counts here: all that it includes is so, and nothing that it excludes.
+    pub(super) fn applies(&self, here: &Circumstance) -> bool {
+        let holds = |capability: &Capability| here.capabilities.contains(*capability);
+        let (with, without) = (&self.includes, &self.excludes);
+        let included = with.capabilities.iter().all(holds)
+            && (with.arches.is_empty() || with.names(here.arch))
+            && with.min_kernel.is_none_or(|kernel| here.kernel >= kernel);
+        let excluded = without.capabilities.iter().any(holds)
+            || without.names(here.arch)
+            || without.min_kernel.is_some_and(|kernel| here.kernel >= kernel);
+        included && !excluded
+    }
+}
+
+impl Needs {
+    fn new(said: Option<Circumstances>) -> Result<Needs> {
+        let said = said.unwrap_or_default();
+        Ok(Needs {
+            capabilities: said.caps.iter().map(|name| name.parse()).collect::<Result<_>>()?,
+            arches: said.arches,
+            min_kernel: said.min_kernel.as_deref().map(parse_kernel).transpose()?,
+        })
+    }
+
+    fn names(&self, arch: Arch) -> bool {
+        self.arches.iter().any(|name| name == arch.name())
+    }
+}
+
+/// The first two numbers of a kernel release such as `6.18.44-generic`.
+pub(super) fn parse_kernel(text: &str) -> Result<Kernel> {
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(version)), Some(Ok(patch))) => Ok((version, patch)),
+        _ => Err(Error::invalid(format!(
+            "`{}` is not a kernel version",
+            text.escape_debug()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(json: &str) -> String {
+        Profile::parse(json.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn wrong_profiles_are_refused_with_the_reason() {
+        let with = |entry: &str| format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{entry}]}}"#);
+        assert!(message("{").starts_with("failed to read seccomp profile: "));
+        assert!(message(&with(r#"{"names":["read"],"action":"SCMP_ACT_NOTIFY"}"#)).contains("SCMP_ACT_NOTIFY"));
+        assert!(message(&with(r#"{"names":["read"],"action":"SCMP_ACT_ERRNO","errnoRet":4096}"#)).contains("4096"));
+        let sixth = r#"{"names":["read"],"action":"SCMP_ACT_LOG","args":[{"index":6,"value":0,"op":"SCMP_CMP_EQ"}]}"#;
+        assert!(message(&with(sixth)).contains("index 6"));
+        let capability = r#"{"names":["read"],"action":"SCMP_ACT_LOG","includes":{"caps":["CAP_NONE"]}}"#;
+        assert!(message(&with(capability)).contains("CAP_NONE"));
+    }
+
+    #[test]
+    fn kernel_releases_are_compared_by_number() {
+        assert_eq!(parse_kernel("6.18.44-fc").unwrap(), (6, 18));
+        assert!(parse_kernel("4.10").unwrap() > parse_kernel("4.8").unwrap());
+        assert!(parse_kernel("x").is_err());
+    }
+}
