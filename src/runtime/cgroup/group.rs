@@ -1,0 +1,161 @@
+//! One container's directory in one hierarchy: making it, listing what runs in it, and removing it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::controller::{CONTROLLERS, read};
+use super::hierarchy::{Hierarchy, Version};
+use super::{v1, v2};
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::model::Context;
+use crate::runtime::limits::Limits;
+
+/// The directory all groups of ours are in.
+pub(super) const SLICE: &str = "hoist";
+
+/// A container's group in one hierarchy.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) version: Version,
+    pub(super) controllers: Vec<String>,
+    pub(super) mount_point: PathBuf,
+    pub(super) path: PathBuf,
+}
+
+impl Group {
+    /// Makes the group where this process may: at the top of the hierarchy, or below its own group.
+    pub(super) fn make(hierarchy: &Hierarchy, id: &str) -> Result<Group> {
+        let mut parents = hierarchy.parents().into_iter();
+        let first = parents.next().expect("a hierarchy has a top");
+        let path = match (Group::make_below(hierarchy, first, id), parents.next()) {
+            (Err(error), Some(own)) if error.kind() == Kind::Denied => Group::make_below(hierarchy, own, id)?,
+            (made, _) => made?,
+        };
+        let mut group = Group::at(hierarchy, path);
+        if group.version == Version::V2 {
+            group.controllers = v2::controllers(&group.path);
+        }
+        Ok(group)
+    }
+
+    fn make_below(hierarchy: &Hierarchy, parent: &Path, id: &str) -> Result<PathBuf> {
+        match hierarchy.version {
+            Version::V1 => v1::make(hierarchy, parent, id),
+            Version::V2 => v2::make(hierarchy, parent, id),
+        }
+    }
+
+    /// The group if it is there.
+    pub(super) fn find(hierarchy: &Hierarchy, id: &str) -> Option<Group> {
+        let places = hierarchy
+            .parents()
+            .into_iter()
+            .map(|parent| parent.join(SLICE).join(id));
+        places
+            .into_iter()
+            .find(|path| path.is_dir())
+            .map(|path| Group::at(hierarchy, path))
+    }
+
+    fn at(hierarchy: &Hierarchy, path: PathBuf) -> Group {
+        let controllers = hierarchy.controllers.clone();
+        Group {
+            version: hierarchy.version,
+            controllers,
+            mount_point: hierarchy.mount_point.clone(),
+            path,
+        }
+    }
+
+    pub(super) fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|one| one == controller)
+    }
+
+    /// Writes the limits whose controllers are here.
+    pub(super) fn limit(&self, limits: &Limits) -> Result<()> {
+        let here = CONTROLLERS
+            .iter()
+            .filter(|one| self.has(one.name(self.version)) && one.asked(limits).is_some());
+        here.into_iter()
+            .try_for_each(|one| one.write(limits, &self.path, self.version))
+    }
+
+    /// The processes in it and below; none if it is gone.
+    pub(super) fn pids(&self) -> Result<Vec<i32>> {
+        let mut pids = Vec::new();
+        for directory in tree(&self.path)? {
+            match read(&directory, "cgroup.procs") {
+                Ok(text) => pids.extend(
+                    text.lines()
+                        .filter_map(|line| line.parse::<i32>().ok())
+                        .filter(|pid| *pid > 0),
+                ),
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(pids)
+    }
+
+    /// Removes it with all below, deepest first. Right after the last process ended the kernel may still say it is busy.
+    pub(super) fn remove(&self, ctx: &Context) -> Result<()> {
+        for directory in tree(&self.path)?.iter().rev() {
+            while let Err(errno) = remove_directory(directory) {
+                let what = || format!("remove control group `{}`", directory.display());
+                if errno != Errno::EBUSY {
+                    return Err(errno).during(what);
+                }
+                ctx.sleep(Duration::from_millis(1))
+                    .map_err(|_| Error::in_use("processes are left in it").during(what()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory; one that is there already is fine if `shared`, and else a left-over that is made anew.
+pub(super) fn make_directory(path: &Path, shared: bool) -> Result<()> {
+    let make = || std::fs::create_dir(path);
+    let made = match make() {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && shared => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            std::fs::remove_dir(path).and_then(|()| make())
+        }
+        made => made,
+    };
+    made.during(|| format!("make control group `{}`", path.display()))
+}
+
+fn remove_directory(path: &Path) -> std::result::Result<(), Errno> {
+    match std::fs::remove_dir(path).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0))) {
+        Err(Errno::ENOENT | Errno::ENODEV) => Ok(()),
+        result => result,
+    }
+}
+
+/// A directory and all below it, parents first; nothing if it is gone.
+fn tree(top: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = vec![top.to_owned()];
+    let mut next = 0;
+    while let Some(directory) = found.get(next).cloned() {
+        next += 1;
+        let entries = match std::fs::read_dir(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.during(|| format!("list `{}`", directory.display()))?,
+        };
+        let directories = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        found.extend(directories.map(|entry| entry.path()));
+    }
+    Ok(found)
+}
+
+/// Whether a group's file is missing because the group was just removed.
+fn is_gone(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    let code = cause.and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
+    matches!(code, Some(Errno::ENOENT | Errno::ENODEV))
+}
