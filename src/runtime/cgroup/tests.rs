@@ -111,12 +111,11 @@ fn a_process_that_joined_is_in_every_group_and_counted_once() {
 #[test]
 fn the_limit_of_processes_bites() {
     let scratch = v1(&Limits {
-        pids: Some(1),
+        pids: Some(3),
         ..Limits::default()
     });
-    // The shell's own thread of this process has left the group by starting it; the shell is the one allowed.
-    let child = shell(&scratch.0, "true & wait; sleep 0; echo forked");
-    let (said, status) = finish(child);
+    let script = "for i in 1 2 3 4 5; do sleep 100 > /dev/null & done; echo forked";
+    let (said, status) = finish(shell(&scratch.0, script));
     assert!(!status.success());
     assert_eq!(said, "");
 }
@@ -144,7 +143,8 @@ fn frozen_processes_stand_still_and_can_be_killed() {
     assert!(scratch.0.is_frozen().unwrap());
     let ticks = || std::fs::read_to_string(format!("/proc/{}/schedstat", child.id())).unwrap();
     let before = ticks();
-    std::thread::yield_now();
+    // Long enough for a process that runs to be charged for it.
+    Context::new().sleep(Duration::from_millis(30)).unwrap();
     assert_eq!(ticks(), before);
     scratch.0.thaw().unwrap();
     assert!(!scratch.0.is_frozen().unwrap());
