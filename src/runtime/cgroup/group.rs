@@ -117,15 +117,15 @@ impl Group {
 
 /// Makes a directory; one that is there already is fine if `shared`, and else a left-over that is made anew.
 pub(super) fn make_directory(path: &Path, shared: bool) -> Result<()> {
-    let make = || std::fs::create_dir(path);
-    let made = match make() {
+    let what = || format!("make control group `{}`", path.display());
+    match std::fs::create_dir(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && shared => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            std::fs::remove_dir(path).and_then(|()| make())
+            let made = std::fs::remove_dir(path).and_then(|()| std::fs::create_dir(path));
+            made.during(what).map_err(|error| error.with_kind(Kind::InUse))
         }
-        made => made,
-    };
-    made.during(|| format!("make control group `{}`", path.display()))
+        made => made.during(what),
+    }
 }
 
 fn remove_directory(path: &Path) -> std::result::Result<(), Errno> {

@@ -28,7 +28,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::model::Context;
 use crate::runtime::limits::Limits;
 use controller::CONTROLLERS;
@@ -97,12 +97,16 @@ impl Cgroup {
     }
 
     /// Every limit asked for must have its controller among the groups.
-    fn require(&self, limits: &Limits, failures: Vec<(&Hierarchy, Error)>) -> Result<()> {
+    fn require(&self, limits: &Limits, mut failures: Vec<(&Hierarchy, Error)>) -> Result<()> {
         let missing = CONTROLLERS.iter().find_map(|one| {
             let option = one.asked(limits)?;
             let here = |group: &Group| group.has(one.name(group.version));
             (!self.groups.iter().any(here)).then_some((one, option))
         });
+        // A hierarchy that is not ours to change can be done without; any other failure is one.
+        if let Some(at) = failures.iter().position(|(_, error)| error.kind() != Kind::Denied) {
+            return Err(failures.swap_remove(at).1);
+        }
         let Some((controller, option)) = missing else {
             return Ok(());
         };

@@ -419,3 +419,19 @@ fn this_machines_controllers_are_told() {
             .all(|one| hierarchies.iter().any(|h| h.has(&one.name) && h.version == one.version))
     );
 }
+
+#[test]
+fn groups_with_processes_in_them_are_not_taken_over() {
+    let mut hierarchies = Hierarchy::detect().unwrap();
+    hierarchies.retain(|one| one.has("pids") && one.version == Version::V1);
+    let name = id();
+    let running = Scratch(Cgroup::create_in(&hierarchies, &name, &Limits::default()).unwrap());
+    let mut child = shell(&running.0, "echo up; exec sleep 100");
+    first_line(&mut child);
+    let error = Cgroup::create(&name, &Limits::default()).unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse);
+    assert_eq!(running.0.pids().unwrap(), [child.id() as i32]);
+    assert_eq!(Cgroup::open(&name).unwrap().paths(), running.0.paths());
+    running.0.kill_all().unwrap();
+    child.wait().unwrap();
+}
