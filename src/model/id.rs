@@ -89,7 +89,7 @@ const NOUNS: [&str; 32] = [
     "raven", "reef", "river", "sparrow", "summit", "tiller", "willow", "winch",
 ];
 
-/// A container's name: letters, digits, `_`, `.` and `-`, starting with a letter or digit, as Docker asks.
+/// A container's name: letters, digits, `_`, `.` and `-`, starting with a letter or digit, as Podman has it (Docker wants two).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ContainerName(String);
@@ -122,11 +122,11 @@ impl FromStr for ContainerName {
     fn from_str(text: &str) -> Result<ContainerName> {
         let first_ok = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
         let rest_ok = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
-        if first_ok && rest_ok && (2..=128).contains(&text.len()) {
+        if first_ok && rest_ok && (1..=128).contains(&text.len()) {
             return Ok(ContainerName(text.to_owned()));
         }
         Err(Error::invalid(format!("`{}` is not a name", text.escape_debug()))
-            .hint("a name is 2 to 128 letters, digits, `_`, `.` or `-`, and starts with a letter or digit"))
+            .hint("a name is 1 to 128 letters, digits, `_`, `.` or `-`, and starts with a letter or digit"))
     }
 }
 

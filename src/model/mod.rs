@@ -24,4 +24,4 @@ pub use pattern::Pattern;
 pub use platform::Platform;
 pub use reference::Reference;
 pub use suggest::{suggest, unknown};
-pub use words::{Command, Pairs, Words};
+pub use words::{Bytes, Command, Pairs, Words};

@@ -1,6 +1,134 @@
-//! From a resolved request and a root filesystem to a process.
+//! From a resolved request and a root filesystem to a process, and all that can be done with it. It knows files, numbers and the
+//! kernel; no images, no names and no store.
+//!
+//! A container is a [`Bundle`] of files. [`create`] writes it, [`start`] or [`run`] launch a supervisor process that sets the
+//! container up and sees to it until it ends; everything else is done to the files, the processes and the control groups
+//! directly. What a container is doing is never stored: [`state`] looks it up.
 
+mod bundle;
 pub mod capabilities;
 pub mod cgroup;
+mod cgroup_view;
+mod channel;
+mod create;
+mod delete;
+mod devices;
+mod exec;
+mod exit;
+pub mod files;
+mod init;
+mod kill;
+mod launch;
 pub mod limits;
+mod logs;
+mod mounts;
+mod namespaces;
+mod overlay;
+mod process;
+mod program;
+mod pump;
+mod request;
+mod rootfs;
 pub mod seccomp;
+mod settings;
+mod signal;
+mod spec;
+mod state;
+mod supervise;
+mod transfer;
+mod user;
+mod wait;
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+
+pub use bundle::Bundle;
+pub use channel::Stream;
+pub use create::create;
+pub use delete::delete;
+pub use exec::exec;
+pub use exit::Exit;
+pub use kill::{kill, pause, stop, unpause};
+pub use launch::{Output, Sink, Stdin, set_executable};
+pub use logs::{LogLine, logs};
+pub use request::{Bind, ExecRequest, NetworkMode, Request, Seccomp, Tmpfs};
+pub use signal::Signal;
+pub use state::{Act, State, Status, state};
+pub use wait::wait;
+
+use crate::error::{Context, Result};
+use crate::model;
+
+/// What this process is to be, by the name it was started under: `None` is the command line, for everybody else. Otherwise it has
+/// been one of the runtime's helpers, and this is its exit code. To be called before any thread is started.
+pub fn entry(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
+    let name = args.next()?;
+    if name == launch::SUPERVISOR {
+        return Some(supervise::main(args.collect()));
+    }
+    (name == launch::EXEC).then(|| exec::main(args.collect()))
+}
+
+/// Starts a container and returns once its program runs; it goes on without this process.
+///
+/// `conflict` if it runs already. If the program cannot be run, the error says why and the container has ended with code 125, 126
+/// or 127.
+pub fn start(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
+    launchable(ctx, bundle)?;
+    launch::Helper::spawn(launch::SUPERVISOR, bundle, supervise::DETACHED, Stdin::Null, None)?.detach(ctx)
+}
+
+/// Starts a container and returns when it has ended, and nothing of it is left but its files.
+///
+/// If the context ends first, or this process does, the container is killed.
+pub fn run(ctx: &model::Context, bundle: &Bundle, stdin: Stdin, output: Output<'_>) -> Result<Exit> {
+    launchable(ctx, bundle)?;
+    launch::Helper::spawn(launch::SUPERVISOR, bundle, supervise::ATTACHED, stdin, None)?.attach(ctx, output)
+}
+
+fn launchable(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
+    ctx.check()?;
+    let state = state::check(bundle, Act::Start)?;
+    match state.status.is_alive() {
+        true => Err(
+            crate::error::Error::conflict(format!("container `{}` is already running", bundle.id.short()))
+                .target(bundle.id.as_str()),
+        ),
+        // The last run's supervisor may still be tidying up behind it.
+        false => wait::until_unsupervised(ctx, bundle),
+    }
+}
+
+/// A place (`O_PATH`) from which a container's files are seen as it sees them itself, its volumes included while it runs.
+/// Resolve paths from it by `openat2` with `RESOLVE_IN_ROOT` only: links in it are the container's.
+///
+/// Of a container that does not run, it is a mount that is attached nowhere and ends with the descriptor.
+pub fn root(bundle: &Bundle) -> Result<OwnedFd> {
+    let state = state(bundle)?;
+    if let Some(pid) = state.pid
+        && let Some(init) = kill::init(bundle)?
+    {
+        let show = || format!("open the root of container `{}`", bundle.id.short());
+        let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC;
+        let root = nix::fcntl::open(
+            format!("/proc/{pid}/root").as_str(),
+            flags,
+            nix::sys::stat::Mode::empty(),
+        );
+        // If it ended meanwhile, the number may have been another's when the path was opened.
+        if !process::has_ended(&init) {
+            return root.during(show);
+        }
+    }
+    wait::until_unsupervised(&model::Context::new(), bundle)?;
+    let settings = settings::Settings::read(bundle)?;
+    overlay::mount(&settings.lower, &bundle.upper(), &bundle.work(), settings.volatile)
+}
+
+/// A place (`O_PATH`) from which a container's own files are seen and cannot be written to, without its volumes, whether it runs or
+/// not. It is a mount that is attached nowhere and ends with the descriptor.
+pub fn view(bundle: &Bundle) -> Result<OwnedFd> {
+    let settings = settings::Settings::read(bundle)?;
+    let layers = std::iter::once(bundle.upper()).chain(settings.lower);
+    overlay::view(&layers.collect::<Vec<_>>())
+}

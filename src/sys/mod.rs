@@ -1,4 +1,12 @@
-//! The kernel seam and the only unsafe code.
+//! The kernel seam and the only unsafe code: system calls that neither `std` nor `nix` wraps safely.
+//!
+//! It knows numbers, descriptors and errors of the kernel, and nothing of containers.
 
 pub mod capability;
+pub mod clone;
+pub mod file;
+pub mod mount;
+pub mod network;
+pub mod pidfd;
+pub mod process;
 pub mod seccomp;

@@ -1,0 +1,156 @@
+//! Where a container's files are, and how they are written: whole or not at all.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::model::ContainerId;
+
+/// The files of one container.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// The container's id.
+    pub id: ContainerId,
+    /// What outlives a reboot: configuration, written files, log, exit record.
+    pub dir: PathBuf,
+    /// What does not: process state, lock.
+    pub run_dir: PathBuf,
+}
+
+macro_rules! files {
+    ($($name:ident $under:ident $file:literal $what:literal;)*) => {$(
+        #[doc = $what]
+        pub(super) fn $name(&self) -> PathBuf {
+            self.$under.join($file)
+        }
+    )*};
+}
+
+impl Bundle {
+    files! {
+        config dir "config.json" "The OCI runtime configuration.";
+        settings dir "launch.json" "What the configuration has no words for.";
+        log dir "log" "What the container wrote.";
+        exit dir "exit.json" "How its last run ended.";
+        boot dir "boot.json" "In which life of the machine it was last started.";
+        removing dir "removing" "Present from the first moment of its removal.";
+        work dir "work" "The overlay's work directory.";
+        state_file run_dir "state.json" "Which process it is.";
+        lock run_dir "lock" "Locked by the supervisor for as long as it lives.";
+        mount_point run_dir "root" "An empty directory, the root's place until it is pivoted to.";
+    }
+
+    /// What the container has written over its image.
+    pub fn upper(&self) -> PathBuf {
+        self.dir.join("upper")
+    }
+
+    /// A file that is shown inside as `/etc/NAME`.
+    pub(super) fn etc(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// Writes a file so that a reader, or the next boot if `durable`, finds the old content or the new one, and nothing between.
+pub(super) fn write(path: &Path, content: &[u8], durable: bool) -> Result<()> {
+    let mut staged = path.as_os_str().to_owned();
+    staged.push(format!(".{}", std::process::id()));
+    let staged = PathBuf::from(staged);
+    let store = || -> std::io::Result<()> {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&staged)?;
+        file.write_all(content)?;
+        if durable {
+            file.sync_all()?;
+        }
+        fs::rename(&staged, path)?;
+        if let (true, Some(parent)) = (durable, path.parent()) {
+            fs::File::open(parent)?.sync_all()?;
+        }
+        Ok(())
+    };
+    store()
+        .inspect_err(|_| drop(fs::remove_file(&staged)))
+        .during(|| format!("write `{}`", path.display()))
+}
+
+/// [`write()`] of a value as JSON.
+pub(super) fn write_json<T: Serialize>(path: &Path, value: &T, durable: bool) -> Result<()> {
+    let content = serde_json::to_vec(value)
+        .map_err(|cause| Error::internal(format!("failed to write `{}`: {cause}", path.display())))?;
+    write(path, &content, durable)
+}
+
+/// Reads a JSON file; `None` if it does not exist. What does not parse is `corrupt`.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let content = match fs::read(path) {
+        Ok(content) => content,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(cause).during(|| format!("read `{}`", path.display())),
+    };
+    serde_json::from_slice(&content)
+        .map(Some)
+        .map_err(|cause| Error::corrupt(format!("failed to read `{}`: {cause}", path.display())).source(cause))
+}
+
+/// Removes a file or does nothing if it is not there.
+pub(super) fn remove_file(path: &Path) -> Result<()> {
+    absent_is_fine(fs::remove_file(path)).during(|| format!("remove `{}`", path.display()))
+}
+
+/// Removes a directory with all below it, or does nothing if it is not there.
+pub(super) fn remove_tree(path: &Path) -> Result<()> {
+    absent_is_fine(fs::remove_dir_all(path)).during(|| format!("remove `{}`", path.display()))
+}
+
+fn absent_is_fine(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// The same value, or `not_found` for a container that has no such file.
+pub(super) fn required<T>(value: Option<T>, bundle: &Bundle) -> Result<T> {
+    value.ok_or_else(|| {
+        Error::new(
+            Kind::NotFound,
+            format!("container `{}` does not exist", bundle.id.short()),
+        )
+        .target(bundle.id.as_str())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_content_and_no_litter() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.json");
+        write_json(&path, &[1, 2], true).unwrap();
+        assert_eq!(read_json::<Vec<i32>>(&path).unwrap(), Some(vec![1, 2]));
+        fs::create_dir(dir.path().join("d")).unwrap();
+        assert!(write(&dir.path().join("d"), b"x", false).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn absent_and_broken_files_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.json");
+        assert_eq!(read_json::<Vec<i32>>(&path).unwrap(), None);
+        fs::write(&path, "{").unwrap();
+        assert_eq!(read_json::<Vec<i32>>(&path).unwrap_err().kind(), Kind::Corrupt);
+    }
+}

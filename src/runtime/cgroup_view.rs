@@ -1,0 +1,53 @@
+//! What a container sees of its control groups: `/sys/fs/cgroup`, mounted anew in its own cgroup namespace, so that its own groups
+//! are the top (cgroup_namespaces(7)). It cannot write there (CVE-2022-0492).
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::symlinkat;
+
+use super::cgroup::{View, ViewMount};
+use crate::error::{Context, Result};
+use crate::sys::mount::{self, Attributes, Filesystem};
+
+const QUIET: Attributes = Attributes::NO_SUID.with(Attributes::NO_DEV).with(Attributes::NO_EXEC);
+
+/// Mounts the view on an open place.
+pub(super) fn attach(view: &View, place: BorrowedFd<'_>) -> Result<()> {
+    if let [only] = view.mounts.as_slice()
+        && only.directory.is_empty()
+    {
+        return attach_hierarchy(only, place);
+    }
+    let tmpfs = Filesystem::open("tmpfs").during(|| "use the file system `tmpfs`")?;
+    tmpfs.set("mode", "755").during(|| "set its mode")?;
+    let top = tmpfs.mount(QUIET).during(|| "make a file system `tmpfs`")?;
+    mount::attach(&top, place).during(|| "attach it")?;
+    for hierarchy in &view.mounts {
+        let name = hierarchy.directory.as_str();
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let place = mkdirat(&top, name, Mode::from_bits_truncate(0o755))
+            .and_then(|()| openat(&top, name, flags, Mode::empty()))
+            .during(|| format!("make the directory `{name}`"))?;
+        attach_hierarchy(hierarchy, place.as_fd())?;
+    }
+    for (name, target) in &view.links {
+        symlinkat(target.as_str(), &top, name.as_str()).during(|| format!("make the link `{name}`"))?;
+    }
+    mount::change(&top, Attributes::READ_ONLY, None, false).during(|| "make it read-only")
+}
+
+fn attach_hierarchy(hierarchy: &ViewMount, place: BorrowedFd<'_>) -> Result<()> {
+    let show = || format!("mount the control groups `{}`", hierarchy.directory);
+    let filesystem = Filesystem::open(hierarchy.filesystem).during(show)?;
+    for option in hierarchy.options.split(',').filter(|option| !option.is_empty()) {
+        let set = match option.split_once('=') {
+            Some((key, value)) => filesystem.set(key, value),
+            None => filesystem.flag(option),
+        };
+        set.during(show)?;
+    }
+    let mounted = filesystem.mount(QUIET.with(Attributes::READ_ONLY)).during(show)?;
+    mount::attach(&mounted, place).during(show)
+}

@@ -1,0 +1,201 @@
+//! What caller, supervisor and the process being set up tell each other: whole messages over a socket that hangs up with its owner.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
+use serde::{Deserialize, Serialize};
+
+use super::Exit;
+use crate::error::{Context, Error, Kind, Result};
+
+/// The most bytes of output in one message; with its tag it fits a socket buffer several times.
+pub(super) const LARGEST_OUTPUT: usize = 64 << 10;
+
+/// Which of a program's two outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Why something was not started, as it travels between processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failure {
+    kind: String,
+    message: String,
+    hint: Option<String>,
+    /// The exit code this counts as: 125, 126 or 127.
+    pub(super) code: i32,
+}
+
+impl Failure {
+    pub(super) fn new(error: &Error, code: i32) -> Failure {
+        Failure {
+            kind: error.kind().name().to_owned(),
+            message: error.message().to_owned(),
+            hint: error.way_out().map(str::to_owned),
+            code,
+        }
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(super) fn into_error(self) -> Error {
+        let error = Error::new(Kind::parse(&self.kind).unwrap_or(Kind::Internal), self.message);
+        match self.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Message {
+    /// The program runs.
+    Started(i32),
+    /// It could not be started.
+    Failed(Failure),
+    /// It ended.
+    Exited(Exit),
+    /// To the process being set up: all is recorded, run the program. To its parent: this is the process's number.
+    Go(i32),
+    /// To the supervisor: end the program now.
+    Kill,
+    /// What it wrote.
+    #[serde(skip)]
+    Output(Stream, Vec<u8>),
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(super) struct Channel(OwnedFd);
+
+const JSON: u8 = b'{';
+const STDOUT: u8 = b'o';
+const STDERR: u8 = b'e';
+
+impl Channel {
+    /// Two connected ends, which an `execve` closes.
+    pub(super) fn pair() -> Result<(Channel, Channel)> {
+        let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .during(|| "make a socket pair")?;
+        Ok((Channel(a), Channel(b)))
+    }
+
+    /// The end that was handed to this process.
+    pub(super) fn from_fd(fd: OwnedFd) -> Channel {
+        Channel(fd)
+    }
+
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+
+    /// Sends, waiting for room. `EPIPE` if the other end is gone.
+    pub(super) fn send(&self, message: &Message) -> nix::Result<()> {
+        match message {
+            Message::Output(stream, bytes) => self.write(tag(*stream), bytes, MsgFlags::empty()),
+            other => self.write(
+                JSON,
+                &serde_json::to_vec(other).map_err(|_| Errno::EINVAL)?,
+                MsgFlags::empty(),
+            ),
+        }
+    }
+
+    /// Sends output if there is room; `EAGAIN` if not.
+    pub(super) fn try_send_output(&self, stream: Stream, bytes: &[u8]) -> nix::Result<()> {
+        self.write(tag(stream), bytes, MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn write(&self, tag: u8, body: &[u8], flags: MsgFlags) -> nix::Result<()> {
+        let parts = [IoSlice::new(std::slice::from_ref(&tag)), IoSlice::new(body)];
+        loop {
+            match sendmsg::<()>(self.0.as_raw_fd(), &parts, &[], flags | MsgFlags::MSG_NOSIGNAL, None) {
+                Err(Errno::EINTR) => {}
+                result => return result.map(drop),
+            }
+        }
+    }
+
+    /// Has the other end go on. If it is gone already, it has said why.
+    pub(super) fn let_go(&self) -> Result<()> {
+        match self.send(&Message::Go(0)) {
+            Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            result => result.during(|| "let the container's process go"),
+        }
+    }
+
+    /// The next message, waiting for it; `None` if the other end is gone.
+    pub(super) fn receive(&self) -> Result<Option<Message>> {
+        let mut buffer = vec![0; LARGEST_OUTPUT + 1];
+        let length = loop {
+            match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                // The other end went without reading all that was sent to it. That is told once, and what it sent before comes next.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
+                result => break result.during(|| "read from the supervisor")?,
+            }
+        };
+        buffer.truncate(length);
+        match buffer.first() {
+            None => Ok(None),
+            Some(&STDOUT) => Ok(Some(Message::Output(Stream::Stdout, buffer.split_off(1)))),
+            Some(&STDERR) => Ok(Some(Message::Output(Stream::Stderr, buffer.split_off(1)))),
+            Some(_) => serde_json::from_slice(&buffer[1..])
+                .map(Some)
+                .map_err(|cause| Error::internal(format!("failed to read from the supervisor: {cause}"))),
+        }
+    }
+}
+
+fn tag(stream: Stream) -> u8 {
+    match stream {
+        Stream::Stdout => STDOUT,
+        Stream::Stderr => STDERR,
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_whole_until_the_other_end_is_gone() {
+        let (a, b) = Channel::pair().unwrap();
+        let failure = Failure::new(&Error::not_found("no `x`").hint("make one"), 127);
+        let bytes = vec![0xff; LARGEST_OUTPUT];
+        let sent = [
+            Message::Started(7),
+            Message::Output(Stream::Stderr, Vec::new()),
+            Message::Output(Stream::Stdout, bytes),
+            Message::Failed(failure.clone()),
+        ];
+        for message in &sent {
+            a.send(message).unwrap();
+            assert_eq!(b.receive().unwrap().as_ref(), Some(message));
+        }
+        // What was sent before the end is read, though the other end left something unread.
+        a.send(&sent[0]).unwrap();
+        b.send(&Message::Kill).unwrap();
+        drop(a);
+        assert_eq!(b.receive().unwrap().as_ref(), Some(&sent[0]));
+        assert_eq!(b.receive().unwrap(), None);
+        assert_eq!(b.send(&Message::Kill).unwrap_err(), Errno::EPIPE);
+        let error = failure.into_error();
+        assert_eq!((error.kind(), error.way_out()), (Kind::NotFound, Some("make one")));
+    }
+}

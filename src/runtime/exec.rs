@@ -1,0 +1,280 @@
+//! A further process in a running container.
+//!
+//! A helper watches it from outside, as the supervisor watches the first process. Between them stands a process that enters the
+//! container's control groups and namespaces and makes the program's process there, as a child of the helper.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{PipeWriter, Read, Seek};
+use std::os::fd::{AsFd, OwnedFd};
+
+use jiff::Timestamp;
+use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+use oci_spec::runtime::Spec;
+
+use super::bundle::Bundle;
+use super::cgroup::Cgroup;
+use super::channel::{Channel, Failure, Message, Stream};
+use super::exit::{self, Exit, NOT_STARTED};
+use super::launch::{self, Helper, Output, Stdin};
+use super::program::{self, Program};
+use super::pump::{Outputs, Pump};
+use super::seccomp::Filter;
+use super::settings::Settings;
+use super::state::{Act, check};
+use super::supervise::{self, Assignment};
+use super::{ExecRequest, Signal, kill, namespaces, spec, user};
+use crate::error::{Context, Error, Result};
+use crate::model;
+use crate::sys::{clone, pidfd};
+
+/// Runs a further process in a running container, to its end. `conflict` if the container is not running or paused.
+///
+/// If the context ends first, the process is killed; what it started itself stays, as with Docker.
+pub fn exec(
+    ctx: &model::Context,
+    bundle: &Bundle,
+    request: &ExecRequest,
+    stdin: Stdin,
+    output: Output<'_>,
+) -> Result<Exit> {
+    check(bundle, Act::Exec)?;
+    if request.args.first().is_none_or(String::is_empty) {
+        return Err(Error::invalid("there is no command to run"));
+    }
+    let text = serde_json::to_vec(request)
+        .map_err(|cause| Error::internal(format!("failed to pass a command on: {cause}")))?;
+    let helper = Helper::spawn(
+        launch::EXEC,
+        bundle,
+        supervise::ATTACHED,
+        stdin,
+        Some(launch::in_memory(&text)?),
+    )?;
+    helper.attach(ctx, output)
+}
+
+/// The helper's whole life; returns its exit code.
+pub(super) fn main(args: Vec<OsString>) -> u8 {
+    let Ok(assignment) = Assignment::accept(args) else {
+        return 2;
+    };
+    match run(&assignment.bundle, &assignment.caller) {
+        Ok(exit) => u8::from(assignment.caller.send(&Message::Exited(exit)).is_err()),
+        Err(failure) => {
+            let _ = assignment.caller.send(&Message::Failed(failure));
+            1
+        }
+    }
+}
+
+fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> {
+    let not_started = |error: Error| Failure::new(&error, NOT_STARTED);
+    let entry = Entry::read(bundle).map_err(not_started)?;
+    let started = Timestamp::now();
+    let Made { child, outputs, setup } = entry.make().map_err(not_started)?;
+    let kill = || {
+        let _ = pidfd::send_signal(&child, Signal::KILL.number());
+    };
+    match setup.let_go().and_then(|()| supervise::await_program(&setup, caller)) {
+        Ok(None) => {}
+        failed => {
+            kill();
+            let _ = exit::reap(&child);
+            return Err(match failed {
+                Ok(failure) => failure.expect("the case without one is above"),
+                Err(error) => not_started(error),
+            });
+        }
+    }
+    let pump = Pump {
+        process: child.as_fd(),
+        outputs,
+        listener: Some(caller),
+        log: None,
+        deadline: None,
+        kill: &kill,
+    };
+    let (code, signal) = pump.run().and_then(|_| exit::reap(&child)).map_err(not_started)?;
+    let finished = Timestamp::now();
+    Ok(Exit {
+        code,
+        signal,
+        oom_killed: false,
+        timed_out: false,
+        started,
+        finished,
+        error: None,
+    })
+}
+
+/// A process in the container that waits to be let go.
+struct Made {
+    child: OwnedFd,
+    outputs: Outputs,
+    setup: Channel,
+}
+
+/// What belongs to the other side.
+struct Theirs {
+    stdout: PipeWriter,
+    stderr: PipeWriter,
+    parent: Channel,
+    filter: Option<Filter>,
+}
+
+/// All that is needed to enter.
+struct Entry {
+    request: ExecRequest,
+    spec: Spec,
+    settings: Settings,
+    cgroup: Cgroup,
+    init: OwnedFd,
+    filter: Option<Filter>,
+}
+
+impl Entry {
+    fn read(bundle: &Bundle) -> Result<Entry> {
+        let (spec, settings) = (spec::read(bundle)?, Settings::read(bundle)?);
+        Ok(Entry {
+            request: read_request()?,
+            cgroup: Cgroup::open(bundle.id.as_str())?,
+            init: kill::init(bundle)?.ok_or_else(|| kill::ended(bundle))?,
+            filter: supervise::filter(settings.seccomp, &spec)?,
+            spec,
+            settings,
+        })
+    }
+
+    /// The process, before it becomes the program; it waits to be let go.
+    fn make(mut self) -> Result<Made> {
+        let (stdout, their_stdout) = std::io::pipe().during(|| "make a pipe")?;
+        let (stderr, their_stderr) = std::io::pipe().during(|| "make a pipe")?;
+        let (setup, parent) = Channel::pair()?;
+        let theirs = Theirs {
+            stdout: their_stdout,
+            stderr: their_stderr,
+            parent,
+            filter: self.filter.take(),
+        };
+        let between = clone::clone(CloneFlags::empty(), self.cgroup.clone_into_fd(), || self.enter(theirs));
+        let between = between.during(|| "make a process")?;
+        let answer = setup.receive();
+        exit::reap(&between.pidfd)?;
+        let number = match answer? {
+            Some(Message::Go(number)) => number,
+            Some(Message::Failed(failure)) => return Err(failure.into_error()),
+            _ => return Err(Error::internal("the process that enters the container was killed")),
+        };
+        // It is a child of this process that nobody has waited for, so the number is still its own.
+        let child = pidfd::open(number).during(|| "find the command's process")?;
+        nix::unistd::dup2_stdin(supervise::null()?).during(|| "let go of standard input")?;
+        Ok(Made {
+            child,
+            outputs: vec![(Stream::Stdout, stdout), (Stream::Stderr, stderr)],
+            setup,
+        })
+    }
+
+    /// Runs in the process between: enters the container and makes the program's process there.
+    fn enter(&self, theirs: Theirs) -> i32 {
+        let Theirs {
+            stdout,
+            stderr,
+            parent,
+            filter,
+        } = theirs;
+        let made = self.join().and_then(|()| {
+            // A sibling and not a child of this process: the helper waits for it.
+            clone::clone(CloneFlags::CLONE_PARENT, None, || {
+                self.become_program(filter, &stdout, &stderr, &parent)
+            })
+            .during(|| "make a process in the container")
+        });
+        let message = match made {
+            Ok(child) => Message::Go(child.pid),
+            Err(error) => Message::Failed(Failure::new(&error, NOT_STARTED)),
+        };
+        i32::from(parent.send(&message).is_err())
+    }
+
+    fn join(&self) -> Result<()> {
+        self.cgroup.join_self()?;
+        let flags = namespaces::flags(&self.spec)?;
+        nix::sched::setns(&self.init, flags).during(|| "enter the container")
+    }
+
+    fn become_program(
+        &self,
+        filter: Option<Filter>,
+        stdout: &PipeWriter,
+        stderr: &PipeWriter,
+        parent: &Channel,
+    ) -> i32 {
+        let failure = match self.program(filter, stdout, stderr, parent) {
+            Ok(program) => program.become_it(),
+            Err(error) => Failure::new(&error, NOT_STARTED),
+        };
+        let code = failure.code;
+        let _ = parent.send(&Message::Failed(failure));
+        code
+    }
+
+    fn program(
+        &self,
+        filter: Option<Filter>,
+        stdout: &PipeWriter,
+        stderr: &PipeWriter,
+        parent: &Channel,
+    ) -> Result<Program<'_>> {
+        nix::unistd::setsid().during(|| "start a session")?;
+        let process = self
+            .spec
+            .process()
+            .as_ref()
+            .ok_or_else(|| Error::invalid("the configuration has no process"))?;
+        let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
+        let request = &self.request;
+        let user = if request.user.is_empty() {
+            &self.settings.user
+        } else {
+            &request.user
+        };
+        let identity = user::resolve(&root, user)?;
+        program::stdio(&std::io::stdin(), stdout, stderr).install(identity.uid)?;
+        parent
+            .receive()?
+            .ok_or_else(|| Error::cancelled("the caller went away"))?;
+        Ok(Program {
+            args: &request.args,
+            env: spec::merge_environment(process.env().as_deref().unwrap_or_default(), &request.env),
+            cwd: if request.cwd.is_empty() {
+                process.cwd().to_str().unwrap_or("/")
+            } else {
+                &request.cwd
+            },
+            identity,
+            capabilities: spec::capabilities(&self.spec)?,
+            no_new_privileges: request.no_new_privileges || process.no_new_privileges().unwrap_or(false),
+            filter,
+            rlimits: process.rlimits().as_deref().unwrap_or_default(),
+        })
+    }
+}
+
+/// The request was handed over as the file that is this process's standard error.
+fn read_request() -> Result<ExecRequest> {
+    let fd = std::io::stderr()
+        .as_fd()
+        .try_clone_to_owned()
+        .during(|| "take the request")?;
+    let mut file = File::from(fd);
+    let mut text = Vec::new();
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut text))
+        .during(|| "read the request")?;
+    nix::unistd::dup2_stderr(supervise::null()?).during(|| "let go of standard error")?;
+    serde_json::from_slice(&text).map_err(|cause| Error::internal(format!("failed to read the request: {cause}")))
+}

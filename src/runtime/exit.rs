@@ -1,0 +1,73 @@
+//! How a container's run ended.
+
+use std::os::fd::AsFd;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Result};
+use crate::sys::pidfd;
+
+/// The code of a run whose own code nobody saw, as Docker has it after a restart of the machine.
+pub(super) const LOST: i32 = 255;
+/// The code of a run that failed in Hoist, before the program was reached.
+pub(super) const NOT_STARTED: i32 = 125;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The program's exit code; 128 + n if signal n ended it; 125 if the container could not be set up, 126 if the program could
+    /// not be executed, 127 if it was not found; 255 if nobody saw the end.
+    pub code: i32,
+    /// The signal that ended the program.
+    pub signal: Option<i32>,
+    /// Whether the kernel killed a process of the container for want of memory.
+    pub oom_killed: bool,
+    /// Whether it ran longer than its `timeout` and was killed for it.
+    pub timed_out: bool,
+    /// When it was started.
+    #[serde(with = "timestamp")]
+    pub started: Timestamp,
+    /// When it ended.
+    #[serde(with = "timestamp")]
+    pub finished: Timestamp,
+    /// Why it did not start, or why its code is not known.
+    pub error: Option<String>,
+}
+
+impl Exit {
+    /// A run that never reached its program, or whose end nobody saw.
+    pub(super) fn failed(code: i32, started: Timestamp, error: &str) -> Exit {
+        Exit {
+            code,
+            signal: None,
+            oom_killed: false,
+            timed_out: false,
+            started,
+            finished: Timestamp::now(),
+            error: Some(error.to_owned()),
+        }
+    }
+}
+
+/// Takes the status of a child that has ended, or waits for its end: its code as shells count, and the signal that ended it.
+pub(super) fn reap(process: impl AsFd) -> Result<(i32, Option<i32>)> {
+    match pidfd::reap(process).during(|| "wait for a process")? {
+        pidfd::End::Code(code) => Ok((code, None)),
+        pidfd::End::Signal(signal) => Ok((128 + signal, Some(signal))),
+    }
+}
+
+/// Times as RFC 3339 text.
+pub(super) mod timestamp {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(time)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}

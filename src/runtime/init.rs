@@ -1,0 +1,178 @@
+//! The first process of a container, from its birth in new namespaces until it becomes the container's program.
+//!
+//! The order of the steps is that of the OCI runtimes in use; it runs in a copy of the supervisor, which has one thread.
+
+use std::io::PipeWriter;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::mount::{MntFlags, MsFlags};
+use nix::sched::CloneFlags;
+use nix::sys::stat::{Mode, umask};
+use oci_spec::runtime::{Mount, Spec};
+
+use super::cgroup::Cgroup;
+use super::channel::{Channel, Failure, Message};
+use super::exit::NOT_STARTED;
+use super::program::{self, Program};
+use super::seccomp::Filter;
+use super::{cgroup_view, mounts, rootfs, spec, user};
+use crate::error::{Context, Error, Result};
+use crate::sys::mount::{self, Attributes};
+use crate::sys::network;
+
+/// All that the first process needs; what is on the host was opened before.
+pub(super) struct Init<'a> {
+    pub(super) spec: &'a Spec,
+    pub(super) user: &'a str,
+    pub(super) namespaces: CloneFlags,
+    /// The root's mount, attached nowhere.
+    pub(super) root: &'a OwnedFd,
+    pub(super) mount_point: &'a Path,
+    pub(super) sources: &'a [Option<OwnedFd>],
+    pub(super) cgroup: &'a Cgroup,
+    pub(super) filter: Option<Filter>,
+    pub(super) stdout: PipeWriter,
+    pub(super) stderr: PipeWriter,
+    pub(super) parent: Channel,
+}
+
+impl Init<'_> {
+    /// Becomes the program; if that fails, tells the parent why and returns the exit code.
+    pub(super) fn run(mut self) -> i32 {
+        let failure = match self.set_up() {
+            Ok(Some(program)) => program.become_it(),
+            // The supervisor went away before it had recorded this process.
+            Ok(None) => return NOT_STARTED,
+            Err(error) => Failure::new(&error, NOT_STARTED),
+        };
+        let code = failure.code;
+        let _ = self.parent.send(&Message::Failed(failure));
+        code
+    }
+
+    fn set_up(&mut self) -> Result<Option<Program<'_>>> {
+        self.enter_cgroup()?;
+        nix::unistd::setsid().during(|| "start a session")?;
+        umask(Mode::empty());
+        if self.namespaces.contains(CloneFlags::CLONE_NEWNET) {
+            network::bring_loopback_up().during(|| "bring the loopback interface up")?;
+        }
+        self.build_root()?;
+        pivot(self.root.as_fd())?;
+        let process = self
+            .spec
+            .process()
+            .as_ref()
+            .ok_or_else(|| Error::invalid("the configuration has no process"))?;
+        let cwd = process
+            .cwd()
+            .to_str()
+            .ok_or_else(|| Error::invalid("the working directory is no text"))?;
+        let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
+        self.finish_root(&root, process.cwd())?;
+        if let Some(name) = self.spec.hostname() {
+            nix::unistd::sethostname(name).during(|| format!("set the host name `{name}`"))?;
+        }
+        let identity = user::resolve(&root, self.user)?;
+        program::stdio(&std::io::stdin(), &self.stdout, &self.stderr).install(identity.uid)?;
+        if self.parent.receive()?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Program {
+            args: process.args().as_deref().unwrap_or_default(),
+            env: process.env().clone().unwrap_or_default(),
+            cwd,
+            identity,
+            capabilities: spec::capabilities(self.spec)?,
+            no_new_privileges: process.no_new_privileges().unwrap_or(false),
+            filter: self.filter.take(),
+            rlimits: process.rlimits().as_deref().unwrap_or_default(),
+        }))
+    }
+
+    /// Joins the control groups first: a namespace of them shows the groups its first process was in when it was made.
+    fn enter_cgroup(&self) -> Result<()> {
+        self.cgroup.join_self()?;
+        if self.namespaces.contains(CloneFlags::CLONE_NEWCGROUP) {
+            nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).during(|| "make a cgroup namespace")?;
+        }
+        Ok(())
+    }
+
+    fn build_root(&self) -> Result<()> {
+        // What is mounted from here on must not show on the host, while what the host unmounts must not stay busy here.
+        nix::mount::mount(
+            None::<&str>,
+            "/",
+            None::<&str>,
+            MsFlags::MS_SLAVE | MsFlags::MS_REC,
+            None::<&str>,
+        )
+        .during(|| "part from the host's mounts")?;
+        let place = nix::fcntl::open(self.mount_point, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+            .during(|| format!("open `{}`", self.mount_point.display()))?;
+        mount::attach(self.root, &place).during(|| "mount the container's root")
+    }
+
+    /// What is done inside: mounts by place, then what hides or protects parts of them.
+    fn finish_root(&self, root: &OwnedFd, cwd: &Path) -> Result<()> {
+        let none = Vec::new();
+        let mounts: &Vec<Mount> = self.spec.mounts().as_ref().unwrap_or(&none);
+        let sysctl = |proc: BorrowedFd<'_>| self.set_sysctls(proc);
+        let cgroup = |place: BorrowedFd<'_>| cgroup_view::attach(&self.cgroup.container_mounts(), place);
+        let mounted = mounts::mount_all(root.as_fd(), mounts, self.sources, &sysctl, &cgroup)?;
+        if let Some(linux) = self.spec.linux() {
+            mounts::make_read_only(linux.readonly_paths().as_deref().unwrap_or_default())?;
+            mounts::mask(
+                linux.masked_paths().as_deref().unwrap_or_default(),
+                mounted.null.as_ref(),
+            )?;
+        }
+        rootfs::make_dir(root, cwd).during(|| format!("make the working directory `{}`", cwd.display()))?;
+        if self
+            .spec
+            .root()
+            .as_ref()
+            .is_some_and(|root| root.readonly() == Some(true))
+        {
+            mount::change(root, Attributes::READ_ONLY, None, false).during(|| "make the root read-only")?;
+        }
+        Ok(())
+    }
+
+    /// Writes kernel settings through a `/proc` of this process's own, before the image can lay anything over it (CVE-2025-52881).
+    fn set_sysctls(&self, proc: BorrowedFd<'_>) -> Result<()> {
+        let settings = self.spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+        settings.into_iter().flatten().try_for_each(|(key, value)| {
+            let path = format!("sys/{}", key.replace('.', "/"));
+            write_below(proc, &path, value).during(|| format!("set the kernel setting `{key}` to `{value}`"))
+        })
+    }
+}
+
+fn write_below(proc: BorrowedFd<'_>, path: &str, value: &str) -> nix::Result<()> {
+    let resolution = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_XDEV;
+    let file = openat2(
+        proc,
+        path,
+        OpenHow::new()
+            .flags(OFlag::O_WRONLY | OFlag::O_CLOEXEC)
+            .resolve(resolution),
+    )?;
+    match nix::unistd::write(&file, value.as_bytes())? {
+        length if length == value.len() => Ok(()),
+        _ => Err(Errno::EIO),
+    }
+}
+
+/// Makes a mounted directory the root of this process's mounts and lets go of the old one (pivot_root(2), "pivot_root(".", ".")").
+fn pivot(root: BorrowedFd<'_>) -> Result<()> {
+    nix::unistd::fchdir(root)
+        .and_then(|()| nix::unistd::pivot_root(".", "."))
+        .and_then(|()| nix::mount::umount2(".", MntFlags::MNT_DETACH))
+        .and_then(|()| nix::unistd::chdir("/"))
+        .during(|| "change the root")
+}

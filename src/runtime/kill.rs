@@ -1,0 +1,95 @@
+//! Signals to a container, from a polite request to the end of everything in it.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::cgroup::Cgroup;
+use super::state::{Act, Record, check};
+use super::wait::{until_ended, until_unsupervised};
+use super::{Bundle, Signal};
+use crate::error::{Context, Error, Kind, Result};
+use crate::model;
+use crate::sys::pidfd;
+
+/// How long processes may take to stand still: only one that waits for a broken disk takes any time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sends a signal to the container's first process. `conflict` if it is not alive.
+///
+/// A kill also reaches a paused container, which is let go for it.
+pub fn kill(bundle: &Bundle, signal: Signal) -> Result<()> {
+    check(bundle, Act::Kill)?;
+    let Some(init) = init(bundle)? else {
+        return Err(ended(bundle));
+    };
+    send(bundle, &init, signal)?;
+    if signal == Signal::KILL {
+        thaw(bundle)?;
+    }
+    Ok(())
+}
+
+/// Asks the container to end, and kills it if it has not after the timeout; returns when it is gone. A container that is not
+/// alive is stopped already.
+pub fn stop(ctx: &model::Context, bundle: &Bundle, signal: Signal, timeout: Duration) -> Result<()> {
+    let state = check(bundle, Act::Stop)?;
+    let Some(init) = init(bundle)?.filter(|_| state.status.is_alive()) else {
+        return until_unsupervised(ctx, bundle);
+    };
+    send(bundle, &init, signal)?;
+    thaw(bundle)?;
+    let limit = ctx.with_timeout(timeout);
+    match until_ended(&limit, &init) {
+        Err(error) if error.kind() == Kind::Timeout && ctx.check().is_ok() => {
+            send(bundle, &init, Signal::KILL)?;
+            thaw(bundle)?;
+            until_ended(ctx, &init)?;
+        }
+        result => result?,
+    }
+    until_unsupervised(ctx, bundle)
+}
+
+/// Stops all processes of the container in their tracks; `timeout` if they do not stand still after ten seconds.
+pub fn pause(bundle: &Bundle) -> Result<()> {
+    check(bundle, Act::Pause)?;
+    Cgroup::open(bundle.id.as_str())?.freeze(&model::Context::new().with_timeout(PATIENCE))
+}
+
+/// Lets the processes of a paused container go on.
+pub fn unpause(bundle: &Bundle) -> Result<()> {
+    check(bundle, Act::Unpause)?;
+    thaw(bundle)
+}
+
+/// The first process, if it is alive.
+pub(super) fn init(bundle: &Bundle) -> Result<Option<OwnedFd>> {
+    Ok(Record::read(bundle)?.and_then(|record| record.init.open()))
+}
+
+fn send(bundle: &Bundle, init: &OwnedFd, signal: Signal) -> Result<()> {
+    match pidfd::send_signal(init, signal.number()) {
+        // It ended by itself just now, which is what was asked for.
+        Err(Errno::ESRCH) => Ok(()),
+        result => result.during(|| format!("send {signal} to container `{}`", bundle.id.short())),
+    }
+}
+
+/// A frozen process takes no signal, not even SIGKILL, until it is let go.
+fn thaw(bundle: &Bundle) -> Result<()> {
+    let cgroup = Cgroup::open(bundle.id.as_str())?;
+    let result = cgroup
+        .is_frozen()
+        .and_then(|frozen| if frozen { cgroup.thaw() } else { Ok(()) });
+    match result {
+        // It ended at the same time, and its control groups with it.
+        Err(_) if init(bundle)?.is_none() => Ok(()),
+        result => result,
+    }
+}
+
+pub(super) fn ended(bundle: &Bundle) -> Error {
+    Error::conflict(format!("container `{}` has just ended", bundle.id.short())).target(bundle.id.as_str())
+}

@@ -1,0 +1,186 @@
+//! Starts the processes that stand between a caller with threads and a container: this program once more, under another name.
+//!
+//! A process with threads cannot safely be copied, so the copy is a fresh one that has a single thread. It is run from a mount
+//! that cannot be written to: a container that gets hold of it by `/proc/PID/exe` cannot change the program (CVE-2019-5736).
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::Mode;
+
+use super::channel::{Channel, Message};
+use super::{Bundle, Exit, Stream};
+use crate::error::{Context, Error, Result};
+use crate::model;
+use crate::sys::mount::{self, Attributes};
+
+/// The name under which the program supervises a container.
+pub(super) const SUPERVISOR: &str = "hoist-supervisor";
+/// The name under which the program runs a further process in a container.
+pub(super) const EXEC: &str = "hoist-exec";
+
+static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
+static SEALED: OnceLock<Option<OwnedFd>> = OnceLock::new();
+/// Helpers that outlive the call that started them, to be reaped when they end.
+static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+/// Sets the program that is run as supervisor, once, before the first container is started; by default it is this one.
+pub fn set_executable(path: impl Into<PathBuf>) {
+    let _ = EXECUTABLE.set(path.into());
+}
+
+/// What a container's program reads.
+#[derive(Debug)]
+pub enum Stdin {
+    /// Nothing.
+    Null,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// What this process reads.
+    Inherit,
+}
+
+/// Takes output, piece by piece.
+pub type Sink<'a> = Box<dyn FnMut(&[u8]) + 'a>;
+
+/// Where the output of a container's program goes.
+pub struct Output<'a> {
+    /// Takes each piece of standard output.
+    pub stdout: Sink<'a>,
+    /// Takes each piece of standard error.
+    pub stderr: Sink<'a>,
+}
+
+/// A process that supervises, and the connection to it.
+pub(super) struct Helper {
+    child: Child,
+    channel: Channel,
+}
+
+impl Helper {
+    /// Starts a helper for a container. `third` becomes its standard error; the connection its standard output.
+    pub(super) fn spawn(role: &str, bundle: &Bundle, mode: &str, stdin: Stdin, third: Option<File>) -> Result<Helper> {
+        reap();
+        let (channel, theirs) = Channel::pair()?;
+        let stdin = match stdin {
+            Stdin::Null => Stdio::null(),
+            Stdin::Inherit => Stdio::inherit(),
+            Stdin::Bytes(bytes) => Stdio::from(in_memory(&bytes)?),
+        };
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "this is the launcher that all processes come from"
+        )]
+        let child = Command::new(executable())
+            .arg0(role)
+            .args([&bundle.dir, &bundle.run_dir])
+            .args([bundle.id.as_str(), mode])
+            .env_clear()
+            .stdin(stdin)
+            .stdout(theirs.into_fd())
+            .stderr(third.map_or_else(Stdio::null, Stdio::from))
+            .spawn()
+            .during(|| format!("start the supervisor of `{}`", bundle.id.short()))?;
+        Ok(Helper { child, channel })
+    }
+
+    /// Waits until the program runs or could not be started, then leaves the helper to itself.
+    pub(super) fn detach(self, ctx: &model::Context) -> Result<()> {
+        let result = self.listen(ctx, None);
+        LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(self.child);
+        result.map(drop)
+    }
+
+    /// Waits until the program has ended and its supervisor with it. If the context ends first, the program is killed.
+    pub(super) fn attach(mut self, ctx: &model::Context, output: Output<'_>) -> Result<Exit> {
+        let result = self.listen(ctx, Some(output));
+        let _ = self.child.wait();
+        result?.ok_or_else(|| Error::internal("the supervisor ended before the container"))
+    }
+
+    /// Returns at the exit, or without an output at the start.
+    fn listen(&self, ctx: &model::Context, mut output: Option<Output<'_>>) -> Result<Option<Exit>> {
+        let mut ended = None;
+        loop {
+            if ended.is_none() {
+                ended = self.wait(ctx)?;
+                if ended.is_some() {
+                    let _ = self.channel.send(&Message::Kill);
+                }
+            }
+            match (self.channel.receive()?, &mut output) {
+                (Some(Message::Output(stream, bytes)), Some(output)) if ended.is_none() => match stream {
+                    Stream::Stdout => (output.stdout)(&bytes),
+                    Stream::Stderr => (output.stderr)(&bytes),
+                },
+                (Some(Message::Started(_)), None) if ended.is_none() => return Ok(None),
+                (Some(Message::Exited(exit)), _) => return ended.map_or(Ok(Some(exit)), Err),
+                (Some(Message::Failed(failure)), _) => return Err(ended.unwrap_or_else(|| failure.into_error())),
+                (None, _) => return Err(ended.unwrap_or_else(|| Error::internal("the supervisor was killed"))),
+                (Some(_), _) => {}
+            }
+        }
+    }
+
+    /// Waits for a message, or for the end of the context, which it returns.
+    fn wait(&self, ctx: &model::Context) -> Result<Option<Error>> {
+        loop {
+            if let Err(ended) = ctx.check() {
+                return Ok(Some(ended));
+            }
+            let mut fds = [
+                PollFd::new(self.channel.as_fd(), PollFlags::POLLIN),
+                PollFd::new(ctx.wake_fd()?, PollFlags::POLLIN),
+            ];
+            let limit = PollTimeout::try_from(ctx.poll_timeout()).unwrap_or(PollTimeout::MAX);
+            match poll(&mut fds, limit) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(errno).during(|| "wait for the supervisor"),
+            }
+            if fds[0].revents().is_some_and(|events| !events.is_empty()) {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Takes the status of helpers that ended, so that none stays behind as a zombie for as long as this process lives.
+pub(super) fn reap() {
+    LEFT.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+}
+
+/// A file in memory with this content, read from its start.
+pub(super) fn in_memory(bytes: &[u8]) -> Result<File> {
+    let fd = memfd_create("hoist", MFdFlags::MFD_CLOEXEC).during(|| "make a file in memory")?;
+    let mut file = File::from(fd);
+    file.write_all(bytes)
+        .and_then(|()| file.rewind())
+        .during(|| "write a file in memory")?;
+    Ok(file)
+}
+
+fn executable() -> PathBuf {
+    let path = EXECUTABLE.get().map_or(Path::new("/proc/self/exe"), PathBuf::as_path);
+    match SEALED.get_or_init(|| seal(path).ok()) {
+        Some(sealed) => PathBuf::from(format!("/proc/self/fd/{}", sealed.as_raw_fd())),
+        // Only an administrator can make a mount; without one there is no container either.
+        None => path.to_owned(),
+    }
+}
+
+fn seal(path: &Path) -> nix::Result<OwnedFd> {
+    let file = nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    let copy = mount::copy(&file, false)?;
+    mount::change(&copy, Attributes::READ_ONLY, Some(mount::Propagation::Private), false)?;
+    Ok(copy)
+}

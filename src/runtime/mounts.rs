@@ -1,0 +1,290 @@
+//! The mounts of a configuration, each made apart and attached to a place that was opened inside the root: no path is walked twice,
+//! and none falls back to being named (CVE-2021-30465).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, SFlag, fstat};
+use oci_spec::runtime::Mount;
+
+use super::{devices, rootfs};
+use crate::error::{Context, Error, Result};
+use crate::sys::mount::{self, Attributes, Filesystem, Propagation};
+
+/// The options of a mount, sorted by who understands them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    attributes: Attributes,
+    recursive: bool,
+    /// For the file system itself.
+    own: Vec<(String, Option<String>)>,
+}
+
+fn parse(options: &[String]) -> Options {
+    let mut parsed = Options::default();
+    for option in options {
+        let attribute = match option.as_str() {
+            "ro" => Attributes::READ_ONLY,
+            "nosuid" => Attributes::NO_SUID,
+            "nodev" => Attributes::NO_DEV,
+            "noexec" => Attributes::NO_EXEC,
+            "noatime" => Attributes::NO_ATIME,
+            "strictatime" => Attributes::STRICT_ATIME,
+            "nodiratime" => Attributes::NO_DIR_ATIME,
+            "rbind" => {
+                parsed.recursive = true;
+                continue;
+            }
+            // What is the default anyway: a new mount grants these, and passes nothing on.
+            "bind" | "rw" | "suid" | "dev" | "exec" | "relatime" | "private" | "rprivate" | "defaults" => continue,
+            own => {
+                let (key, value) = own
+                    .split_once('=')
+                    .map_or((own, None), |(key, value)| (key, Some(value)));
+                parsed.own.push((key.to_owned(), value.map(str::to_owned)));
+                continue;
+            }
+        };
+        parsed.attributes = parsed.attributes.with(attribute);
+    }
+    parsed
+}
+
+fn options(mount: &Mount) -> Options {
+    parse(mount.options().as_deref().unwrap_or_default())
+}
+
+fn kind(mount: &Mount) -> &str {
+    mount.typ().as_deref().unwrap_or("bind")
+}
+
+/// Copies of the host's files and directories that are to be shown inside, in the order of the mounts; `None` for other mounts.
+/// Taken on the host, before the container's own view exists.
+pub(super) fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>> {
+    mounts
+        .iter()
+        .map(|mount| {
+            if kind(mount) == "bind" {
+                open_source(mount).map(Some)
+            } else {
+                Ok(None)
+            }
+        })
+        .collect()
+}
+
+fn open_source(mount: &Mount) -> Result<OwnedFd> {
+    let source = mount.source().as_deref().unwrap_or(Path::new(""));
+    let options = options(mount);
+    let show = || format!("mount `{}` on `{}`", source.display(), mount.destination().display());
+    let place = nix::fcntl::open(source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(show)?;
+    let copy = mount::copy(&place, options.recursive).during(show)?;
+    mount::change(&copy, options.attributes, Some(Propagation::Private), options.recursive).during(show)?;
+    Ok(copy)
+}
+
+/// What the mounts leave behind for the steps after them.
+pub(super) struct Mounted {
+    /// The container's null device.
+    pub(super) null: Option<OwnedFd>,
+}
+
+/// Makes all mounts below an open root, in order. `cgroup` attaches the container's view of its control groups to a place.
+pub(super) fn mount_all(
+    root: BorrowedFd<'_>,
+    mounts: &[Mount],
+    sources: &[Option<OwnedFd>],
+    sysctl: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
+    cgroup: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
+) -> Result<Mounted> {
+    let mut mounted = Mounted { null: None };
+    for (mount, source) in mounts.iter().zip(sources) {
+        let target = mount.destination();
+        let show = || format!("mount `{}`", target.display());
+        match (kind(mount), source) {
+            ("bind", Some(source)) => attach_source(root, source, target).during(show)?,
+            ("cgroup" | "cgroup2", _) => cgroup(rootfs::make_dir(root, target).during(show)?.as_fd()).during(show)?,
+            (typ @ ("proc" | "sysfs"), _) => {
+                let filesystem = make(typ, &options(mount), None).during(show)?;
+                if typ == "proc" {
+                    sysctl(filesystem.as_fd())?;
+                }
+                attach_plain(root, &filesystem, target).during(show)?;
+            }
+            (typ, _) => {
+                let (place, mode) = place_for(root, target).during(show)?;
+                let filesystem = make(typ, &options(mount), mode.filter(|_| typ == "tmpfs")).during(show)?;
+                if target == Path::new("/dev") && typ == "tmpfs" {
+                    devices::fill(&filesystem)?;
+                    mounted.null = Some(devices::null(&filesystem)?);
+                }
+                mount::attach(&filesystem, &place).during(show)?;
+            }
+        }
+    }
+    Ok(mounted)
+}
+
+/// The place for a memory file system, and the mode of the directory it covers, which it takes over.
+fn place_for(root: BorrowedFd<'_>, target: &Path) -> nix::Result<(OwnedFd, Option<u32>)> {
+    match rootfs::open(root, target, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()) {
+        Ok(place) => {
+            let mode = fstat(&place)?.st_mode & 0o7777;
+            Ok((place, Some(mode)))
+        }
+        Err(Errno::ENOENT) => Ok((rootfs::make_dir(root, target)?, None)),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn make(typ: &str, options: &Options, covered_mode: Option<u32>) -> Result<OwnedFd> {
+    let filesystem = Filesystem::open(typ).during(|| format!("use the file system `{typ}`"))?;
+    for (key, value) in &options.own {
+        let result = match value {
+            Some(value) => filesystem.set(key, value),
+            None => filesystem.flag(key),
+        };
+        result.map_err(|errno| unknown_option(typ, key, errno))?;
+    }
+    if let (Some(mode), false) = (covered_mode, options.own.iter().any(|(key, _)| key == "mode")) {
+        filesystem.set("mode", &format!("{mode:o}")).during(|| "set its mode")?;
+    }
+    filesystem
+        .mount(options.attributes)
+        .during(|| format!("make a file system `{typ}`"))
+}
+
+fn unknown_option(typ: &str, key: &str, errno: Errno) -> Error {
+    match errno {
+        Errno::EINVAL => Error::invalid(format!("file system `{typ}` does not take the option `{key}`")),
+        errno => Err::<(), _>(errno)
+            .during(|| format!("set the option `{key}`"))
+            .expect_err("made from an error"),
+    }
+}
+
+/// `/proc` and `/sys` must be real directories: programs trust what they find there (CVE-2019-19921).
+fn attach_plain(root: BorrowedFd<'_>, filesystem: &OwnedFd, target: &Path) -> Result<()> {
+    let place = match rootfs::open_plain_dir(root, target) {
+        Err(Errno::ENOENT) => rootfs::make_dir(root, target).and_then(|_| rootfs::open_plain_dir(root, target)),
+        result => result,
+    };
+    match place {
+        Ok(place) => mount::attach(filesystem, &place).during(|| "attach it"),
+        Err(Errno::ELOOP) => Err(Error::denied(format!("`{}` is a link in the image", target.display()))
+            .hint("make it a directory in the image")),
+        Err(errno) => Err(errno).during(|| "open the directory"),
+    }
+}
+
+fn attach_source(root: BorrowedFd<'_>, source: &OwnedFd, target: &Path) -> nix::Result<()> {
+    let place = if is_dir(source)? {
+        rootfs::make_dir(root, target)?
+    } else {
+        rootfs::make_file(root, target)?
+    };
+    mount::attach(source, &place)
+}
+
+fn is_dir(fd: impl AsFd) -> nix::Result<bool> {
+    Ok(SFlag::from_bits_truncate(fstat(fd)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+}
+
+/// Hides paths of the root this process already lives in: files behind the null device, directories behind an empty one.
+pub(super) fn mask(paths: &[String], null: Option<&OwnedFd>) -> Result<()> {
+    let mut empty = None;
+    for path in paths {
+        let show = || format!("hide `{path}`");
+        let Some(place) = existing(path).during(show)? else {
+            continue;
+        };
+        let cover = if is_dir(&place).during(show)? {
+            mount::copy(empty_dir(&mut empty)?, false).during(show)?
+        } else {
+            let null = null.ok_or_else(|| Error::invalid("there is no `/dev/null` to hide files with"))?;
+            mount::copy(null, false).during(show)?
+        };
+        mount::attach(&cover, &place).during(show)?;
+    }
+    Ok(())
+}
+
+/// One empty directory that cannot be written to, made at the first use and shown in every place.
+fn empty_dir(made: &mut Option<OwnedFd>) -> Result<&OwnedFd> {
+    if made.is_none() {
+        let filesystem = Filesystem::open("tmpfs").during(|| "use the file system `tmpfs`")?;
+        filesystem.set("nr_blocks", "1").during(|| "limit an empty directory")?;
+        let attributes = Attributes::READ_ONLY
+            .with(Attributes::NO_SUID)
+            .with(Attributes::NO_DEV)
+            .with(Attributes::NO_EXEC);
+        *made = Some(filesystem.mount(attributes).during(|| "make an empty directory")?);
+    }
+    Ok(made.as_ref().expect("made just above"))
+}
+
+/// Shows paths of the root this process already lives in without letting them be written to.
+pub(super) fn make_read_only(paths: &[String]) -> Result<()> {
+    for path in paths {
+        let show = || format!("make `{path}` read-only");
+        let Some(place) = existing(path).during(show)? else {
+            continue;
+        };
+        let cover = mount::copy(&place, true).during(show)?;
+        mount::change(&cover, Attributes::READ_ONLY, None, true).during(show)?;
+        mount::attach(&cover, &place).during(show)?;
+    }
+    Ok(())
+}
+
+/// Opens a path as a place; `None` if this kernel does not have it.
+fn existing(path: &str) -> nix::Result<Option<OwnedFd>> {
+    match nix::fcntl::open(
+        path,
+        OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
+        Mode::empty(),
+    ) {
+        Ok(place) => Ok(Some(place)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_go_to_who_understands_them() {
+        let given = ["ro", "rbind", "nosuid", "size=64m", "newinstance", "rw2"].map(str::to_owned);
+        let parsed = parse(&given);
+        assert!(parsed.recursive && parsed.attributes.has(Attributes::READ_ONLY.with(Attributes::NO_SUID)));
+        assert!(!parsed.attributes.has(Attributes::NO_EXEC));
+        let own = [("size", Some("64m")), ("newinstance", None), ("rw2", None)];
+        assert_eq!(
+            parsed.own,
+            own.map(|(key, value)| (key.to_owned(), value.map(str::to_owned)))
+        );
+    }
+
+    #[test]
+    fn an_option_the_file_system_lacks_is_named() {
+        let error = make("tmpfs", &parse(&["nonsense".to_owned()]), None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "file system `tmpfs` does not take the option `nonsense`"
+        );
+    }
+
+    #[test]
+    fn a_dev_is_whole_before_it_is_attached() {
+        let dev = make("tmpfs", &parse(&["mode=755".to_owned()]), None).unwrap();
+        devices::fill(&dev).unwrap();
+        devices::null(&dev).unwrap();
+        nix::unistd::unlinkat(&dev, "null", nix::unistd::UnlinkatFlags::NoRemoveDir).unwrap();
+        nix::unistd::symlinkat("zero", &dev, "null").unwrap();
+        assert!(devices::null(&dev).is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! The last steps of a process before it becomes the container's program: user, capabilities, system call filter, `execve`.
+//!
+//! The order is what makes it safe; each step names what it must come before or after.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::stat::{Mode, SFlag, umask};
+use nix::unistd::{AccessFlags, Gid, Uid, faccessat};
+use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
+
+use super::capabilities::CapSet;
+use super::channel::Failure;
+use super::exit::NOT_STARTED;
+use super::seccomp::Filter;
+use super::user::Identity;
+use crate::error::{Context, Error, Kind, Result};
+use crate::sys::{capability, process};
+
+const NOT_EXECUTABLE: i32 = 126;
+const NOT_FOUND: i32 = 127;
+
+/// A program to become.
+pub(super) struct Program<'a> {
+    pub(super) args: &'a [String],
+    pub(super) env: Vec<String>,
+    pub(super) cwd: &'a str,
+    pub(super) identity: Identity,
+    pub(super) capabilities: CapSet,
+    pub(super) no_new_privileges: bool,
+    pub(super) filter: Option<Filter>,
+    pub(super) rlimits: &'a [PosixRlimit],
+}
+
+/// The three standard streams of the program.
+pub(super) struct Stdio<'a> {
+    pub(super) stdin: BorrowedFd<'a>,
+    pub(super) stdout: BorrowedFd<'a>,
+    pub(super) stderr: BorrowedFd<'a>,
+}
+
+impl Stdio<'_> {
+    /// Makes them descriptors 0, 1 and 2, and lets the program's user open them again by `/dev/stdout`.
+    pub(super) fn install(&self, owner: u32) -> Result<()> {
+        for stream in [self.stdin, self.stdout, self.stderr] {
+            let status = nix::sys::stat::fstat(stream).during(|| "examine a standard stream")?;
+            // Only what was made for this program: the host's files and devices stay whose they are.
+            if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
+                nix::unistd::fchown(stream, Some(Uid::from_raw(owner)), None)
+                    .during(|| "hand over a standard stream")?;
+            }
+        }
+        let result = nix::unistd::dup2_stdin(self.stdin)
+            .and_then(|()| nix::unistd::dup2_stdout(self.stdout))
+            .and_then(|()| nix::unistd::dup2_stderr(self.stderr));
+        result.during(|| "hand over the standard streams")
+    }
+}
+
+impl Program<'_> {
+    /// Becomes the program; returns only if that failed.
+    pub(super) fn become_it(mut self) -> Failure {
+        if let Err(error) = self.prepare() {
+            return Failure::new(&error, NOT_STARTED);
+        }
+        let path = match find(&self.args[0], &self.env) {
+            Ok(path) => path,
+            Err((error, code)) => return Failure::new(&error, code),
+        };
+        match self.execute(&path) {
+            Ok(never) => match never {},
+            Err(error) => {
+                let code = if error.kind() == Kind::NotFound {
+                    NOT_FOUND
+                } else {
+                    NOT_EXECUTABLE
+                };
+                Failure::new(&error, code)
+            }
+        }
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        set_rlimits(self.rlimits)?;
+        if !self.no_new_privileges {
+            // Loading a filter without no_new_privs needs CAP_SYS_ADMIN, which is about to go.
+            self.load_filter()?;
+        }
+        let entered = enter(self.cwd);
+        capability::limit_bounding(self.capabilities.bits()).during(|| "limit the capabilities")?;
+        capability::keep_over_setuid(true).during(|| "keep capabilities")?;
+        self.become_user()?;
+        match entered {
+            Ok(()) => {}
+            // A directory that only its owner may enter, on a file system that does not obey root.
+            Err(Errno::EACCES) => enter(self.cwd).during(|| format!("enter the directory `{}`", self.cwd))?,
+            Err(errno) => return Err(errno).during(|| format!("enter the directory `{}`", self.cwd)),
+        }
+        check_cwd()?;
+        capability::keep_over_setuid(false).during(|| "keep no capabilities")?;
+        let bits = self.capabilities.bits();
+        capability::Sets {
+            effective: bits,
+            permitted: bits,
+            inheritable: 0,
+        }
+        .apply()
+        .and_then(|()| capability::set_ambient(0))
+        .during(|| "set the capabilities")?;
+        umask(Mode::from_bits_truncate(0o022));
+        self.set_home();
+        Ok(())
+    }
+
+    fn load_filter(&mut self) -> Result<()> {
+        self.filter.take().map_or(Ok(()), |filter| filter.load())
+    }
+
+    fn become_user(&self) -> Result<()> {
+        let groups = self
+            .identity
+            .groups
+            .iter()
+            .map(|gid| Gid::from_raw(*gid))
+            .collect::<Vec<_>>();
+        let (uid, gid) = (Uid::from_raw(self.identity.uid), Gid::from_raw(self.identity.gid));
+        nix::unistd::setgroups(&groups)
+            .and_then(|()| nix::unistd::setresgid(gid, gid, gid))
+            .and_then(|()| nix::unistd::setresuid(uid, uid, uid))
+            .during(|| format!("become user {}, group {}", self.identity.uid, self.identity.gid))
+    }
+
+    fn set_home(&mut self) {
+        if !self.env.iter().any(|variable| variable.starts_with("HOME=")) {
+            let home = self.identity.home.as_deref().unwrap_or("/");
+            self.env.push(format!("HOME={home}"));
+        }
+    }
+
+    fn execute(mut self, path: &str) -> Result<std::convert::Infallible> {
+        let show = || format!("run `{}`", self.args[0].escape_debug());
+        let words = |list: &[String]| {
+            list.iter()
+                .map(|word| CString::new(word.as_str()))
+                .collect::<std::result::Result<Vec<_>, _>>()
+        };
+        let no_zero = |_| Error::invalid("an argument or variable has a zero byte in it");
+        let (args, env) = (words(self.args).map_err(no_zero)?, words(&self.env).map_err(no_zero)?);
+        let path = CString::new(path).map_err(no_zero)?;
+        if self.no_new_privileges {
+            nix::sys::prctl::set_no_new_privs().during(show)?;
+        }
+        process::close_on_exec_from(3).during(show)?;
+        process::reset_signals().during(show)?;
+        self.load_filter()?;
+        let errno = match nix::unistd::execve(&path, &args, &env) {
+            Ok(never) => match never {},
+            Err(errno) => errno,
+        };
+        let error =
+            Err::<std::convert::Infallible, _>(errno).during(|| format!("run `{}`", self.args[0].escape_debug()));
+        error.map_err(|error| match errno {
+            Errno::ENOENT if path.to_bytes().contains(&b'/') && exists(&path) => {
+                error.hint("the file is there: its interpreter or dynamic loader is missing")
+            }
+            Errno::ENOEXEC => error.hint("it is no program for this machine, or a script without `#!`"),
+            _ => error,
+        })
+    }
+}
+
+fn exists(path: &CString) -> bool {
+    faccessat(AT_FDCWD, path.as_c_str(), AccessFlags::F_OK, AtFlags::empty()).is_ok()
+}
+
+fn enter(cwd: &str) -> nix::Result<()> {
+    nix::unistd::chdir(cwd)
+}
+
+/// Refuses a working directory outside of the root, which a descriptor left open could lead to (CVE-2024-21626).
+fn check_cwd() -> Result<()> {
+    match nix::unistd::getcwd() {
+        Ok(path) if path.is_absolute() => Ok(()),
+        _ => Err(Error::denied("the working directory is not inside the container")),
+    }
+}
+
+/// The program's file: as named if the name has a slash, else the first executable one in `PATH`. Runs as the program's user.
+fn find(name: &str, env: &[String]) -> std::result::Result<String, (Error, i32)> {
+    if name.contains('/') {
+        return Ok(name.to_owned());
+    }
+    let path = env
+        .iter()
+        .find_map(|variable| variable.strip_prefix("PATH="))
+        .unwrap_or_default();
+    let mut seen = false;
+    for dir in path.split(':') {
+        let candidate = format!("{}/{name}", if dir.is_empty() { "." } else { dir });
+        let is_file = std::fs::metadata(&candidate).is_ok_and(|status| status.is_file());
+        if is_file && faccessat(AT_FDCWD, candidate.as_str(), AccessFlags::X_OK, AtFlags::AT_EACCESS).is_ok() {
+            return Ok(candidate);
+        }
+        seen |= is_file;
+    }
+    let show = format!("run `{}`", name.escape_debug());
+    if seen {
+        return Err((Error::denied("permission denied").during(show), NOT_EXECUTABLE));
+    }
+    let error = Error::not_found("there is no such program in the container")
+        .during(show)
+        .target(name);
+    Err((error.hint(format!("it was looked for in `{path}`")), NOT_FOUND))
+}
+
+fn set_rlimits(limits: &[PosixRlimit]) -> Result<()> {
+    limits.iter().try_for_each(|limit| {
+        let resource = resource(limit.typ());
+        nix::sys::resource::setrlimit(resource, limit.soft(), limit.hard())
+            .during(|| format!("set the limit `{}` to {}:{}", limit.typ(), limit.soft(), limit.hard()))
+    })
+}
+
+fn resource(typ: PosixRlimitType) -> nix::sys::resource::Resource {
+    use nix::sys::resource::Resource;
+    match typ {
+        PosixRlimitType::RlimitCpu => Resource::RLIMIT_CPU,
+        PosixRlimitType::RlimitFsize => Resource::RLIMIT_FSIZE,
+        PosixRlimitType::RlimitData => Resource::RLIMIT_DATA,
+        PosixRlimitType::RlimitStack => Resource::RLIMIT_STACK,
+        PosixRlimitType::RlimitCore => Resource::RLIMIT_CORE,
+        PosixRlimitType::RlimitRss => Resource::RLIMIT_RSS,
+        PosixRlimitType::RlimitNproc => Resource::RLIMIT_NPROC,
+        PosixRlimitType::RlimitNofile => Resource::RLIMIT_NOFILE,
+        PosixRlimitType::RlimitMemlock => Resource::RLIMIT_MEMLOCK,
+        PosixRlimitType::RlimitAs => Resource::RLIMIT_AS,
+        PosixRlimitType::RlimitLocks => Resource::RLIMIT_LOCKS,
+        PosixRlimitType::RlimitSigpending => Resource::RLIMIT_SIGPENDING,
+        PosixRlimitType::RlimitMsgqueue => Resource::RLIMIT_MSGQUEUE,
+        PosixRlimitType::RlimitNice => Resource::RLIMIT_NICE,
+        PosixRlimitType::RlimitRtprio => Resource::RLIMIT_RTPRIO,
+        PosixRlimitType::RlimitRttime => Resource::RLIMIT_RTTIME,
+    }
+}
+
+/// The streams as descriptors that outlive the call.
+pub(super) fn stdio<'a>(stdin: &'a impl AsFd, stdout: &'a impl AsFd, stderr: &'a impl AsFd) -> Stdio<'a> {
+    Stdio {
+        stdin: stdin.as_fd(),
+        stdout: stdout.as_fd(),
+        stderr: stderr.as_fd(),
+    }
+}

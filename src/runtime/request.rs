@@ -1,0 +1,142 @@
+//! What is asked of a container, all resolved: no image, name or volume is looked up from here on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Signal;
+use super::limits::Limits;
+
+/// Everything one container is made from.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The program and its arguments; the program is looked up in the container's `PATH`.
+    pub args: Vec<String>,
+    /// The environment, as `NAME=value`; the last of several values counts.
+    pub env: Vec<String>,
+    /// The working directory, made if it is missing; empty is `/`.
+    pub cwd: String,
+    /// `""`, `user`, `uid`, `user:group`, `uid:gid`; names are looked up in the container's own files.
+    pub user: String,
+    /// The host name inside; empty is the short id.
+    pub hostname: String,
+    /// Host files and directories shown inside.
+    pub binds: Vec<Bind>,
+    /// Memory file systems.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Whether the root file system refuses writes.
+    pub read_only: bool,
+    /// Which network the container sees.
+    pub network: NetworkMode,
+    /// How much of the machine it may use.
+    pub limits: Limits,
+    /// Capabilities beyond the default ones.
+    pub cap_add: Vec<String>,
+    /// Capabilities taken from the default ones.
+    pub cap_drop: Vec<String>,
+    /// Whether setuid programs give no rights (`PR_SET_NO_NEW_PRIVS`).
+    pub no_new_privileges: bool,
+    /// Which system calls are refused.
+    pub seccomp: Seccomp,
+    /// What asks the container to end.
+    pub stop_signal: Signal,
+    /// How long it may take to end after that.
+    pub stop_timeout: Duration,
+    /// How long it may run; it is killed after that.
+    pub timeout: Option<Duration>,
+    /// The directories of the image's layers, topmost first.
+    pub lower: Vec<PathBuf>,
+    /// Whether the container is removed once it ended, so that nothing it writes needs to reach the disk.
+    pub volatile: bool,
+    /// Labels, kept as annotations.
+    pub labels: BTreeMap<String, String>,
+    /// Lines for `/etc/hosts`, as `name:address`.
+    pub add_hosts: Vec<String>,
+}
+
+impl Default for Request {
+    /// Docker's defaults; `args` and `lower` must be filled in.
+    fn default() -> Request {
+        Request {
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: String::new(),
+            user: String::new(),
+            hostname: String::new(),
+            binds: Vec::new(),
+            tmpfs: Vec::new(),
+            read_only: false,
+            network: NetworkMode::None,
+            limits: Limits::default(),
+            cap_add: Vec::new(),
+            cap_drop: Vec::new(),
+            no_new_privileges: false,
+            seccomp: Seccomp::Default,
+            stop_signal: Signal::TERM,
+            stop_timeout: Duration::from_secs(10),
+            timeout: None,
+            lower: Vec::new(),
+            volatile: false,
+            labels: BTreeMap::new(),
+            add_hosts: Vec::new(),
+        }
+    }
+}
+
+/// A host file or directory shown inside a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// The absolute path on the host; it must exist.
+    pub source: PathBuf,
+    /// The absolute path inside; made if it is missing.
+    pub target: String,
+    /// Whether writes through it are refused.
+    pub read_only: bool,
+}
+
+/// A memory file system inside a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tmpfs {
+    /// The absolute path inside; made if it is missing.
+    pub target: String,
+    /// Mount options such as `size=64m`, `mode=1777` or `noexec`.
+    pub options: Vec<String>,
+}
+
+/// Which network a container sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkMode {
+    /// A network of its own that has nothing but loopback.
+    None,
+    /// The host's.
+    Host,
+}
+
+/// Which system calls a container is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seccomp {
+    /// Those of Docker's default profile.
+    Default,
+    /// None.
+    Unconfined,
+}
+
+/// A further process in a running container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExecRequest {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// Environment variables beyond the container's own, as `NAME=value`.
+    pub env: Vec<String>,
+    /// The working directory; empty is the container's own.
+    pub cwd: String,
+    /// As [`Request::user`]; empty is the container's own user.
+    pub user: String,
+    /// Whether setuid programs give no rights, even where the container allows it.
+    pub no_new_privileges: bool,
+}

@@ -1,0 +1,48 @@
+//! What a container's start needs beyond its OCI configuration, kept beside it as `launch.json`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::bundle::{self, Bundle};
+use super::limits::Limits;
+use super::{Request, Seccomp, Signal};
+use crate::error::Result;
+
+/// The settings, as stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Settings {
+    /// As in the request: names are looked up at every start, in the container's files as they are then.
+    pub(super) user: String,
+    pub(super) lower: Vec<PathBuf>,
+    pub(super) limits: Limits,
+    pub(super) seccomp: Seccomp,
+    pub(super) stop_signal: Signal,
+    pub(super) stop_timeout: Duration,
+    pub(super) timeout: Option<Duration>,
+    pub(super) volatile: bool,
+}
+
+impl Settings {
+    pub(super) fn of(request: &Request) -> Settings {
+        Settings {
+            user: request.user.clone(),
+            lower: request.lower.clone(),
+            limits: request.limits.clone(),
+            seccomp: request.seccomp,
+            stop_signal: request.stop_signal,
+            stop_timeout: request.stop_timeout,
+            timeout: request.timeout,
+            volatile: request.volatile,
+        }
+    }
+
+    pub(super) fn read(bundle: &Bundle) -> Result<Settings> {
+        bundle::required(bundle::read_json(&bundle.settings())?, bundle)
+    }
+
+    pub(super) fn write(&self, bundle: &Bundle) -> Result<()> {
+        bundle::write_json(&bundle.settings(), self, !self.volatile)
+    }
+}

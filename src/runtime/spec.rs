@@ -1,0 +1,421 @@
+//! The OCI runtime configuration of a container, made from a request (runtime-spec, `config.md` and `config-linux.md`).
+
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{
+    Capabilities, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, Mount,
+    MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+};
+
+use super::bundle::{self, Bundle};
+use super::capabilities::{self, CapSet};
+use super::{Bind, NetworkMode, Request, cgroup};
+use crate::error::{Error, Result};
+
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Hidden from containers, as Docker does: what they tell of the host, or let one disturb on it.
+const MASKED: [&str; 13] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+];
+/// Shown and not writable, as Docker does.
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The configuration for a request.
+pub(super) fn of(bundle: &Bundle, request: &Request) -> Result<Spec> {
+    check(request)?;
+    let capabilities = capabilities::resolve(&request.cap_add, &request.cap_drop)?;
+    build(bundle, request, capabilities)
+        .map_err(|cause| Error::internal(format!("failed to write the configuration of a container: {cause}")))
+}
+
+/// Reads a container's configuration.
+pub(super) fn read(bundle: &Bundle) -> Result<Spec> {
+    bundle::required(bundle::read_json(&bundle.config())?, bundle)
+}
+
+/// The capabilities a configuration grants.
+pub(super) fn capabilities(spec: &Spec) -> Result<CapSet> {
+    let sets = spec
+        .process()
+        .as_ref()
+        .and_then(|process| process.capabilities().as_ref());
+    let bounding = sets.and_then(|sets| sets.bounding().as_ref());
+    bounding
+        .into_iter()
+        .flatten()
+        .map(|capability| capability.to_string().parse())
+        .collect()
+}
+
+fn check(request: &Request) -> Result<()> {
+    if request.args.first().is_none_or(String::is_empty) {
+        return Err(Error::invalid("there is no command to run").hint("name one, or use an image that has one"));
+    }
+    if request.lower.is_empty() {
+        return Err(Error::invalid("a container needs at least one layer"));
+    }
+    let texts = request
+        .args
+        .iter()
+        .chain(&request.env)
+        .chain([&request.cwd, &request.user, &request.hostname]);
+    if let Some(text) = texts.clone().find(|text| text.contains('\0')) {
+        return Err(Error::invalid(format!(
+            "`{}` has a zero byte in it",
+            text.escape_debug()
+        )));
+    }
+    if let Some(variable) = request
+        .env
+        .iter()
+        .find(|variable| variable.find('=').is_none_or(|at| at == 0))
+    {
+        return Err(
+            Error::invalid(format!("`{}` is not an environment variable", variable.escape_debug()))
+                .hint("write it as `NAME=value`"),
+        );
+    }
+    cgroup::check_limits(&request.limits)?;
+    check_hostname(&request.hostname)?;
+    if !request.cwd.is_empty() && !request.cwd.starts_with('/') {
+        return Err(Error::invalid(format!(
+            "working directory `{}` is not an absolute path",
+            request.cwd
+        )));
+    }
+    if let Some(bind) = request.binds.iter().find(|bind| !bind.source.is_absolute()) {
+        return Err(Error::invalid(format!(
+            "volume source `{}` is not an absolute path",
+            bind.source.display()
+        )));
+    }
+    let targets = request
+        .binds
+        .iter()
+        .map(|bind| &bind.target)
+        .chain(request.tmpfs.iter().map(|tmpfs| &tmpfs.target));
+    targets.clone().try_for_each(|target| check_target(target))
+}
+
+/// A mount on the root would hide the container, and one in `/proc` what its programs trust (CVE-2019-16884).
+fn check_target(target: &str) -> Result<()> {
+    let clean = inside(target);
+    if target.starts_with('/') && clean != Path::new("/") && !clean.starts_with("/proc") && !target.contains('\0') {
+        return Ok(());
+    }
+    Err(
+        Error::invalid(format!("nothing can be mounted on `{}`", target.escape_debug()))
+            .hint("name an absolute path that is neither `/` nor in `/proc`"),
+    )
+}
+
+/// At most 63 letters, digits, dots and dashes: what ends in `/etc/hosts` as one word (hostname(7)).
+fn check_hostname(name: &str) -> Result<()> {
+    let fits = name.len() <= 63
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    if fits && !name.starts_with(['-', '.']) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("`{}` is not a host name", name.escape_debug()))
+        .hint("a host name is at most 63 letters, digits, dots and dashes"))
+}
+
+/// The host name inside.
+pub(super) fn hostname<'a>(bundle: &'a Bundle, request: &'a Request) -> &'a str {
+    if request.hostname.is_empty() {
+        bundle.id.short()
+    } else {
+        &request.hostname
+    }
+}
+
+fn build(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Result<Spec, OciSpecError> {
+    let mut mounts = kernel_mounts()?;
+    mounts.extend(etc_mounts(bundle)?);
+    for tmpfs in &request.tmpfs {
+        let options = ["nosuid", "nodev"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(tmpfs.options.iter().cloned());
+        mounts.push(mount("tmpfs", "tmpfs", &inside(&tmpfs.target), options.collect())?);
+    }
+    for bind in &request.binds {
+        mounts.push(bind_mount(bind)?);
+    }
+    SpecBuilder::default()
+        .version("1.2.0")
+        .root(
+            RootBuilder::default()
+                .path(bundle.upper())
+                .readonly(request.read_only)
+                .build()?,
+        )
+        .hostname(hostname(bundle, request))
+        .annotations(request.labels.clone().into_iter().collect::<HashMap<_, _>>())
+        .process(process(bundle, request, granted)?)
+        .mounts(mounts)
+        .linux(linux(request)?)
+        .build()
+}
+
+fn process(
+    bundle: &Bundle,
+    request: &Request,
+    granted: CapSet,
+) -> std::result::Result<oci_spec::runtime::Process, OciSpecError> {
+    let known = granted.names().into_iter().map(|name| {
+        name.trim_start_matches("CAP_")
+            .parse()
+            .map_err(|_| OciSpecError::Other(format!("unknown capability `{name}`")))
+    });
+    let set = known.collect::<std::result::Result<Capabilities, _>>()?;
+    let none = Capabilities::new();
+    let capabilities = LinuxCapabilitiesBuilder::default()
+        .bounding(set.clone())
+        .effective(set.clone())
+        .permitted(set);
+    ProcessBuilder::default()
+        .args(request.args.clone())
+        .env(environment(bundle, request))
+        .cwd(if request.cwd.is_empty() { "/" } else { &request.cwd })
+        .no_new_privileges(request.no_new_privileges)
+        // Inheritable capabilities would outlive the drop to another user (CVE-2022-24769).
+        .capabilities(capabilities.inheritable(none.clone()).ambient(none).build()?)
+        .rlimits(Vec::new())
+        .build()
+}
+
+/// The variables asked for, each name once, after the two that every container has.
+fn environment(bundle: &Bundle, request: &Request) -> Vec<String> {
+    let own = [
+        DEFAULT_PATH.to_owned(),
+        format!("HOSTNAME={}", hostname(bundle, request)),
+    ];
+    merge_environment(&own, &request.env)
+}
+
+/// `base` with `more` laid over it: of several values of one name the last counts, in the place of the first.
+pub(super) fn merge_environment(base: &[String], more: &[String]) -> Vec<String> {
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let mut merged: Vec<String> = Vec::with_capacity(base.len() + more.len());
+    for variable in base.iter().chain(more) {
+        match merged.iter_mut().find(|known| name(known) == name(variable)) {
+            Some(known) => known.clone_from(variable),
+            None => merged.push(variable.clone()),
+        }
+    }
+    merged
+}
+
+fn linux(request: &Request) -> std::result::Result<oci_spec::runtime::Linux, OciSpecError> {
+    let mut namespaces = vec![
+        LinuxNamespaceType::Mount,
+        LinuxNamespaceType::Pid,
+        LinuxNamespaceType::Uts,
+        LinuxNamespaceType::Ipc,
+        LinuxNamespaceType::Cgroup,
+    ];
+    let mut sysctl = HashMap::new();
+    if request.network == NetworkMode::None {
+        namespaces.push(LinuxNamespaceType::Network);
+        // Lets every group open ICMP sockets, so that `ping` works without CAP_NET_RAW (icmp(7)).
+        sysctl.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
+    }
+    let namespaces = namespaces
+        .into_iter()
+        .map(|typ| LinuxNamespaceBuilder::default().typ(typ).build());
+    LinuxBuilder::default()
+        .namespaces(namespaces.collect::<std::result::Result<Vec<_>, _>>()?)
+        .sysctl(sysctl)
+        .masked_paths(masked_paths())
+        .readonly_paths(READ_ONLY.map(str::to_owned))
+        .build()
+}
+
+/// The fixed list, and the throttling counters of each processor: they tell what other containers do.
+fn masked_paths() -> Vec<String> {
+    let processors = std::fs::read_dir("/sys/devices/system/cpu")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let throttle = processors
+        .map(|entry| entry.path().join("thermal_throttle"))
+        .filter(|path| path.exists());
+    let throttle = throttle.map(|path| path.to_string_lossy().into_owned());
+    MASKED.iter().map(|path| (*path).to_owned()).chain(throttle).collect()
+}
+
+/// What the kernel shows in every container.
+fn kernel_mounts() -> std::result::Result<Vec<Mount>, OciSpecError> {
+    [
+        ("proc", "/proc", "nosuid noexec nodev"),
+        ("tmpfs", "/dev", "nosuid strictatime mode=755 size=65536k"),
+        (
+            "devpts",
+            "/dev/pts",
+            "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5",
+        ),
+        ("tmpfs", "/dev/shm", "nosuid noexec nodev mode=1777 size=65536k"),
+        ("mqueue", "/dev/mqueue", "nosuid noexec nodev"),
+        ("sysfs", "/sys", "nosuid noexec nodev ro"),
+        ("cgroup", "/sys/fs/cgroup", "nosuid noexec nodev ro"),
+    ]
+    .into_iter()
+    .map(|(typ, target, options)| {
+        mount(
+            typ,
+            typ,
+            Path::new(target),
+            options.split(' ').map(str::to_owned).collect(),
+        )
+    })
+    .collect()
+}
+
+/// The files of `/etc` that are the container's and not its image's.
+fn etc_mounts(bundle: &Bundle) -> std::result::Result<Vec<Mount>, OciSpecError> {
+    let files = ["hosts", "hostname", "resolv.conf"].into_iter();
+    files
+        .map(|name| {
+            let options = ["bind", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec();
+            mount(
+                "bind",
+                &bundle.etc(name).to_string_lossy(),
+                &Path::new("/etc").join(name),
+                options,
+            )
+        })
+        .collect()
+}
+
+fn bind_mount(bind: &Bind) -> std::result::Result<Mount, OciSpecError> {
+    let access = if bind.read_only { "ro" } else { "rw" };
+    let options = ["rbind", "rprivate", access].map(str::to_owned).to_vec();
+    MountBuilder::default()
+        .typ("bind")
+        .source(bind.source.clone())
+        .destination(inside(&bind.target))
+        .options(options)
+        .build()
+}
+
+fn mount(typ: &str, source: &str, target: &Path, options: Vec<String>) -> std::result::Result<Mount, OciSpecError> {
+    MountBuilder::default()
+        .typ(typ)
+        .source(source)
+        .destination(target)
+        .options(options)
+        .build()
+}
+
+/// A path inside without `.` and `..`.
+fn inside(target: &str) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in Path::new(target).components() {
+        match component {
+            Component::ParentDir => drop(clean.pop()),
+            Component::Normal(name) => clean.push(name),
+            _ => {}
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request {
+            args: vec!["true".to_owned()],
+            lower: vec!["/layer".into()],
+            ..Request::default()
+        }
+    }
+
+    fn bundle() -> Bundle {
+        Bundle {
+            id: "ab".repeat(32).parse().unwrap(),
+            dir: "/b".into(),
+            run_dir: "/r".into(),
+        }
+    }
+
+    #[test]
+    fn the_configuration_survives_its_file() {
+        let spec = of(&bundle(), &request()).unwrap();
+        let text = serde_json::to_string(&spec).unwrap();
+        let back: Spec = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, spec);
+        assert_eq!(
+            capabilities(&back).unwrap(),
+            CapSet::container_default().intersection(CapSet::available().unwrap())
+        );
+    }
+
+    #[test]
+    fn the_last_value_of_a_variable_counts() {
+        let base = ["A=1", "B=2"].map(str::to_owned);
+        let more = ["B=3", "C=4", "C=5=6"].map(str::to_owned);
+        assert_eq!(merge_environment(&base, &more), ["A=1", "B=3", "C=5=6"]);
+    }
+
+    #[test]
+    fn what_could_harm_is_refused() {
+        let with_target = |target: &str| {
+            let tmpfs = vec![super::super::Tmpfs {
+                target: target.to_owned(),
+                options: Vec::new(),
+            }];
+            of(&bundle(), &Request { tmpfs, ..request() })
+        };
+        for target in ["", "x", "/", "/a/..", "/proc", "/proc/sys/../x", "/a/../proc/1"] {
+            assert!(with_target(target).is_err(), "{target}");
+        }
+        let mounts = with_target("/a/../b/./c").unwrap().mounts().clone().unwrap();
+        assert!(mounts.iter().any(|mount| mount.destination() == Path::new("/b/c")));
+        for hostname in ["a b", "-a", "a\nb", &"a".repeat(64)] {
+            assert!(
+                of(
+                    &bundle(),
+                    &Request {
+                        hostname: hostname.to_owned(),
+                        ..request()
+                    }
+                )
+                .is_err(),
+                "{hostname}"
+            );
+        }
+        for variable in ["A", "=x", ""] {
+            assert!(
+                of(
+                    &bundle(),
+                    &Request {
+                        env: vec![variable.to_owned()],
+                        ..request()
+                    }
+                )
+                .is_err(),
+                "{variable}"
+            );
+        }
+    }
+}

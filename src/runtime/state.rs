@@ -1,0 +1,392 @@
+//! What a container is doing: never a stored word, always looked up from what the kernel vouches for.
+
+use std::fs::File;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+use nix::poll::{PollFd, PollFlags, poll};
+use serde::{Deserialize, Serialize};
+
+use super::bundle::{self, Bundle};
+use super::cgroup::Cgroup;
+use super::exit::{self, Exit};
+use super::launch;
+use super::process::{self, Process};
+use crate::error::{Context, Error, Result};
+
+/// What a container is doing, in Docker's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It was never started.
+    #[default]
+    Created,
+    /// It ended and is about to be started again.
+    Restarting,
+    /// It runs.
+    Running,
+    /// Its processes are stopped in their tracks.
+    Paused,
+    /// It ended.
+    Exited,
+    /// It is gone, and how it ended is not known.
+    Dead,
+    /// It is being removed.
+    Removing,
+}
+
+/// What one may want to do to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Act {
+    /// Run its program.
+    Start,
+    /// Ask it to end.
+    Stop,
+    /// Send it a signal.
+    Kill,
+    /// Stop it if it runs, and start it.
+    Restart,
+    /// Stop its processes in their tracks.
+    Pause,
+    /// Let them go on.
+    Unpause,
+    /// Run a further process in it.
+    Exec,
+    /// Remove it.
+    Remove,
+}
+
+impl Status {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Created => "created",
+            Status::Restarting => "restarting",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Exited => "exited",
+            Status::Dead => "dead",
+            Status::Removing => "removing",
+        }
+    }
+
+    /// Whether an act is allowed in this state; if not, a `conflict` that says what is in the way.
+    pub fn may(self, act: Act) -> Result<()> {
+        if self.allows(act) {
+            return Ok(());
+        }
+        let error = Error::conflict(format!("cannot {} a container that is {self}", act.verb()));
+        Err(match self {
+            Status::Running if act == Act::Remove => error.hint("stop it first, or remove it by force"),
+            Status::Paused => error.hint("unpause it first"),
+            Status::Created | Status::Exited | Status::Dead => error.hint("start it first"),
+            _ => error,
+        })
+    }
+
+    /// The one table of moves, as Docker has it.
+    fn allows(self, act: Act) -> bool {
+        use Act::{Exec, Kill, Pause, Remove, Restart, Start, Stop, Unpause};
+        let allowed: &[Act] = match self {
+            Status::Created | Status::Exited | Status::Dead => &[Start, Stop, Restart, Remove],
+            Status::Restarting => &[Stop, Kill, Restart],
+            Status::Running => &[Start, Stop, Kill, Restart, Pause, Exec],
+            Status::Paused => &[Stop, Kill, Unpause],
+            Status::Removing => &[Remove],
+        };
+        allowed.contains(&act)
+    }
+
+    /// Whether it has processes.
+    pub fn is_alive(self) -> bool {
+        matches!(self, Status::Running | Status::Paused)
+    }
+}
+
+impl std::str::FromStr for Status {
+    type Err = Error;
+
+    /// Reads the word for a state; an unknown one is `invalid`, with the nearest as hint.
+    fn from_str(text: &str) -> Result<Status> {
+        let all = [
+            Status::Created,
+            Status::Restarting,
+            Status::Running,
+            Status::Paused,
+            Status::Exited,
+            Status::Dead,
+            Status::Removing,
+        ];
+        let known = all.into_iter().find(|status| status.name() == text);
+        known.ok_or_else(|| crate::model::unknown("status", text, &all.map(Status::name)))
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::fmt::Display for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.verb())
+    }
+}
+
+impl Act {
+    fn verb(self) -> &'static str {
+        match self {
+            Act::Start => "start",
+            Act::Stop => "stop",
+            Act::Kill => "kill",
+            Act::Restart => "restart",
+            Act::Pause => "pause",
+            Act::Unpause => "unpause",
+            Act::Exec => "run a command in",
+            Act::Remove => "remove",
+        }
+    }
+}
+
+/// What is known of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// What it is doing.
+    pub status: Status,
+    /// Its first process, as the host numbers it, while it is alive.
+    pub pid: Option<i32>,
+    /// When it was last started.
+    pub started: Option<Timestamp>,
+    /// How the last run ended, once it did.
+    pub exit: Option<Exit>,
+}
+
+impl State {
+    fn bare(status: Status) -> State {
+        State {
+            status,
+            pid: None,
+            started: None,
+            exit: None,
+        }
+    }
+
+    fn ended(status: Status, exit: Exit) -> State {
+        State {
+            status,
+            pid: None,
+            started: Some(exit.started),
+            exit: Some(exit),
+        }
+    }
+}
+
+/// Which processes a container's last run has, as its supervisor wrote it down.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) init: Process,
+    pub(super) supervisor: Process,
+    pub(super) boot_id: String,
+    #[serde(with = "exit::timestamp")]
+    pub(super) started: Timestamp,
+}
+
+impl Record {
+    pub(super) fn read(bundle: &Bundle) -> Result<Option<Record>> {
+        bundle::read_json(&bundle.state_file())
+    }
+}
+
+/// In which life of the machine a container was started; outlives it, unlike the record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Boot {
+    pub(super) boot_id: String,
+    #[serde(with = "exit::timestamp")]
+    pub(super) started: Timestamp,
+}
+
+/// How long a supervisor may take to write down the end of its container until the container counts as still running.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a container is doing. `not_found` if there is none.
+///
+/// After a restart of the machine a container that ran is `exited`; if its supervisor was killed it is `running` for as long as
+/// its first process lives, and `dead` from then on.
+pub fn state(bundle: &Bundle) -> Result<State> {
+    launch::reap();
+    if bundle.removing().exists() {
+        return Ok(State::bare(Status::Removing));
+    }
+    if !bundle.config().exists() {
+        return bundle::required(None, bundle);
+    }
+    if let Some(exit) = bundle::read_json::<Exit>(&bundle.exit())? {
+        return Ok(State::ended(Status::Exited, exit));
+    }
+    let boot_id = process::boot_id()?;
+    if let Some(boot) = bundle::read_json::<Boot>(&bundle.boot())?.filter(|boot| boot.boot_id != boot_id) {
+        return Ok(State::ended(
+            Status::Exited,
+            Exit::failed(exit::LOST, boot.started, "the machine was restarted"),
+        ));
+    }
+    match Record::read(bundle)? {
+        None => Ok(State::bare(Status::Created)),
+        Some(record) if record.boot_id != boot_id => {
+            let exit = Exit::failed(exit::LOST, record.started, "the machine was restarted");
+            Ok(State::ended(Status::Exited, exit))
+        }
+        Some(record) => of_record(bundle, &record),
+    }
+}
+
+fn of_record(bundle: &Bundle, record: &Record) -> Result<State> {
+    if !record.init.is_alive() {
+        // The supervisor may be about to write how it ended.
+        await_end(record.supervisor, PATIENCE)?;
+        if let Some(exit) = bundle::read_json::<Exit>(&bundle.exit())? {
+            return Ok(State::ended(Status::Exited, exit));
+        }
+        if !record.supervisor.is_alive() {
+            let exit = Exit::failed(
+                exit::LOST,
+                record.started,
+                "the supervisor was killed, so nobody saw the end",
+            );
+            return Ok(State::ended(Status::Dead, exit));
+        }
+    }
+    let frozen = Cgroup::open(bundle.id.as_str())
+        .and_then(|cgroup| cgroup.is_frozen())
+        .unwrap_or(false);
+    let status = if frozen { Status::Paused } else { Status::Running };
+    Ok(State {
+        status,
+        pid: Some(record.init.pid),
+        started: Some(record.started),
+        exit: None,
+    })
+}
+
+/// Waits until a process has ended, but no longer than `limit`.
+pub(super) fn await_end(process: Process, limit: Duration) -> Result<()> {
+    let Some(fd) = process.open() else { return Ok(()) };
+    let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(&fd), PollFlags::POLLIN)];
+    let limit = u16::try_from(limit.as_millis()).unwrap_or(u16::MAX);
+    match poll(&mut fds, limit) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno).during(|| "wait for a process"),
+    }
+}
+
+/// The state, if it allows the act; else `conflict`.
+pub(super) fn check(bundle: &Bundle, act: Act) -> Result<State> {
+    let state = state(bundle)?;
+    state
+        .status
+        .may(act)
+        .map_err(|error| error.target(bundle.id.as_str()))?;
+    Ok(state)
+}
+
+/// Takes the lock that a supervisor holds for as long as it lives; the kernel lets go of it, however the holder ends.
+pub(super) fn lock(bundle: &Bundle) -> Result<Flock<File>> {
+    let path = bundle.lock();
+    let show = || format!("lock `{}`", path.display());
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .during(show)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        nix::errno::Errno::EWOULDBLOCK => {
+            Error::conflict(format!("container `{}` already has a supervisor", bundle.id.short()))
+                .target(bundle.id.as_str())
+        }
+        errno => Err::<(), _>(errno).during(show).expect_err("made from an error"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn bundle(dir: &tempfile::TempDir) -> Bundle {
+        let id = crate::model::ContainerId::generate().unwrap();
+        let bundle = Bundle {
+            id,
+            dir: dir.path().join("dir"),
+            run_dir: dir.path().join("run"),
+        };
+        std::fs::create_dir(&bundle.dir).unwrap();
+        std::fs::create_dir(&bundle.run_dir).unwrap();
+        std::fs::write(bundle.config(), "{}").unwrap();
+        bundle
+    }
+
+    fn record(init: i32, boot_id: &str) -> Record {
+        let own = Process::current(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let gone = Process { pid: i32::MAX, ..own };
+        Record {
+            init: Process { pid: init, ..own },
+            supervisor: gone,
+            boot_id: boot_id.to_owned(),
+            started: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn the_state_is_what_the_kernel_vouches_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = bundle(&dir);
+        let status = || state(&bundle).unwrap().status;
+        assert_eq!(status(), Status::Created);
+        let write = |record| bundle::write_json(&bundle.state_file(), &record, false).unwrap();
+        let boot_id = process::boot_id().unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        write(record(own, &boot_id));
+        // The supervisor is gone and the first process lives.
+        assert_eq!(status(), Status::Running);
+        write(record(i32::MAX, &boot_id));
+        assert_eq!(status(), Status::Dead);
+        assert_eq!(state(&bundle).unwrap().exit.unwrap().code, exit::LOST);
+        write(record(own, "another"));
+        assert_eq!(status(), Status::Exited);
+        let boot = Boot {
+            boot_id: "another".to_owned(),
+            started: Timestamp::UNIX_EPOCH,
+        };
+        bundle::write_json(&bundle.boot(), &boot, false).unwrap();
+        std::fs::remove_file(bundle.state_file()).unwrap();
+        assert_eq!(status(), Status::Exited);
+        std::fs::write(bundle.removing(), "").unwrap();
+        assert_eq!(status(), Status::Removing);
+        std::fs::remove_file(bundle.removing()).unwrap();
+        std::fs::remove_file(bundle.config()).unwrap();
+        assert_eq!(state(&bundle).unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn a_wrong_move_says_what_is_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = bundle(&dir);
+        let error = check(&bundle, Act::Pause).unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert_eq!(error.message(), "cannot pause a container that is created");
+        assert!(check(&bundle, Act::Start).is_ok());
+    }
+
+    #[test]
+    fn one_supervisor_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = bundle(&dir);
+        let held = lock(&bundle).unwrap();
+        assert_eq!(lock(&bundle).unwrap_err().kind(), Kind::Conflict);
+        drop(held);
+        lock(&bundle).unwrap();
+    }
+}

@@ -1,0 +1,352 @@
+//! The supervisor: one small process with one thread for each container. It sets the container up, keeps its log, ends it in time
+//! and writes down how it ended. It outlives the caller if the container is detached from it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+use oci_spec::runtime::Spec;
+
+use super::bundle::{self, Bundle};
+use super::cgroup::Cgroup;
+use super::channel::{Channel, Failure, Message, Stream};
+use super::exit::{self, Exit};
+use super::init::Init;
+use super::logs::Log;
+use super::process::{self, Process};
+use super::pump::{Outputs, Pump};
+use super::seccomp::{Filter, Profile};
+use super::settings::Settings;
+use super::state::{Boot, Record};
+use super::{Seccomp, Signal, mounts, namespaces, overlay, spec, state};
+use crate::error::{Context, Error, Result};
+use crate::sys::{self, clone, pidfd};
+
+/// The mode of a supervisor whose caller waits for the end.
+pub(super) const ATTACHED: &str = "attached";
+/// The mode of a supervisor whose caller waits for the start.
+pub(super) const DETACHED: &str = "detached";
+
+/// A helper's command line and its connection to the caller.
+pub(super) struct Assignment {
+    pub(super) bundle: Bundle,
+    pub(super) mode: String,
+    pub(super) caller: Channel,
+}
+
+impl Assignment {
+    /// Reads the command line, takes the connection out of the way of standard output, and parts from the caller's session.
+    pub(super) fn accept(args: Vec<OsString>) -> Result<Assignment> {
+        // What the caller had open is not for a process that may outlive it; none of this process's values owns one of them yet.
+        sys::process::close_from(3).during(|| "let go of what the caller had open")?;
+        let [dir, run_dir, id, mode] = <[OsString; 4]>::try_from(args).map_err(|_| misused())?;
+        let (Some(id), Some(mode)) = (id.to_str(), mode.to_str()) else {
+            return Err(misused());
+        };
+        let caller = std::io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .during(|| "take the connection")?;
+        let null = null()?;
+        nix::unistd::dup2_stdout(&null).during(|| "let go of standard output")?;
+        // Not dumpable: a container's process can neither trace nor open a helper that enters it (CVE-2016-9962).
+        nix::unistd::setsid()
+            .and_then(|_| nix::unistd::chdir("/"))
+            .and_then(|()| nix::sys::prctl::set_dumpable(false))
+            .during(|| "part from the caller")?;
+        let bundle = Bundle {
+            id: id.parse()?,
+            dir: dir.into(),
+            run_dir: run_dir.into(),
+        };
+        Ok(Assignment {
+            bundle,
+            mode: mode.to_owned(),
+            caller: Channel::from_fd(caller),
+        })
+    }
+}
+
+fn misused() -> Error {
+    Error::invalid("this name of the program is for its own use")
+}
+
+pub(super) fn null() -> Result<OwnedFd> {
+    nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open `/dev/null`")
+}
+
+/// The supervisor's whole life; returns its exit code.
+pub(super) fn main(args: Vec<OsString>) -> u8 {
+    let Ok(assignment) = Assignment::accept(args) else {
+        return 2;
+    };
+    match supervise(&assignment.bundle, assignment.caller, assignment.mode == DETACHED) {
+        Ok(()) => 0,
+        Err(_) => 1,
+    }
+}
+
+fn supervise(bundle: &Bundle, caller: Channel, detached: bool) -> Result<()> {
+    let prepared = prepare(bundle);
+    let (_lock, spec, settings) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return refuse(&caller, &Failure::new(&error, exit::NOT_STARTED)),
+    };
+    let started = Timestamp::now();
+    let mut running = match Running::start(bundle, &spec, &settings, &caller, started) {
+        Ok(running) => running,
+        Err(failure) => {
+            let exit = Exit::failed(failure.code, started, failure.message());
+            bundle::write_json(&bundle.exit(), &exit, !settings.volatile)?;
+            return refuse(&caller, &failure);
+        }
+    };
+    let _ = caller.send(&Message::Started(running.process.child.pid));
+    let listener = (!detached).then_some(caller);
+    let exit = running.watch(bundle, &settings, listener.as_ref())?;
+    bundle::write_json(&bundle.exit(), &exit, !settings.volatile)?;
+    if let Some(caller) = listener {
+        let _ = caller.send(&Message::Exited(exit));
+    }
+    // After the report: whoever lets go of the overlay last waits for it to be torn down.
+    running.cgroup.remove()?;
+    drop(running.process.root);
+    Ok(())
+}
+
+fn refuse(caller: &Channel, failure: &Failure) -> Result<()> {
+    caller
+        .send(&Message::Failed(failure.clone()))
+        .during(|| "tell the caller")
+}
+
+/// Locks the container, reads what it is to be, and clears away what its last run left.
+fn prepare(bundle: &Bundle) -> Result<(nix::fcntl::Flock<fs::File>, Spec, Settings)> {
+    let lock = state::lock(bundle)?;
+    if Record::read(bundle)?.is_some_and(|record| record.init.is_alive()) {
+        return Err(Error::conflict(format!(
+            "container `{}` is running without a supervisor",
+            bundle.id.short()
+        ))
+        .hint("stop it first"));
+    }
+    let (spec, settings) = (spec::read(bundle)?, Settings::read(bundle)?);
+    bundle::remove_file(&bundle.state_file())?;
+    bundle::remove_file(&bundle.exit())?;
+    match fs::create_dir(bundle.mount_point()) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(cause).during(|| format!("make `{}`", bundle.mount_point().display()));
+        }
+        _ => {}
+    }
+    Ok((lock, spec, settings))
+}
+
+/// A container that has been started.
+struct Running {
+    process: Spawned,
+    cgroup: Cgroup,
+    began: Instant,
+    started: Timestamp,
+}
+
+/// A container's first process and what belongs to it.
+struct Spawned {
+    child: clone::Child,
+    /// Keeps the overlay from being torn down in the first process's last moments, which everybody waits for.
+    root: OwnedFd,
+    outputs: Outputs,
+}
+
+impl Running {
+    fn start(
+        bundle: &Bundle,
+        spec: &Spec,
+        settings: &Settings,
+        caller: &Channel,
+        started: Timestamp,
+    ) -> std::result::Result<Running, Failure> {
+        let not_started = |error: Error| Failure::new(&error, exit::NOT_STARTED);
+        let began = Instant::now();
+        let cgroup = Cgroup::create(bundle.id.as_str(), &settings.limits).map_err(not_started)?;
+        let launched = spawn(bundle, spec, settings, &cgroup)
+            .map_err(not_started)
+            .and_then(|(process, setup)| {
+                launch(bundle, settings, &process, &cgroup, &setup, caller, started).map(|()| process)
+            });
+        match launched {
+            Ok(process) => Ok(Running {
+                process,
+                cgroup,
+                began,
+                started,
+            }),
+            Err(failure) => {
+                let _ = cgroup.kill_all().and_then(|()| cgroup.remove());
+                Err(failure)
+            }
+        }
+    }
+
+    /// Returns when the container has ended: how.
+    fn watch(&mut self, bundle: &Bundle, settings: &Settings, listener: Option<&Channel>) -> Result<Exit> {
+        // Output that its listener has seen, of a container that is gone once it ended, is kept nowhere.
+        let log = match listener.is_some() && settings.volatile {
+            true => None,
+            false => Some(Log::open(&bundle.log())?),
+        };
+        let child = &self.process.child;
+        let timed_out = Pump {
+            process: child.pidfd.as_fd(),
+            outputs: std::mem::take(&mut self.process.outputs),
+            listener,
+            log,
+            deadline: settings.timeout.and_then(|limit| self.began.checked_add(limit)),
+            kill: &|| kill(child, &self.cgroup),
+        }
+        .run()?;
+        let (code, signal) = exit::reap(&child.pidfd)?;
+        let oom_killed = self.cgroup.oom_kills() > 0;
+        let finished = Timestamp::now();
+        Ok(Exit {
+            code,
+            signal,
+            oom_killed,
+            timed_out,
+            started: self.started,
+            finished,
+            error: None,
+        })
+    }
+}
+
+/// Ends the first process, and so all others of its namespace. A frozen one dies once it is let go.
+fn kill(child: &clone::Child, cgroup: &Cgroup) {
+    let _ = pidfd::send_signal(&child.pidfd, Signal::KILL.number());
+    let _ = cgroup.thaw();
+}
+
+/// Records the process, lets it go, and waits until it has become the program; if not, it is gone.
+fn launch(
+    bundle: &Bundle,
+    settings: &Settings,
+    process: &Spawned,
+    cgroup: &Cgroup,
+    setup: &Channel,
+    caller: &Channel,
+    started: Timestamp,
+) -> std::result::Result<(), Failure> {
+    let result = record(bundle, settings, &process.child, started)
+        .and_then(|()| setup.let_go())
+        .and_then(|()| await_program(setup, caller));
+    let failure = match result {
+        Ok(None) => return Ok(()),
+        Ok(Some(failure)) => failure,
+        Err(error) => Failure::new(&error, exit::NOT_STARTED),
+    };
+    kill(&process.child, cgroup);
+    let _ = exit::reap(&process.child.pidfd);
+    Err(failure)
+}
+
+/// Makes all that must be made on the host, and the first process; the channel leads to it.
+fn spawn(bundle: &Bundle, spec: &Spec, settings: &Settings, cgroup: &Cgroup) -> Result<(Spawned, Channel)> {
+    let root = overlay::mount(&settings.lower, &bundle.upper(), &bundle.work(), settings.volatile)?;
+    let sources = mounts::open_sources(spec.mounts().as_deref().unwrap_or_default())?;
+    let flags = namespaces::flags(spec)?;
+    let (stdout, their_stdout) = std::io::pipe().during(|| "make a pipe")?;
+    let (stderr, their_stderr) = std::io::pipe().during(|| "make a pipe")?;
+    let (setup, parent) = Channel::pair()?;
+    let mount_point = bundle.mount_point();
+    let init = Init {
+        spec,
+        user: &settings.user,
+        namespaces: flags,
+        root: &root,
+        mount_point: &mount_point,
+        sources: &sources,
+        cgroup,
+        filter: filter(settings.seccomp, spec)?,
+        stdout: their_stdout,
+        stderr: their_stderr,
+        parent,
+    };
+    // The namespace of control groups is made after joining them.
+    let child = clone::clone(flags - CloneFlags::CLONE_NEWCGROUP, cgroup.clone_into_fd(), || {
+        init.run()
+    })
+    .during(|| "make the container's first process")?;
+    // What it reads is its own: this process would keep the other end from noticing that it is gone.
+    nix::unistd::dup2_stdin(null()?).during(|| "let go of standard input")?;
+    Ok((
+        Spawned {
+            child,
+            root,
+            outputs: vec![(Stream::Stdout, stdout), (Stream::Stderr, stderr)],
+        },
+        setup,
+    ))
+}
+
+pub(super) fn filter(seccomp: Seccomp, spec: &Spec) -> Result<Option<Filter>> {
+    match seccomp {
+        Seccomp::Unconfined => Ok(None),
+        Seccomp::Default => Profile::docker_default().compile(spec::capabilities(spec)?).map(Some),
+    }
+}
+
+/// Writes down which process it is, before it becomes the program: whoever finds it running finds the record.
+fn record(bundle: &Bundle, settings: &Settings, child: &clone::Child, started: Timestamp) -> Result<()> {
+    let own = i32::try_from(std::process::id()).map_err(|_| Error::internal("a process number out of range"))?;
+    let boot_id = process::boot_id()?;
+    if !settings.volatile {
+        bundle::write_json(
+            &bundle.boot(),
+            &Boot {
+                boot_id: boot_id.clone(),
+                started,
+            },
+            false,
+        )?;
+    }
+    let record = Record {
+        init: Process::current(child.pid)?,
+        supervisor: Process::current(own)?,
+        boot_id,
+        started,
+    };
+    bundle::write_json(&bundle.state_file(), &record, false)
+}
+
+/// Waits until the process has become the program, which closes its end, or says why it could not; ends early if the caller goes.
+pub(super) fn await_program(setup: &Channel, caller: &Channel) -> Result<Option<Failure>> {
+    loop {
+        let mut fds = [
+            PollFd::new(setup.as_fd(), PollFlags::POLLIN),
+            PollFd::new(caller.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno).during(|| "wait for the container's first process"),
+        }
+        if fds[0].revents().is_some_and(|events| !events.is_empty()) {
+            return match setup.receive()? {
+                Some(Message::Failed(failure)) => Ok(Some(failure)),
+                Some(_) => continue,
+                // Closed by `execve`; or the process was killed on its way there, which its exit status will tell.
+                None => Ok(None),
+            };
+        }
+        if fds[1].revents().is_some_and(|events| !events.is_empty()) {
+            return Err(Error::cancelled(
+                "the caller went away before the container was started",
+            ));
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Waiting for the end of a container that somebody else supervises.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::state::{Record, Status, state};
+use super::{Bundle, Exit};
+use crate::error::{Context, Error, Result};
+use crate::model;
+
+/// Waits until a container has ended, and returns how. One that was never started is `conflict`.
+///
+/// Several may wait at once; each gets the same answer.
+pub fn wait(ctx: &model::Context, bundle: &Bundle) -> Result<Exit> {
+    loop {
+        ctx.check()?;
+        let state = state(bundle)?;
+        if let Some(exit) = state.exit {
+            // The end is written down a little before the supervisor is done with the container's mounts and control groups.
+            until_unsupervised(ctx, bundle)?;
+            return Ok(exit);
+        }
+        if !state.status.is_alive() {
+            let (id, status) = (bundle.id.short(), state.status);
+            let error = Error::conflict(format!("cannot wait for container `{id}`: it is {status}"));
+            return Err(if status == Status::Created {
+                error.hint("start it first")
+            } else {
+                error
+            });
+        }
+        match Record::read(bundle)?.and_then(|record| record.supervisor.open().or_else(|| record.init.open())) {
+            Some(process) => until_ended(ctx, &process)?,
+            None => continue,
+        }
+    }
+}
+
+/// Waits until no supervisor is left.
+pub(super) fn until_unsupervised(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
+    match Record::read(bundle)?.and_then(|record| record.supervisor.open()) {
+        Some(supervisor) => until_ended(ctx, &supervisor),
+        None => Ok(()),
+    }
+}
+
+/// Waits until a process has ended, or the context.
+pub(super) fn until_ended(ctx: &model::Context, process: &OwnedFd) -> Result<()> {
+    loop {
+        ctx.check()?;
+        let mut fds = [
+            PollFd::new(process.as_fd(), PollFlags::POLLIN),
+            PollFd::new(ctx.wake_fd()?, PollFlags::POLLIN),
+        ];
+        let limit = PollTimeout::try_from(ctx.poll_timeout()).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, limit) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno).during(|| "wait for a process"),
+        }
+        if fds[0].revents().is_some_and(|events| !events.is_empty()) {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Processes by descriptor, so that a number used again never names the wrong one: `pidfd_open(2)`, `pidfd_send_signal(2)`.
+
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+
+/// A descriptor for the process that has this number now. `ESRCH` if there is none.
+pub fn open(pid: i32) -> nix::Result<OwnedFd> {
+    // SAFETY: the call takes numbers only.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: the kernel just returned this descriptor, so it is open and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
+/// Sends a signal by number (real-time signals included); 0 only asks whether the process is there. `ESRCH` if it has ended.
+pub fn send_signal(process: impl AsFd, signal: i32) -> nix::Result<()> {
+    let (fd, no_info) = (process.as_fd().as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: the descriptor is open during the call, and a null information means what kill(2) would send.
+    Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, no_info, 0) }).map(drop)
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// Waits for the end of a child and takes its status, so that nothing of it is left. `ECHILD` if it is no child of this process.
+pub fn reap(child: impl AsFd) -> nix::Result<End> {
+    // SAFETY: an all-zero `siginfo_t` is a valid value of plain numbers.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let id = libc::id_t::try_from(child.as_fd().as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    loop {
+        // SAFETY: the descriptor is open during the call, and the kernel writes the information into a value of its type.
+        match Errno::result(unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED) }) {
+            Ok(_) => break,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    // SAFETY: waitid succeeded, so it filled in the fields of a SIGCHLD, of which the status is one (waitid(2)).
+    let status = unsafe { info.si_status() };
+    Ok(if info.si_code == libc::CLD_EXITED {
+        End::Code(status)
+    } else {
+        End::Signal(status)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_names_a_living_process() {
+        let own = open(i32::try_from(std::process::id()).unwrap()).unwrap();
+        send_signal(&own, 0).unwrap();
+        assert_eq!(open(i32::MAX).unwrap_err(), Errno::ESRCH);
+    }
+}

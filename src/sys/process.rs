@@ -1,0 +1,70 @@
+//! What a process does to itself before it becomes another program.
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+
+const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+
+/// Ends this process at once, without running what would run at the end of `main`.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: `_exit` returns to nobody and runs nothing of this process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor from `first` on, now. Only for a process that owns none of them in a value.
+pub fn close_from(first: u32) -> nix::Result<()> {
+    close_range(first, 0)
+}
+
+/// Has every descriptor from `first` on closed by the next `execve`.
+pub fn close_on_exec_from(first: u32) -> nix::Result<()> {
+    close_range(first, CLOSE_RANGE_CLOEXEC)
+}
+
+fn close_range(first: u32, flags: libc::c_uint) -> nix::Result<()> {
+    // SAFETY: the call takes numbers only. That no value owns a descriptor closed here is the caller's part, said above; breaking it
+    // gives errors of the kind `EBADF`, never wrong memory.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) }).map(drop)
+}
+
+/// The signals by which a person asks a program to end: `SIGINT` and `SIGTERM`, blocked so that they can be waited for.
+#[derive(Clone, Copy)]
+pub struct EndSignals(SigSet);
+
+impl EndSignals {
+    /// Blocks them in this thread and in those it starts from now on.
+    pub fn block() -> nix::Result<EndSignals> {
+        let mut signals = SigSet::empty();
+        signals.add(nix::sys::signal::SIGINT);
+        signals.add(nix::sys::signal::SIGTERM);
+        signals.thread_block()?;
+        Ok(EndSignals(signals))
+    }
+
+    /// Waits for one of them.
+    pub fn wait(&self) -> nix::Result<()> {
+        self.0.wait().map(drop)
+    }
+}
+
+/// Gives every signal its default action and blocks none, as a program expects to be started.
+pub fn reset_signals() -> nix::Result<()> {
+    // The kernel's `sigaction` with no handler, flag or mask. Its four words are zero whatever their order; the call is made without
+    // the C library, which would keep two signals to itself that this process may have been started with ignored.
+    let default = [0u64; 4];
+    let no_old = std::ptr::null_mut::<[u64; 4]>();
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the action has the kernel's size and names no code to be called; for SIGKILL and SIGSTOP the call fails and changes
+        // nothing, which is as it should be.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                no_old,
+                size_of::<u64>(),
+            )
+        };
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
