@@ -1,1 +1,50 @@
-//! What an image is and where its bytes are.
+//! What an image is and where its bytes are: content on disk, archives in and out, layers packed and unpacked.
+//!
+//! Knows no names-to-images table and no containers: those are the database's. It reaches leases only through [`Holder`].
+
+mod archive;
+mod chain;
+pub mod changes;
+mod commit;
+mod compare;
+mod compression;
+mod config;
+mod content;
+mod draft;
+mod from_host;
+mod history;
+mod image;
+mod import;
+mod layer;
+mod limits;
+mod load;
+mod manifest;
+mod overlay;
+pub mod pack;
+mod path_text;
+mod pipe;
+mod save;
+mod staging;
+#[cfg(test)]
+mod testing;
+mod trash;
+mod tree;
+mod unpack;
+mod upper;
+
+pub use commit::{CommitOptions, commit};
+pub use compare::{Entry, diff, files};
+pub use compression::Compression;
+pub use config::{Config, Healthcheck, RootFs, RunConfig, Step};
+pub use content::Content;
+pub use from_host::{HostOptions, from_host};
+pub use history::{History, history};
+pub use image::{Holder, Image, Layer, Loaded};
+pub use import::{ImportOptions, import_tar};
+pub use limits::Limits;
+pub use load::{Source, load};
+
+pub use save::{Format, Saved, save};
+pub use staging::Staging;
+pub use trash::Trash;
+pub use upper::{Change, ChangeKind, upper_changes};

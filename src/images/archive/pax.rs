@@ -1,0 +1,201 @@
+//! Extended headers (POSIX pax(1), "pax Extended Header") with the records of GNU tar, star and libarchive.
+
+use super::Mtime;
+use crate::error::{Error, Result};
+use crate::images::path_text;
+
+/// What the extended headers before an entry say of it.
+#[derive(Debug, Default)]
+pub(crate) struct Pax {
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) link: Option<Vec<u8>>,
+    pub(crate) size: Option<u64>,
+    pub(crate) uid: Option<i64>,
+    pub(crate) gid: Option<i64>,
+    pub(crate) mtime: Option<Mtime>,
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) sparse: PaxSparse,
+}
+
+/// GNU's sparse records, formats 0.0, 0.1 and 1.0 (GNU tar manual, "Storing Sparse Files").
+#[derive(Debug, Default)]
+pub(crate) struct PaxSparse {
+    pub(crate) numbers: Vec<u64>,
+    pub(crate) major: Option<u64>,
+    pub(crate) name: Option<Vec<u8>>,
+    pub(crate) real_size: Option<u64>,
+}
+
+impl Pax {
+    /// Parses the records of one header; every malformed one is an error, for skipping it would let two readers see two archives.
+    pub(crate) fn parse(mut bytes: &[u8]) -> Result<Pax> {
+        let mut pax = Pax::default();
+        while !bytes.is_empty() {
+            let (key, value, rest) = record(bytes)?;
+            pax.take(key, value)?;
+            bytes = rest;
+        }
+        Ok(pax)
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        let path = |value: &[u8]| (!value.is_empty()).then(|| value.to_vec());
+        match key {
+            b"path" => self.path = path(value),
+            b"linkpath" => self.link = path(value),
+            b"size" => self.size = decimal(key, value)?,
+            b"uid" => self.uid = decimal(key, value)?,
+            b"gid" => self.gid = decimal(key, value)?,
+            b"mtime" if value.is_empty() => self.mtime = None,
+            b"mtime" => self.mtime = Some(time(value)?),
+            b"GNU.sparse.name" => self.sparse.name = path(value),
+            b"GNU.sparse.major" => self.sparse.major = decimal(key, value)?,
+            b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse.real_size = decimal(key, value)?,
+            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => self.sparse.numbers.extend(decimal::<u64>(key, value)?),
+            b"GNU.sparse.map" => self.sparse.numbers = sparse_map(value)?,
+            _ => self.take_xattr(key, value)?,
+        }
+        Ok(())
+    }
+
+    fn take_xattr(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+            self.set_xattr(name.to_vec(), value.to_vec());
+        } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
+            let bad = || Error::corrupt(format!("the extended header `{}` is not base64", key.escape_ascii()));
+            let name = path_text::decode(std::str::from_utf8(name).map_err(|_| bad())?);
+            self.set_xattr(name, path_text::base64(value).ok_or_else(bad)?);
+        }
+        Ok(())
+    }
+
+    /// bsdtar writes every attribute in both forms.
+    fn set_xattr(&mut self, name: Vec<u8>, value: Vec<u8>) {
+        self.xattrs.retain(|(known, _)| *known != name);
+        self.xattrs.push((name, value));
+    }
+}
+
+/// The first record's key and value, and what follows it: `LENGTH KEY=VALUE\n`.
+fn record(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
+    let bad = || Error::corrupt("an extended header is malformed");
+    let blank = bytes.iter().take(20).position(|byte| *byte == b' ').ok_or_else(bad)?;
+    let length: usize = digits(&bytes[..blank])
+        .and_then(|n| usize::try_from(n).ok())
+        .ok_or_else(bad)?;
+    let body = bytes.get(blank + 1..length).ok_or_else(bad)?;
+    let body = body.strip_suffix(b"\n").ok_or_else(bad)?;
+    let equals = body.iter().position(|byte| *byte == b'=').ok_or_else(bad)?;
+    let (key, value) = (&body[..equals], &body[equals + 1..]);
+    if key.is_empty() || key.contains(&0) || (is_name(key) && value.contains(&0)) {
+        return Err(bad());
+    }
+    Ok((key, value, &bytes[length..]))
+}
+
+fn is_name(key: &[u8]) -> bool {
+    matches!(key, b"path" | b"linkpath" | b"GNU.sparse.name")
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    let all_digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| all_digits)?.parse().ok()
+}
+
+/// A record's number; an empty value takes an earlier one back.
+fn decimal<T: TryFrom<i64>>(key: &[u8], value: &[u8]) -> Result<Option<T>> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let number = digits(value).and_then(|number| T::try_from(number).ok());
+    let bad = || {
+        Error::corrupt(format!(
+            "the extended header `{}` is not a number: `{}`",
+            key.escape_ascii(),
+            value.escape_ascii()
+        ))
+    };
+    number.map(Some).ok_or_else(bad)
+}
+
+fn sparse_map(value: &[u8]) -> Result<Vec<u64>> {
+    let bad = || Error::corrupt("a sparse map is not a list of numbers");
+    let numbers = value.split(|byte| *byte == b',');
+    numbers
+        .map(|number| digits(number).and_then(|n| u64::try_from(n).ok()).ok_or_else(bad))
+        .collect()
+}
+
+/// Seconds with a fraction, cut to nanoseconds: `-1.5` is 1.5 s before the epoch.
+fn time(value: &[u8]) -> Result<Mtime> {
+    let bad = || Error::corrupt(format!("the time `{}` is not a number", value.escape_ascii()));
+    let (negative, rest) = value.strip_prefix(b"-").map_or((false, value), |rest| (true, rest));
+    let dot = rest.iter().position(|byte| *byte == b'.').unwrap_or(rest.len());
+    let seconds = digits(&rest[..dot]).ok_or_else(bad)?;
+    let fraction = rest.get(dot + 1..).unwrap_or_default();
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return Err(bad());
+    }
+    let nanos = (0..9).fold(0u32, |nanos, at| {
+        nanos * 10 + u32::from(fraction.get(at).map_or(0, |digit| digit - b'0'))
+    });
+    Ok(match (negative, nanos) {
+        (false, _) => Mtime { seconds, nanos },
+        (true, 0) => Mtime {
+            seconds: -seconds,
+            nanos,
+        },
+        (true, _) => Mtime {
+            seconds: -seconds - 1,
+            nanos: 1_000_000_000 - nanos,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read() {
+        let pax = Pax::parse(
+            b"9 path=a\n20 mtime=-1.5000000\n27 SCHILY.xattr.user.a=\0\n\xff\n31 LIBARCHIVE.xattr.b%20c=aGk=\n",
+        )
+        .unwrap();
+        assert_eq!(pax.path.unwrap(), b"a");
+        assert_eq!(
+            pax.mtime.unwrap(),
+            Mtime {
+                seconds: -2,
+                nanos: 500_000_000
+            }
+        );
+        assert_eq!(
+            pax.xattrs,
+            [
+                (b"user.a".to_vec(), b"\0\n\xff".to_vec()),
+                (b"b c".to_vec(), b"hi".to_vec())
+            ]
+        );
+    }
+
+    #[test]
+    fn malformed_records_are_refused() {
+        for bytes in [
+            &b"9 path=a"[..],
+            b"8 path=a\n",
+            b"x path=a\n",
+            b"99 path=a\n",
+            b"7 =aaa\n",
+            b"9 pathxa\n",
+            b"11 path=a\0b\n",
+            b"10 size=-1\n",
+            b"11 mtime=x1\n",
+            b"+9 path=a\n",
+            b"0 path=a\n",
+            b"5 a=\n\n",
+        ] {
+            assert!(Pax::parse(bytes).is_err(), "{}", bytes.escape_ascii());
+        }
+    }
+}

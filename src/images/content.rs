@@ -1,0 +1,388 @@
+//! Where images' bytes are: blobs in an OCI layout, layers unpacked once each. Nothing is visible here before it is whole.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::image::Layer;
+use super::limits::{self, Limits};
+use super::staging::{self, Staging};
+use super::{compression, manifest, path_text};
+use crate::error::{Context as _, Error, Result};
+use crate::model::{Context, Digest, Hasher, Reference};
+use crate::sys::file;
+
+/// The content below one root; values with the same root are the same content.
+#[derive(Debug, Clone)]
+pub struct Content {
+    root: PathBuf,
+    limits: Limits,
+}
+
+/// What is known of an unpacked layer besides its tree: `layers/<hex>.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Bytes of file contents.
+    pub(crate) size: u64,
+    /// Directories the layer's tar did not name but needed, as [`path_text`]; their attributes are those of the layers below.
+    #[serde(default)]
+    pub(crate) implied: Vec<String>,
+}
+
+const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
+impl Content {
+    /// Opens the content below `root`, making its directories where they are missing.
+    pub fn open(root: &Path) -> Result<Content> {
+        Content::with_limits(root, Limits::default())
+    }
+
+    /// The content below `root` as it is, for reading only; nothing is made.
+    pub fn view(root: &Path) -> Content {
+        Content {
+            root: root.to_owned(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The same with other bounds on what comes in.
+    pub fn with_limits(root: &Path, limits: Limits) -> Result<Content> {
+        let content = Content {
+            root: root.to_owned(),
+            limits,
+        };
+        for dir in ["content/blobs/sha256", "ingest", "layers"] {
+            let dir = root.join(dir);
+            std::fs::create_dir_all(&dir).during(|| format!("make `{}`", dir.display()))?;
+        }
+        let layout = root.join("content/oci-layout");
+        if !layout.exists() {
+            content.write_index(&[])?;
+            content.replace(&layout, LAYOUT.as_bytes())?;
+        }
+        Ok(content)
+    }
+
+    /// Bytes of the disk it is on that are free for it.
+    pub fn free_space(&self) -> Result<u64> {
+        let facts = nix::sys::statvfs::statvfs(&self.root);
+        let facts = facts.during(|| format!("look at the disk of `{}`", self.root.display()))?;
+        Ok(facts.blocks_available() * facts.fragment_size())
+    }
+
+    /// The bounds on what comes in.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Removes what dead processes left half made.
+    pub fn recover(&self) -> Result<()> {
+        staging::recover(&self.root.join("ingest"))
+    }
+
+    /// A place to put content together.
+    pub fn stage(&self) -> Result<Staging> {
+        Staging::new(&self.root.join("ingest"))
+    }
+
+    /// Where a blob is or would be.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.blob_dir(digest).join(digest.hex())
+    }
+
+    fn blob_dir(&self, digest: &Digest) -> PathBuf {
+        self.root.join("content/blobs").join(digest.algorithm())
+    }
+
+    /// Whether the blob is there.
+    pub fn has_blob(&self, digest: &Digest) -> bool {
+        self.blob_path(digest).is_file()
+    }
+
+    /// Bytes of a blob.
+    pub fn blob_size(&self, digest: &Digest) -> Result<u64> {
+        let path = self.blob_path(digest);
+        Ok(std::fs::metadata(&path)
+            .during(|| format!("read the blob `{digest}`"))?
+            .len())
+    }
+
+    /// Opens a blob for reading. Errors: `not_found`.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
+        File::open(self.blob_path(digest)).during(|| format!("open the blob `{digest}`"))
+    }
+
+    /// A small blob, verified. Errors: `not_found`; `corrupt` if it is longer than `limit` or not what its name says.
+    pub fn read_blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut file = self.open_blob(digest)?.take(limit.saturating_add(1));
+        file.read_to_end(&mut bytes)
+            .during(|| format!("read the blob `{digest}`"))?;
+        if bytes.len() as u64 > limit {
+            return Err(limits::exceeded(format!("the blob `{digest}`"), "document", limit));
+        }
+        check_digest(&Digest::of(&bytes), digest, "the blob")?;
+        Ok(bytes)
+    }
+
+    /// Reads a whole blob and compares it with its name. Errors: `not_found`, `corrupt`.
+    pub fn verify_blob(&self, ctx: &Context, digest: &Digest) -> Result<()> {
+        let mut file = self.open_blob(digest)?;
+        check_digest(&hash(ctx, &mut file)?, digest, "the blob")
+    }
+
+    /// Compares a layer's blob with its digest, size and diff id, and sees that it is unpacked. Errors: `not_found`, `corrupt`.
+    pub fn verify_layer(&self, ctx: &Context, layer: &Layer) -> Result<()> {
+        self.verify_blob(ctx, &layer.blob)?;
+        let size = self.blob_size(&layer.blob)?;
+        if size != layer.blob_size {
+            return Err(Error::corrupt(format!(
+                "the blob `{}` has {size} bytes instead of {}",
+                layer.blob, layer.blob_size
+            )));
+        }
+        let blob = self.open_blob(&layer.blob)?;
+        let mut plain = compression::decoder(blob, &self.limits)?;
+        check_digest(&hash(ctx, &mut plain)?, &layer.diff_id, "the uncompressed layer")?;
+        if !self.has_layer(&layer.diff_id) {
+            return Err(Error::not_found(format!(
+                "the layer `{}` is not unpacked",
+                layer.diff_id
+            )));
+        }
+        let unpacked = self.record(&layer.diff_id)?.size;
+        if unpacked == layer.size {
+            return Ok(());
+        }
+        Err(Error::corrupt(format!(
+            "the layer `{}` holds {unpacked} bytes instead of {}",
+            layer.diff_id, layer.size
+        )))
+    }
+
+    /// The digests of all blobs.
+    pub fn blobs(&self) -> Result<Vec<Digest>> {
+        let mut all = self.digests_in(&self.root.join("content/blobs/sha256"), "sha256")?;
+        let other = self.root.join("content/blobs/sha512");
+        if other.is_dir() {
+            all.extend(self.digests_in(&other, "sha512")?);
+        }
+        Ok(all)
+    }
+
+    /// The diff ids of all unpacked layers.
+    pub fn layers(&self) -> Result<Vec<Digest>> {
+        self.digests_in(&self.root.join("layers"), "sha256")
+    }
+
+    fn digests_in(&self, dir: &Path, algorithm: &str) -> Result<Vec<Digest>> {
+        let entries = std::fs::read_dir(dir).during(|| format!("list `{}`", dir.display()))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut digests: Vec<Digest> = names
+            .filter_map(|name| format!("{algorithm}:{name}").parse().ok())
+            .collect();
+        digests.sort();
+        Ok(digests)
+    }
+
+    /// Where a layer's tree is or would be, in overlay form.
+    pub fn layer_dir(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("layers").join(diff_id.hex())
+    }
+
+    /// Whether the layer is unpacked, whole.
+    pub fn has_layer(&self, diff_id: &Digest) -> bool {
+        self.layer_dir(diff_id).is_dir()
+    }
+
+    /// Bytes of the files of an unpacked layer.
+    pub fn layer_size(&self, diff_id: &Digest) -> Result<u64> {
+        Ok(self.record(diff_id)?.size)
+    }
+
+    pub(super) fn layers_dir(&self) -> PathBuf {
+        self.root.join("layers")
+    }
+
+    pub(super) fn record_path(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("layers").join(format!("{}.json", diff_id.hex()))
+    }
+
+    /// What is known of an unpacked layer.
+    pub(crate) fn record(&self, diff_id: &Digest) -> Result<Record> {
+        let path = self.record_path(diff_id);
+        let bytes = std::fs::read(&path).during(|| format!("read `{}`", path.display()))?;
+        serde_json::from_slice(&bytes).map_err(|cause| {
+            Error::corrupt(format!("`{}` is not a layer record: {cause}", path.display())).source(cause)
+        })
+    }
+
+    /// Where the fix-ups for a chain with this topmost layer are.
+    pub(crate) fn fixup_dir(&self, top: &Digest, chain: &Digest) -> PathBuf {
+        self.root
+            .join("layers")
+            .join(format!("{}.fix-{}", top.hex(), chain.hex()))
+    }
+
+    /// Makes a staged blob visible; it must be on disk and verified.
+    pub(crate) fn publish_blob(&self, staged: &Path, digest: &Digest) -> Result<()> {
+        let dir = self.blob_dir(digest);
+        std::fs::create_dir_all(&dir).during(|| format!("make `{}`", dir.display()))?;
+        std::fs::rename(staged, self.blob_path(digest)).during(|| format!("store the blob `{digest}`"))
+    }
+
+    /// Makes a staged tree visible as a layer or a fix-up; where another process was faster, its equal one stays.
+    pub(crate) fn publish_tree(&self, staged: &Path, place: &Path) -> Result<()> {
+        use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+        match renameat2(AT_FDCWD, staged, AT_FDCWD, place, RenameFlags::RENAME_NOREPLACE) {
+            Ok(()) | Err(nix::errno::Errno::EEXIST | nix::errno::Errno::ENOTEMPTY) => Ok(()),
+            Err(cause) => Err(cause).during(|| format!("store `{}`", place.display())),
+        }
+    }
+
+    /// Makes a staged layer visible, its record first, for a layer that can be seen must have one.
+    pub(crate) fn publish_layer(&self, staged: &Path, staged_record: &Path, diff_id: &Digest) -> Result<()> {
+        if self.has_layer(diff_id) {
+            return Ok(());
+        }
+        let record = self.record_path(diff_id);
+        std::fs::rename(staged_record, &record).during(|| format!("store `{}`", record.display()))?;
+        self.publish_tree(staged, &self.layer_dir(diff_id))
+    }
+
+    /// Makes the renames of a publication last.
+    pub(crate) fn settle(&self) -> Result<()> {
+        for dir in ["content/blobs/sha256", "layers"] {
+            let dir = self.root.join(dir);
+            file::sync_directory(&dir).during(|| format!("write `{}` to disk", dir.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Replaces `index.json`, so that other tools find the images by name: reference, manifest digest, manifest size.
+    pub fn write_index(&self, entries: &[(Reference, Digest, u64)]) -> Result<()> {
+        let mut descriptors = Vec::new();
+        for (name, digest, size) in entries {
+            let bytes = self.read_blob(digest, self.limits.document)?;
+            let media_type = manifest::media_type_of(&bytes);
+            descriptors.push(manifest::named_descriptor(&media_type, digest, *size, Some(name)));
+        }
+        self.replace(
+            &self.root.join("content/index.json"),
+            &manifest::index_bytes(descriptors),
+        )
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let staging = self.stage()?;
+        let temporary = staging.free_path();
+        let write = || {
+            let mut file = File::create_new(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, path)?;
+            file::sync_directory(path.parent().unwrap_or(Path::new("/")))
+        };
+        write().during(|| format!("write `{}`", path.display()))
+    }
+}
+
+/// Errors with `corrupt` unless the digests are the same.
+pub(crate) fn check_digest(found: &Digest, wanted: &Digest, what: &str) -> Result<()> {
+    if wanted.algorithm() != found.algorithm() {
+        return Err(Error::unsupported(format!(
+            "{what} `{wanted}` is named by {}, which cannot be verified",
+            wanted.algorithm()
+        )));
+    }
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!(
+        "{what} should have the digest `{wanted}` but has `{found}`"
+    )))
+}
+
+/// The digest of all that is left to read.
+pub(crate) fn hash(ctx: &Context, input: &mut dyn Read) -> Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        ctx.check()?;
+        match input.read(&mut buffer).map_err(compression::read_error)? {
+            0 => return Ok(hasher.finish()),
+            length => hasher.update(&buffer[..length]),
+        }
+    }
+}
+
+/// Opens a directory for use as the root of calls below it.
+pub(crate) fn open_dir(path: &Path) -> Result<std::os::fd::OwnedFd> {
+    let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC;
+    nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty()).during(|| format!("open `{}`", path.display()))
+}
+
+/// The paths of a record, as bytes again.
+pub(crate) fn implied_paths(record: &Record) -> Vec<Vec<u8>> {
+    record.implied.iter().map(|text| path_text::decode(text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn content() -> (tempfile::TempDir, Content) {
+        let temp = tempfile::tempdir().unwrap();
+        let content = Content::open(temp.path()).unwrap();
+        (temp, content)
+    }
+
+    #[test]
+    fn a_blob_that_is_not_what_its_name_says_is_corrupt() {
+        let (_temp, content) = content();
+        let digest = Digest::of(b"truth");
+        std::fs::write(content.blob_path(&digest), "lies!").unwrap();
+        assert_eq!(content.read_blob(&digest, 100).unwrap_err().kind(), Kind::Corrupt);
+        assert_eq!(
+            content.verify_blob(&Context::new(), &digest).unwrap_err().kind(),
+            Kind::Corrupt
+        );
+        std::fs::write(content.blob_path(&digest), "truth").unwrap();
+        assert_eq!(content.read_blob(&digest, 5).unwrap(), b"truth");
+        assert_eq!(content.read_blob(&digest, 4).unwrap_err().kind(), Kind::Corrupt);
+        assert_eq!(content.blobs().unwrap(), std::slice::from_ref(&digest));
+        content.trash().unwrap().take_blob(&digest).unwrap();
+        content.trash().unwrap().take_blob(&digest).unwrap();
+        assert_eq!(content.read_blob(&digest, 5).unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn the_index_is_a_layout_others_can_read() {
+        let (temp, content) = content();
+        let manifest = br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json"}"#;
+        let digest = Digest::of(manifest);
+        std::fs::write(content.blob_path(&digest), manifest).unwrap();
+        content
+            .write_index(&[("debian:12".parse().unwrap(), digest.clone(), manifest.len() as u64)])
+            .unwrap();
+        let index: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(temp.path().join("content/index.json")).unwrap()).unwrap();
+        assert_eq!(index["manifests"][0]["digest"], digest.as_str());
+        assert_eq!(
+            index["manifests"][0]["annotations"]["io.containerd.image.name"],
+            "docker.io/library/debian:12"
+        );
+        assert_eq!(
+            std::fs::read_to_string(temp.path().join("content/oci-layout")).unwrap(),
+            LAYOUT
+        );
+        assert_eq!(
+            std::fs::read_dir(temp.path().join("ingest")).unwrap().count(),
+            1,
+            "only the lock stays"
+        );
+    }
+}

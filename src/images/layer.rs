@@ -1,0 +1,243 @@
+//! One layer's way in: the stream is hashed, kept as a blob, inflated, hashed again and unpacked in one pass, side by side.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use super::archive::Reader;
+use super::compression::{self, Encoding};
+use super::content::{self, Content, Record};
+use super::image::Layer;
+use super::manifest::OCI_LAYER;
+use super::pipe::{self, Stream};
+use super::staging::Staging;
+use super::unpack;
+use crate::error::{Context as _, Error, Result};
+use crate::model::{Context, Digest, Hasher};
+use crate::sys::file;
+
+/// What a document says a layer is; nothing for a layer that is being made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Expected {
+    pub(crate) diff_id: Option<Digest>,
+    pub(crate) blob: Option<Digest>,
+    pub(crate) media_type: Option<String>,
+    /// Refuse a stream that lacks the archive's end marker; for input that no digest vouches for.
+    pub(crate) strict_end: bool,
+}
+
+/// A layer that is whole but not visible yet.
+#[derive(Debug)]
+pub(crate) struct StagedLayer {
+    pub(crate) layer: Layer,
+    blob: Option<PathBuf>,
+    tree: Option<Tree>,
+}
+
+#[derive(Debug)]
+struct Tree {
+    dir: PathBuf,
+    record: PathBuf,
+}
+
+/// Bytes of a blob after which the kernel is asked to start writing them, so that the final sync finds little to do.
+const WRITEBACK: u64 = 8 << 20;
+
+/// Stages a layer from its stream. Errors: `corrupt` if it is not what is expected or no layer at all.
+pub(crate) fn stage(
+    ctx: &Context,
+    content: &Content,
+    staging: &Staging,
+    input: impl Read + Send,
+    expected: &Expected,
+) -> Result<StagedLayer> {
+    let (encoding, mut input) = compression::peek(input)?;
+    let has_tree = expected
+        .diff_id
+        .as_ref()
+        .is_some_and(|diff_id| content.has_layer(diff_id));
+    let tree = (!has_tree).then(|| Tree {
+        dir: staging.free_path(),
+        record: staging.free_path(),
+    });
+    let mut blob = BlobWriter::create(staging.free_path())?;
+    let (feed, stream) = pipe::queue(false);
+    let unpacked = std::thread::scope(|scope| {
+        let pump = scope.spawn(|| pipe::pump(ctx, &mut input, feed, |chunk| blob.write(chunk)));
+        let unpacked = inflate(ctx, content, encoding, stream, tree.as_ref(), expected.strict_end);
+        pipe::first_cause(pump.join().expect("a pump does not panic"), unpacked)
+    })?;
+    let (path, digest, blob_size) = blob.finish();
+    let diff_id = unpacked.plain.unwrap_or_else(|| digest.clone());
+    expected.check(&digest, &diff_id)?;
+    let record = match unpacked.record {
+        Some(record) => record,
+        None => content.record(&diff_id)?,
+    };
+    if let Some(tree) = &tree {
+        let bytes = serde_json::to_vec(&record).expect("a record is plain data");
+        std::fs::write(&tree.record, bytes).during(|| format!("write `{}`", tree.record.display()))?;
+    }
+    let media_type = expected.media_type.clone().unwrap_or_else(|| media_type(encoding));
+    let layer = Layer {
+        diff_id,
+        blob: digest,
+        blob_size,
+        media_type,
+        size: record.size,
+    };
+    Ok(StagedLayer {
+        layer,
+        blob: Some(path),
+        tree,
+    })
+}
+
+/// What came out of a stream: the digest of its plain bytes, where that is another than the blob's, and what was unpacked.
+struct Unpacked {
+    plain: Option<Digest>,
+    record: Option<Record>,
+}
+
+fn inflate(
+    ctx: &Context,
+    content: &Content,
+    encoding: Encoding,
+    stream: Stream,
+    tree: Option<&Tree>,
+    strict: bool,
+) -> Result<Unpacked> {
+    if encoding == Encoding::Plain {
+        return consume(ctx, content, stream, tree, strict);
+    }
+    let (feed, plain) = pipe::queue(true);
+    std::thread::scope(|scope| {
+        let decode = scope.spawn(move || {
+            let mut decoder = compression::decode(encoding, stream, content.limits())?;
+            pipe::pump(ctx, &mut decoder, feed, |_| Ok(()))
+        });
+        let unpacked = consume(ctx, content, plain, tree, strict);
+        pipe::first_cause(decode.join().expect("a decoder does not panic"), unpacked)
+    })
+}
+
+fn consume(ctx: &Context, content: &Content, stream: Stream, tree: Option<&Tree>, strict: bool) -> Result<Unpacked> {
+    let Some(tree) = tree else {
+        return Ok(Unpacked {
+            plain: stream.drain(ctx)?,
+            record: None,
+        });
+    };
+    std::fs::create_dir(&tree.dir).during(|| format!("make `{}`", tree.dir.display()))?;
+    let root = content::open_dir(&tree.dir)?;
+    let mut reader = Reader::new(stream, content.limits());
+    let record = unpack::unpack(ctx, content.limits(), &mut reader, root)?;
+    if strict && !reader.has_end_marker() {
+        return Err(Error::corrupt(
+            "the archive ends without its end marker, so something may be missing",
+        ));
+    }
+    Ok(Unpacked {
+        plain: reader.into_input().drain(ctx)?,
+        record: Some(record),
+    })
+}
+
+fn media_type(encoding: Encoding) -> String {
+    match encoding {
+        Encoding::Plain | Encoding::Xz => OCI_LAYER.to_owned(),
+        Encoding::Gzip => format!("{OCI_LAYER}+gzip"),
+        Encoding::Zstd => format!("{OCI_LAYER}+zstd"),
+    }
+}
+
+impl Expected {
+    fn check(&self, blob: &Digest, diff_id: &Digest) -> Result<()> {
+        if let Some(expected) = &self.blob {
+            content::check_digest(blob, expected, "the layer's blob")?;
+        }
+        match &self.diff_id {
+            Some(expected) => content::check_digest(diff_id, expected, "the uncompressed layer"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StagedLayer {
+    /// A layer whose blob and tree are there already.
+    pub(crate) fn present(
+        content: &Content,
+        diff_id: &Digest,
+        blob: &Digest,
+        media_type: Option<&str>,
+    ) -> Result<StagedLayer> {
+        let layer = Layer {
+            diff_id: diff_id.clone(),
+            blob: blob.clone(),
+            blob_size: content.blob_size(blob)?,
+            media_type: media_type.unwrap_or(OCI_LAYER).to_owned(),
+            size: content.record(diff_id)?.size,
+        };
+        Ok(StagedLayer {
+            layer,
+            blob: None,
+            tree: None,
+        })
+    }
+
+    /// Whether anything of it waits to become visible.
+    pub(crate) fn is_new(&self) -> bool {
+        self.blob.is_some() || self.tree.is_some()
+    }
+
+    /// Makes it visible; it must be on disk.
+    pub(crate) fn publish(&self, content: &Content) -> Result<()> {
+        if let Some(blob) = &self.blob {
+            content.publish_blob(blob, &self.layer.blob)?;
+        }
+        match &self.tree {
+            Some(tree) => content.publish_layer(&tree.dir, &tree.record, &self.layer.diff_id),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A blob being written and hashed.
+struct BlobWriter {
+    path: PathBuf,
+    file: File,
+    hasher: Hasher,
+    written: u64,
+    started: u64,
+}
+
+impl BlobWriter {
+    fn create(path: PathBuf) -> Result<BlobWriter> {
+        let file = File::create_new(&path).during(|| format!("make `{}`", path.display()))?;
+        Ok(BlobWriter {
+            path,
+            file,
+            hasher: Hasher::new(),
+            written: 0,
+            started: 0,
+        })
+    }
+
+    fn write(&mut self, chunk: &[u8]) -> Result<()> {
+        self.hasher.update(chunk);
+        self.file
+            .write_all(chunk)
+            .during(|| format!("write `{}`", Path::new(&self.path).display()))?;
+        self.written += chunk.len() as u64;
+        if self.written - self.started >= WRITEBACK {
+            file::start_writeback(self.file.as_fd(), self.started, self.written - self.started);
+            self.started = self.written;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> (PathBuf, Digest, u64) {
+        (self.path, self.hasher.finish(), self.written)
+    }
+}

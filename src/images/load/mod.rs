@@ -1,0 +1,234 @@
+//! Images from archives and layouts others wrote: all that one holds becomes visible together, or nothing does.
+
+mod docker;
+mod files;
+mod oci;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use super::compression::{Encoding, peek};
+use super::config::Config;
+use super::content::Content;
+use super::draft::{self, Draft};
+use super::image::{Holder, Loaded};
+use super::layer::{self, Expected, StagedLayer};
+use super::staging::Staging;
+use crate::error::{Error, Result};
+use crate::model::{Context, Digest, Reference};
+use files::Files;
+
+/// Where bytes come from.
+pub enum Source<'a> {
+    /// A file, or a directory that is an OCI layout.
+    Path(&'a Path),
+    /// A stream.
+    Reader(Box<dyn Read + Send + 'a>),
+}
+
+impl<'a> Source<'a> {
+    /// The file at `path`; `-` is standard input.
+    pub fn named(path: &'a Path) -> Source<'a> {
+        match path.as_os_str().as_encoded_bytes() {
+            b"-" => Source::Reader(Box::new(std::io::stdin())),
+            _ => Source::Path(path),
+        }
+    }
+}
+
+/// Layers staged at once.
+const JOBS: usize = 2;
+
+/// An image as its archive describes it.
+struct Found {
+    config: Vec<u8>,
+    /// Its bytes as received; `None` where the archive has none that fits.
+    manifest: Option<Vec<u8>>,
+    layers: Vec<FoundLayer>,
+    names: Vec<Reference>,
+}
+
+/// A layer as its archive describes it: the file that holds it, and what it should be.
+#[derive(Clone)]
+struct FoundLayer {
+    file: String,
+    diff_id: Digest,
+    blob: Option<Digest>,
+    media_type: Option<String>,
+}
+
+/// Stores every image of a docker archive (of any version), an OCI archive or an OCI layout; gzip, zstd and xz around it are undone.
+///
+/// Manifests and configurations stay byte for byte as received; a docker archive without manifest gets one. Errors: `corrupt` for
+/// digests, sizes or diff ids that do not fit and for archives that are damaged; nothing is then left behind.
+pub fn load(ctx: &Context, content: &Content, holder: &dyn Holder, source: Source<'_>) -> Result<Vec<Loaded>> {
+    let staging = content.stage()?;
+    let files = Files::open(ctx, content.limits(), &staging, source)?;
+    let found = if files.has("manifest.json") {
+        docker::images(&files, content.limits())?
+    } else if files.has("index.json") {
+        oci::images(&files, content.limits())?
+    } else {
+        return Err(
+            Error::invalid("the archive holds no images: it has neither `manifest.json` nor `index.json`")
+                .hint("a tarball of a root file system becomes an image by `image::import_tar`"),
+        );
+    };
+    if found.is_empty() {
+        return Err(Error::invalid("the archive holds no images"));
+    }
+    store(ctx, content, holder, &staging, &files, found)
+}
+
+fn store(
+    ctx: &Context,
+    content: &Content,
+    holder: &dyn Holder,
+    staging: &Staging,
+    files: &Files,
+    found: Vec<Found>,
+) -> Result<Vec<Loaded>> {
+    let mut wanted: BTreeMap<(Digest, String), FoundLayer> = BTreeMap::new();
+    for image in &found {
+        holder.hold(&known_digests(image))?;
+        let layers = image
+            .layers
+            .iter()
+            .map(|layer| ((layer.diff_id.clone(), layer.file.clone()), layer.clone()));
+        wanted.extend(layers);
+    }
+    let staged = stage_all(ctx, content, staging, files, wanted)?;
+    let mut drafts = Vec::new();
+    for image in &found {
+        let layers = image
+            .layers
+            .iter()
+            .map(|layer| staged[&(layer.diff_id.clone(), layer.file.clone())].layer.clone());
+        drafts.push(Draft::new(
+            image.config.clone(),
+            layers.collect(),
+            image.manifest.clone(),
+        ));
+    }
+    let layers: Vec<StagedLayer> = staged.into_values().collect();
+    draft::publish(ctx, content, holder, staging, &drafts, &layers)?;
+    let names = found.into_iter().map(|image| image.names);
+    Ok(drafts
+        .into_iter()
+        .zip(names)
+        .map(|(draft, names)| Loaded {
+            image: draft.image,
+            names,
+        })
+        .collect())
+}
+
+fn known_digests(image: &Found) -> Vec<Digest> {
+    let documents = [
+        Some(Digest::of(&image.config)),
+        image.manifest.as_ref().map(|bytes| Digest::of(bytes)),
+    ];
+    let layers = image
+        .layers
+        .iter()
+        .flat_map(|layer| [Some(layer.diff_id.clone()), layer.blob.clone()]);
+    documents.into_iter().chain(layers).flatten().collect()
+}
+
+type Staged = BTreeMap<(Digest, String), StagedLayer>;
+
+/// Stages layers side by side; the first failure stops the rest.
+fn stage_all(
+    ctx: &Context,
+    content: &Content,
+    staging: &Staging,
+    files: &Files,
+    wanted: BTreeMap<(Digest, String), FoundLayer>,
+) -> Result<Staged> {
+    let group = ctx.child();
+    let jobs = JOBS.min(wanted.len());
+    let queue = Mutex::new(wanted.into_iter());
+    let work = || {
+        let mut done = Staged::new();
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((key, layer)) = next else { return Ok(done) };
+            let staged = stage_one(&group, content, staging, files, &layer).inspect_err(|_| group.cancel())?;
+            done.insert(key, staged);
+        }
+    };
+    let results: Vec<Result<Staged>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().expect("a worker does not panic"))
+            .collect()
+    });
+    merge(ctx, results)
+}
+
+/// All results, or the error that stopped the others rather than theirs.
+fn merge(ctx: &Context, results: Vec<Result<Staged>>) -> Result<Staged> {
+    let mut all = Staged::new();
+    let mut failures = Vec::new();
+    for result in results {
+        match result {
+            Ok(staged) => all.extend(staged),
+            Err(error) => failures.push(error),
+        }
+    }
+    ctx.check()?;
+    let cause = failures
+        .iter()
+        .position(|error| error.kind() != crate::error::Kind::Cancelled)
+        .unwrap_or(0);
+    match failures.is_empty() {
+        true => Ok(all),
+        false => Err(failures.swap_remove(cause)),
+    }
+}
+
+fn stage_one(
+    ctx: &Context,
+    content: &Content,
+    staging: &Staging,
+    files: &Files,
+    layer: &FoundLayer,
+) -> Result<StagedLayer> {
+    let (encoding, input) = peek(files.reader(&layer.file)?)?;
+    // An uncompressed blob is named by its diff id, whether or not the archive says so.
+    let blob = layer
+        .blob
+        .clone()
+        .or_else(|| (encoding == Encoding::Plain).then(|| layer.diff_id.clone()));
+    if let Some(blob) = blob
+        .as_ref()
+        .filter(|blob| content.has_blob(blob) && content.has_layer(&layer.diff_id))
+    {
+        return StagedLayer::present(content, &layer.diff_id, blob, layer.media_type.as_deref());
+    }
+    let expected = Expected {
+        diff_id: Some(layer.diff_id.clone()),
+        blob,
+        media_type: layer.media_type.clone(),
+        strict_end: false,
+    };
+    layer::stage(ctx, content, staging, input, &expected).map_err(|error| error.target(layer.file.clone()))
+}
+
+/// Checks that a configuration lists as many layers as its manifest, and gives their diff ids.
+fn diff_ids(config: &[u8], count: usize) -> Result<Vec<Digest>> {
+    let diff_ids = Config::parse(config)?.rootfs.diff_ids;
+    if diff_ids.len() == count {
+        return Ok(diff_ids);
+    }
+    Err(Error::corrupt(format!(
+        "the manifest lists {count} layers but the configuration {}",
+        diff_ids.len()
+    )))
+}

@@ -1,0 +1,162 @@
+//! OCI layouts, in a directory or an archive (OCI image-spec, image-layout.md).
+
+use super::files::Files;
+use super::{FoundLayer, diff_ids};
+use crate::error::{Error, Result};
+use crate::images::content::check_digest;
+use crate::images::limits::{self, Limits};
+use crate::images::manifest::{self, Descriptor, Document, IMAGE_NAME, Manifest, REF_NAME};
+use crate::model::{Digest, Platform, Reference};
+
+/// A manifest as found, with the names its index gives it.
+#[derive(Clone)]
+pub(super) struct Found {
+    bytes: Vec<u8>,
+    pub(super) parts: Manifest,
+    names: Vec<Reference>,
+}
+
+/// The images of a layout.
+pub(super) fn images(files: &Files, limits: &Limits) -> Result<Vec<super::Found>> {
+    manifests(files, limits)?
+        .iter()
+        .map(|found| found.image(files, limits, found.names.clone()))
+        .collect()
+}
+
+/// The manifests of a layout, each once; of one image for several platforms, the one for this machine.
+pub(super) fn manifests(files: &Files, limits: &Limits) -> Result<Vec<Found>> {
+    let index = files.document("index.json", limits)?;
+    let Document::Index(entries) = manifest::parse(&index, limits)? else {
+        return Err(Error::corrupt("`index.json` is not an index"));
+    };
+    let mut found: Vec<Found> = Vec::new();
+    for entry in one_per_name(entries) {
+        let next = manifest_of(files, limits, &entry, 0)?;
+        let names = names(&entry);
+        match found.iter_mut().find(|known| known.bytes == next.bytes) {
+            Some(known) => known.names.extend(
+                names
+                    .into_iter()
+                    .filter(|name| !known.names.contains(name))
+                    .collect::<Vec<_>>(),
+            ),
+            None => found.push(Found { names, ..next }),
+        }
+    }
+    Ok(found)
+}
+
+/// Drops attestations, and where one name stands for several platforms, all but this machine's.
+fn one_per_name(entries: Vec<Descriptor>) -> Vec<Descriptor> {
+    let entries: Vec<Descriptor> = entries.into_iter().filter(|entry| !entry.is_attestation()).collect();
+    let host = Platform::host();
+    let fits = |entry: &Descriptor| entry.platform.as_ref().is_none_or(|platform| platform.fits(&host));
+    let has_better = |entry: &Descriptor| {
+        let name = entry.annotation(REF_NAME);
+        !fits(entry)
+            && entries
+                .iter()
+                .any(|other| other.annotation(REF_NAME) == name && other.platform.is_some() && fits(other))
+    };
+    entries.iter().filter(|entry| !has_better(entry)).cloned().collect()
+}
+
+/// The manifest a descriptor leads to, through indexes within bounds.
+fn manifest_of(files: &Files, limits: &Limits, entry: &Descriptor, depth: usize) -> Result<Found> {
+    let bytes = blob(files, limits, entry)?;
+    match manifest::parse(&bytes, limits)? {
+        Document::Manifest(parts) => Ok(Found {
+            bytes,
+            parts,
+            names: Vec::new(),
+        }),
+        Document::Index(_) if depth >= limits.index_depth => Err(limits::exceeded(
+            "the depth of indexes within indexes",
+            "index_depth",
+            limits.index_depth,
+        )),
+        Document::Index(entries) => manifest_of(files, limits, &pick(entries)?, depth + 1),
+    }
+}
+
+/// The entry for this machine; a single one is taken whatever it is for.
+fn pick(entries: Vec<Descriptor>) -> Result<Descriptor> {
+    let host = Platform::host();
+    let images: Vec<Descriptor> = entries.into_iter().filter(|entry| !entry.is_attestation()).collect();
+    let fits = |entry: &Descriptor| entry.platform.as_ref().is_some_and(|platform| platform.fits(&host));
+    match images.iter().find(|entry| fits(entry)) {
+        Some(entry) => Ok(entry.clone()),
+        None if images.len() == 1 => Ok(images[0].clone()),
+        None => {
+            let platforms: Vec<String> = images
+                .iter()
+                .filter_map(|entry| Some(entry.platform.as_ref()?.to_string()))
+                .collect();
+            Err(Error::not_found(format!(
+                "the index has no image for `{host}`, only for {}",
+                platforms.join(", ")
+            )))
+        }
+    }
+}
+
+fn path_of(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
+}
+
+/// A document blob, verified.
+fn blob(files: &Files, limits: &Limits, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    let bytes = files.document(&path_of(&descriptor.digest), limits)?;
+    check_size(&descriptor.digest, descriptor.size, bytes.len() as u64)?;
+    check_digest(&Digest::of(&bytes), &descriptor.digest, "the blob")?;
+    Ok(bytes)
+}
+
+fn check_size(digest: &Digest, stated: u64, found: u64) -> Result<()> {
+    if stated == found {
+        return Ok(());
+    }
+    Err(Error::corrupt(format!(
+        "the blob `{digest}` should have {stated} bytes but has {found}"
+    )))
+}
+
+/// Names that are whole references; a bare tag such as `latest` names no repository.
+fn names(entry: &Descriptor) -> Vec<Reference> {
+    let is_whole = |text: &&str| text.contains([':', '/']);
+    let full = entry
+        .annotation(IMAGE_NAME)
+        .or_else(|| entry.annotation(REF_NAME).filter(is_whole));
+    full.and_then(|text| text.parse().ok()).into_iter().collect()
+}
+
+impl Found {
+    /// Whether the archive has every layer.
+    pub(super) fn is_whole(&self, files: &Files) -> bool {
+        self.parts.layers.iter().all(|layer| files.has(&path_of(&layer.digest)))
+    }
+
+    /// The image, its configuration read and its layers checked in number and size.
+    pub(super) fn image(&self, files: &Files, limits: &Limits, names: Vec<Reference>) -> Result<super::Found> {
+        let config = blob(files, limits, &self.parts.config)?;
+        let diff_ids = diff_ids(&config, self.parts.layers.len())?;
+        let layers = self.parts.layers.iter().zip(diff_ids).map(|(layer, diff_id)| {
+            let file = path_of(&layer.digest);
+            check_size(&layer.digest, layer.size, files.reader(&file)?.size())?;
+            let media_type = Some(layer.media_type.clone()).filter(|text| !text.is_empty());
+            Ok(FoundLayer {
+                file,
+                diff_id,
+                blob: Some(layer.digest.clone()),
+                media_type,
+            })
+        });
+        Ok(super::Found {
+            layers: layers.collect::<Result<_>>()?,
+            config,
+            manifest: Some(self.bytes.clone()),
+            names,
+        })
+    }
+}

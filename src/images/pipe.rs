@@ -1,0 +1,182 @@
+//! Stages of work that run side by side and hand on chunks of bytes, with bounded queues between them.
+
+use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::archive::Input;
+use super::compression::read_error;
+use crate::error::{Error, Result};
+use crate::model::{Context, Digest, Hasher};
+
+/// Bytes handed on at once: large enough that a queue's locks cost nothing, small enough to stay in the processor's cache.
+const CHUNK: usize = 256 << 10;
+/// Chunks that may wait between two stages.
+const DEPTH: usize = 8;
+
+type Chunk = Arc<Vec<u8>>;
+
+/// The writing end of a queue. Dropping it without [`Feed::end`] tells the reader that the writer failed.
+pub(crate) struct Feed(SyncSender<Option<Chunk>>);
+
+/// The reading end: a buffered stream that can hash what passes.
+pub(crate) struct Stream {
+    receiver: Receiver<Option<Chunk>>,
+    chunk: Chunk,
+    at: usize,
+    ended: bool,
+    hasher: Option<Hasher>,
+}
+
+/// A queue of chunks; with `hashed`, the reading end computes a digest.
+pub(crate) fn queue(hashed: bool) -> (Feed, Stream) {
+    let (sender, receiver) = sync_channel(DEPTH);
+    let hasher = hashed.then(Hasher::new);
+    (
+        Feed(sender),
+        Stream {
+            receiver,
+            chunk: Arc::default(),
+            at: 0,
+            ended: false,
+            hasher,
+        },
+    )
+}
+
+impl Feed {
+    /// Hands on a chunk; false if nobody reads any more.
+    fn send(&self, chunk: Chunk) -> bool {
+        self.0.send(Some(chunk)).is_ok()
+    }
+
+    fn end(self) {
+        let _ = self.0.send(None);
+    }
+}
+
+/// Reads a source to its end in chunks, hands each on and then does `also` with it. Stops early, without error, when the reader has gone:
+/// the reader knows why.
+pub(crate) fn pump(
+    ctx: &Context,
+    source: &mut dyn Read,
+    feed: Feed,
+    mut also: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    loop {
+        ctx.check()?;
+        let chunk = Arc::new(fill(source)?);
+        if chunk.is_empty() {
+            feed.end();
+            return Ok(());
+        }
+        if !feed.send(Arc::clone(&chunk)) {
+            return Ok(());
+        }
+        also(&chunk)?;
+    }
+}
+
+/// A whole chunk, a shorter one only at the end.
+fn fill(source: &mut dyn Read) -> Result<Vec<u8>> {
+    let mut chunk = Vec::with_capacity(CHUNK);
+    source.take(CHUNK as u64).read_to_end(&mut chunk).map_err(read_error)?;
+    Ok(chunk)
+}
+
+impl Stream {
+    /// Reads what is left, and gives the digest of all that came.
+    pub(crate) fn drain(mut self, ctx: &Context) -> Result<Option<Digest>> {
+        loop {
+            ctx.check()?;
+            let length = self.fill_buf().map_err(read_error)?.len();
+            if length == 0 {
+                return Ok(self.hasher.map(Hasher::finish));
+            }
+            self.consume(length);
+        }
+    }
+
+    fn refill(&mut self) -> io::Result<()> {
+        match self.receiver.recv() {
+            Ok(Some(chunk)) => {
+                if let Some(hasher) = &mut self.hasher {
+                    hasher.update(&chunk);
+                }
+                (self.chunk, self.at) = (chunk, 0);
+            }
+            Ok(None) => self.ended = true,
+            // The stage before failed and reports why itself; this text is never shown.
+            Err(_) => return Err(io::Error::other(Error::internal(UPSTREAM))),
+        }
+        Ok(())
+    }
+}
+
+const UPSTREAM: &str = "the stage before stopped";
+
+/// The error that says most: a stage that only lost its source has nothing to say.
+pub(crate) fn first_cause<T>(upstream: Result<()>, downstream: Result<T>) -> Result<T> {
+    match downstream {
+        Err(error) if error.message().ends_with(UPSTREAM) => Err(upstream.err().unwrap_or(error)),
+        Err(error) => Err(error),
+        Ok(value) => upstream.map(|()| value),
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let length = available.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&available[..length]);
+        self.consume(length);
+        Ok(length)
+    }
+}
+
+impl BufRead for Stream {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.chunk.len() && !self.ended {
+            self.refill()?;
+        }
+        Ok(&self.chunk[self.at..])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at += count;
+    }
+}
+
+impl Input for Stream {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out_and_is_hashed() {
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|n| n.to_le_bytes()[0]).collect();
+        let (feed, mut stream) = queue(true);
+        let ctx = Context::new();
+        std::thread::scope(|scope| {
+            let pump = scope.spawn(|| pump(&ctx, &mut bytes.as_slice(), feed, |_| Ok(())));
+            let mut start = vec![0; 1_000_000];
+            stream.read_exact(&mut start).unwrap();
+            assert!(start == bytes[..1_000_000]);
+            assert_eq!(stream.drain(&ctx).unwrap().unwrap(), Digest::of(&bytes));
+            pump.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn neither_end_waits_for_one_that_is_gone() {
+        let ctx = Context::new();
+        let (feed, stream) = queue(false);
+        drop(stream);
+        pump(&ctx, &mut io::repeat(0), feed, |_| Ok(())).unwrap();
+        let (feed, stream) = queue(false);
+        let failed = pump(&ctx, &mut &[0u8; 10][..], feed, |_| Err(Error::no_space("full")));
+        let error = first_cause(failed, stream.drain(&ctx)).unwrap_err();
+        assert_eq!(error.message(), "full");
+    }
+}

@@ -1,0 +1,63 @@
+//! Removing content: out of sight at once, piece by piece later.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::content::Content;
+use super::staging::Staging;
+use crate::error::{Context as _, Result};
+use crate::model::Digest;
+
+/// Content that was taken out of sight; it is deleted when this is dropped, or by the next process to open the content.
+pub struct Trash<'a> {
+    content: &'a Content,
+    staging: Staging,
+    /// The fix-ups made for chains with a topmost layer, by that layer's hexadecimal digits.
+    fixups: HashMap<String, Vec<PathBuf>>,
+}
+
+impl Content {
+    /// An empty trash.
+    pub fn trash(&self) -> Result<Trash<'_>> {
+        let mut fixups: HashMap<String, Vec<PathBuf>> = HashMap::new();
+        let dir = self.layers_dir();
+        for entry in std::fs::read_dir(&dir).during(|| format!("list `{}`", dir.display()))? {
+            let entry = entry.during(|| format!("list `{}`", dir.display()))?;
+            if let Some((hex, _)) = entry.file_name().to_string_lossy().split_once(".fix-") {
+                fixups.entry(hex.to_owned()).or_default().push(entry.path());
+            }
+        }
+        Ok(Trash {
+            content: self,
+            staging: self.stage()?,
+            fixups,
+        })
+    }
+}
+
+impl Trash<'_> {
+    /// Takes a blob out of sight; one that is gone already is no error. Returns its bytes.
+    pub fn take_blob(&self, digest: &Digest) -> Result<u64> {
+        let bytes = self.content.blob_size(digest).unwrap_or(0);
+        self.take(&self.content.blob_path(digest))?;
+        Ok(bytes)
+    }
+
+    /// Takes an unpacked layer out of sight, with its record and its fix-ups. Returns the bytes of its files.
+    pub fn take_layer(&self, diff_id: &Digest) -> Result<u64> {
+        let bytes = self.content.layer_size(diff_id).unwrap_or(0);
+        self.take(&self.content.layer_dir(diff_id))?;
+        self.take(&self.content.record_path(diff_id))?;
+        for fixup in self.fixups.get(diff_id.hex()).into_iter().flatten() {
+            self.take(fixup)?;
+        }
+        Ok(bytes)
+    }
+
+    fn take(&self, path: &Path) -> Result<()> {
+        match std::fs::rename(path, self.staging.free_path()) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.during(|| format!("remove `{}`", path.display())),
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Directory trees as lists of nodes: walked in order, looked up through the layers of an overlay, merged into one view.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, readlinkat};
+use nix::sys::stat::{FileStat, SFlag};
+
+use super::content::open_dir;
+use super::overlay;
+use crate::error::{Context as _, Error, Kind, Result};
+use crate::model::Context;
+use crate::sys::file::{self, kind_of, open_no_links, status_at};
+
+/// Something in a tree: its path relative to the root, and its status.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) path: Vec<u8>,
+    pub(crate) status: FileStat,
+}
+
+impl Node {
+    pub(crate) fn kind(&self) -> SFlag {
+        kind_of(&self.status)
+    }
+
+    pub(crate) fn is_dir(&self) -> bool {
+        self.kind() == SFlag::S_IFDIR
+    }
+
+    /// Bytes of a regular file, else 0.
+    pub(crate) fn size(&self) -> u64 {
+        if self.kind() == SFlag::S_IFREG {
+            u64::try_from(self.status.st_size).unwrap_or(0)
+        } else {
+            0
+        }
+    }
+}
+
+/// Visits all below `root` but not the root itself, parents before children and siblings in order of their bytes; a subtree is passed
+/// over where the visit of its directory gives false. What vanishes meanwhile is left out.
+pub(crate) fn walk(ctx: &Context, root: BorrowedFd<'_>, visit: &mut dyn FnMut(&Node) -> Result<bool>) -> Result<()> {
+    // Names waiting in reverse order: one open directory however deep the tree is.
+    let mut waiting = vec![Vec::new()];
+    while let Some(path) = waiting.pop() {
+        ctx.check()?;
+        if path.is_empty() {
+            list(root, &path, &mut waiting)?;
+            continue;
+        }
+        let (parent, name) = split(&path);
+        let what = || format!("look at `{}`", path.escape_ascii());
+        let status = match open_no_links(root, parent, OFlag::O_PATH | OFlag::O_DIRECTORY)
+            .and_then(|dir| status_at(dir.as_fd(), name))
+        {
+            Err(Errno::ENOENT) => continue,
+            other => other.during(what)?,
+        };
+        let node = Node { path, status };
+        if visit(&node)? && node.is_dir() {
+            list(root, &node.path, &mut waiting)?;
+        }
+    }
+    Ok(())
+}
+
+fn list(root: BorrowedFd<'_>, path: &[u8], waiting: &mut Vec<Vec<u8>>) -> Result<()> {
+    let what = || format!("list `{}`", path.escape_ascii());
+    let dir = match open_no_links(root, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+        other => other.during(what)?,
+    };
+    let names = file::names(dir.as_fd()).during(what)?;
+    waiting.extend(names.iter().rev().map(|name| join(path, name.to_bytes())));
+    Ok(())
+}
+
+/// A path and a name below it.
+pub(crate) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+    if path.is_empty() {
+        name.to_vec()
+    } else {
+        [path, b"/", name].concat()
+    }
+}
+
+/// Parent and last name of a path.
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// A path from the root, as people see it.
+pub(crate) fn absolute(path: &[u8]) -> PathBuf {
+    Path::new("/").join(OsStr::from_bytes(path))
+}
+
+/// The target of a symbolic link below `root`.
+pub(crate) fn link_target(root: BorrowedFd<'_>, path: &[u8]) -> Result<Vec<u8>> {
+    let (parent, name) = split(path);
+    let dir = open_no_links(root, parent, OFlag::O_PATH | OFlag::O_DIRECTORY);
+    let target = dir
+        .and_then(|dir| readlinkat(dir, name))
+        .during(|| format!("read the link `{}`", path.escape_ascii()))?;
+    Ok(target.as_bytes().to_vec())
+}
+
+/// The extended attributes of a file or directory that a layer may carry, in order.
+pub(crate) fn xattrs(fd: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let names = file::xattr_names(fd).during(|| "list extended attributes")?;
+    let mut all = Vec::new();
+    for name in names.into_iter().filter(|name| overlay::may_travel(name.to_bytes())) {
+        if let Some(value) = file::xattr(fd, &name).during(|| "read an extended attribute")? {
+            all.push((name.into_bytes(), value));
+        }
+    }
+    Ok(all)
+}
+
+/// The directories of an overlay, topmost first, as one tree.
+pub(crate) struct Layers(Vec<OwnedFd>);
+
+/// What one layer says of a path.
+enum Answer {
+    Here(FileStat),
+    Hidden,
+    Below,
+}
+
+impl Layers {
+    pub(crate) fn open(dirs: &[PathBuf]) -> Result<Layers> {
+        dirs.iter().map(|dir| open_dir(dir)).collect::<Result<_>>().map(Layers)
+    }
+
+    /// A single directory as an overlay of its own.
+    pub(crate) fn reopen(dir: BorrowedFd<'_>) -> Result<Layers> {
+        Ok(Layers(vec![
+            dir.try_clone_to_owned().during(|| "open a directory again")?,
+        ]))
+    }
+
+    /// A layer's directory, by its place from the top.
+    pub(crate) fn root(&self, layer: usize) -> BorrowedFd<'_> {
+        self.0[layer].as_fd()
+    }
+
+    /// What a path is in the merged tree, and in which layer it lies; `None` if it is not there.
+    pub(crate) fn find(&self, path: &[u8]) -> Result<Option<(usize, Node)>> {
+        self.find_some(path, 1).map(|mut found| found.pop())
+    }
+
+    /// What every layer has at a path, topmost first, down to one that hides it from those below.
+    pub(crate) fn find_all(&self, path: &[u8]) -> Result<Vec<(usize, Node)>> {
+        self.find_some(path, usize::MAX)
+    }
+
+    fn find_some(&self, path: &[u8], count: usize) -> Result<Vec<(usize, Node)>> {
+        let mut found = Vec::new();
+        for (place, layer) in self.0.iter().enumerate() {
+            match ask(layer.as_fd(), path)? {
+                Answer::Here(status) => found.push((
+                    place,
+                    Node {
+                        path: path.to_vec(),
+                        status,
+                    },
+                )),
+                Answer::Hidden => break,
+                Answer::Below => {}
+            }
+            if found.len() >= count {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The merged tree below the root: every path with its layer.
+    pub(crate) fn merged(&self, ctx: &Context) -> Result<BTreeMap<Vec<u8>, (usize, Node)>> {
+        let mut all: BTreeMap<Vec<u8>, (usize, Node)> = BTreeMap::new();
+        // From the bottom up, so that each layer's marks take away what lies below them.
+        for (place, layer) in self.0.iter().enumerate().rev() {
+            walk(ctx, layer.as_fd(), &mut |node| {
+                let was_dir = all.get(&node.path).is_some_and(|(_, known)| known.is_dir());
+                let hides = was_dir && (!node.is_dir() || is_opaque_at(layer.as_fd(), &node.path)?);
+                if hides {
+                    remove_below(&mut all, &node.path);
+                }
+                if overlay::is_whiteout(&node.status) {
+                    all.remove(&node.path);
+                } else {
+                    all.insert(node.path.clone(), (place, node.clone()));
+                }
+                Ok(true)
+            })?;
+        }
+        Ok(all)
+    }
+}
+
+fn remove_below(all: &mut BTreeMap<Vec<u8>, (usize, Node)>, path: &[u8]) {
+    let (first, end) = ([path, b"/"].concat(), [path, b"0"].concat());
+    let below: Vec<Vec<u8>> = all.range(first..end).map(|(path, _)| path.clone()).collect();
+    for path in below {
+        all.remove(&path);
+    }
+}
+
+/// Whether the directory at a path hides what layers below have there.
+pub(crate) fn is_opaque_at(root: BorrowedFd<'_>, path: &[u8]) -> Result<bool> {
+    let dir = open_no_links(root, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
+    match dir {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(false),
+        other => overlay::is_opaque(other.during(|| format!("open `{}`", path.escape_ascii()))?.as_fd()),
+    }
+}
+
+/// What a layer alone says of a path.
+fn ask(root: BorrowedFd<'_>, path: &[u8]) -> Result<Answer> {
+    let parts: Vec<&[u8]> = path
+        .split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty())
+        .collect();
+    let mut so_far = Vec::new();
+    let look = |error: Errno, path: &[u8]| Err(error).during(|| format!("look at `{}`", path.escape_ascii()));
+    for (at, part) in parts.iter().enumerate() {
+        let dir = match open_no_links(root, &so_far, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+            Ok(dir) => dir,
+            Err(error) => return look(error, &so_far),
+        };
+        let status = match status_at(dir.as_fd(), part) {
+            Ok(status) => status,
+            Err(Errno::ENOENT) if !so_far.is_empty() && overlay::is_opaque(dir.as_fd())? => return Ok(Answer::Hidden),
+            Err(Errno::ENOENT) => {
+                // A directory further up may hide all below it, too.
+                return if opaque_above(root, &so_far)? {
+                    Ok(Answer::Hidden)
+                } else {
+                    Ok(Answer::Below)
+                };
+            }
+            Err(error) => return look(error, path),
+        };
+        so_far = join(&so_far, part);
+        let last = at + 1 == parts.len();
+        match kind_of(&status) {
+            _ if overlay::is_whiteout(&status) => return Ok(Answer::Hidden),
+            _ if last => return Ok(Answer::Here(status)),
+            SFlag::S_IFDIR => {}
+            _ => return Ok(Answer::Hidden),
+        }
+    }
+    match nix::sys::stat::fstat(root) {
+        Ok(status) => Ok(Answer::Here(status)),
+        Err(error) => look(error, path),
+    }
+}
+
+fn opaque_above(root: BorrowedFd<'_>, path: &[u8]) -> Result<bool> {
+    let mut path = path;
+    while !path.is_empty() {
+        if is_opaque_at(root, path)? {
+            return Ok(true);
+        }
+        path = split(path).0;
+    }
+    Ok(false)
+}
+
+/// Whether two nodes of the same path are alike in all a layer carries: type, owner, mode, size, device, and for files the content.
+pub(crate) fn same(ctx: &Context, a: (BorrowedFd<'_>, &Node), b: (BorrowedFd<'_>, &Node)) -> Result<bool> {
+    let facts = |node: &Node| {
+        let status = &node.status;
+        (
+            status.st_mode,
+            status.st_uid,
+            status.st_gid,
+            node.size(),
+            if node.is_dir() { 0 } else { status.st_rdev },
+        )
+    };
+    if facts(a.1) != facts(b.1) {
+        return Ok(false);
+    }
+    match a.1.kind() {
+        SFlag::S_IFLNK => Ok(link_target(a.0, &a.1.path)? == link_target(b.0, &b.1.path)?),
+        SFlag::S_IFREG | SFlag::S_IFDIR => same_open(ctx, a, b),
+        _ => Ok(true),
+    }
+}
+
+fn same_open(ctx: &Context, a: (BorrowedFd<'_>, &Node), b: (BorrowedFd<'_>, &Node)) -> Result<bool> {
+    let open = |(root, node): (BorrowedFd<'_>, &Node)| {
+        let opened = open_no_links(root, &node.path, OFlag::O_RDONLY | OFlag::O_NONBLOCK);
+        opened.during(|| format!("open `{}`", node.path.escape_ascii()))
+    };
+    let (first, second) = (open(a)?, open(b)?);
+    if xattrs(first.as_fd())? != xattrs(second.as_fd())? {
+        return Ok(false);
+    }
+    if a.1.is_dir() || (a.1.status.st_dev, a.1.status.st_ino) == (b.1.status.st_dev, b.1.status.st_ino) {
+        return Ok(true);
+    }
+    same_bytes(ctx, first.into(), second.into())
+}
+
+fn same_bytes(ctx: &Context, mut a: std::fs::File, mut b: std::fs::File) -> Result<bool> {
+    use std::io::Read as _;
+    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        ctx.check()?;
+        let length = a.read(&mut left).during(|| "compare files")?;
+        let fits = match b.read_exact(&mut right[..length]) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::UnexpectedEof => false,
+            other => other
+                .during(|| "compare files")
+                .map(|()| left[..length] == right[..length])?,
+        };
+        if length == 0 || !fits {
+            return Ok(fits);
+        }
+    }
+}
+
+/// The error for a tree that changed so that it cannot be told truthfully.
+pub(crate) fn changed(path: &[u8]) -> Error {
+    Error::new(
+        Kind::Conflict,
+        format!("`{}` changed while it was read", path.escape_ascii()),
+    )
+    .hint("pause or stop the container first")
+}

@@ -1,0 +1,152 @@
+//! From a layer's tar stream to a directory in overlay form (OCI image-spec, layer.md; kernel, filesystems/overlayfs.rst).
+//!
+//! Every path is resolved from a descriptor of the layer's own root, so that no name, link or whiteout in the stream reaches outside.
+
+mod attributes;
+mod parents;
+mod place;
+#[cfg(test)]
+mod tests;
+mod whiteout;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::archive::{Entry, Input, Kind, Reader};
+use super::content::Record;
+use super::limits::{self, Limits};
+use super::path_text;
+use crate::error::{Context as _, Error, Result};
+use crate::model::Context;
+use attributes::Attributes;
+use parents::Parents;
+
+/// A layer being unpacked.
+struct Unpack<'a> {
+    limits: &'a Limits,
+    root: OwnedFd,
+    parents: Parents,
+    /// Attributes of directories, set when nothing is created in them any more.
+    directories: BTreeMap<Vec<u8>, Attributes>,
+    /// Directories no entry named.
+    implied: BTreeSet<Vec<u8>>,
+    /// Hard links whose target had not come yet.
+    links: Vec<(Entry, Vec<u8>)>,
+    /// Paths of whiteouts, and whether any directory is opaque.
+    whiteouts: BTreeSet<Vec<u8>>,
+    any_opaque: bool,
+    size: u64,
+}
+
+/// Unpacks a stream into an empty directory. Errors: `corrupt` for what no layer may hold; the directory is then of no use.
+pub(crate) fn unpack<R: Input>(
+    ctx: &Context,
+    limits: &Limits,
+    reader: &mut Reader<'_, R>,
+    root: OwnedFd,
+) -> Result<Record> {
+    let mut unpack = Unpack {
+        limits,
+        parents: Parents::default(),
+        root,
+        directories: BTreeMap::new(),
+        implied: BTreeSet::new(),
+        links: Vec::new(),
+        whiteouts: BTreeSet::new(),
+        any_opaque: false,
+        size: 0,
+    };
+    unpack.directories.insert(Vec::new(), Attributes::plain_directory());
+    while let Some(entry) = reader.next(ctx)? {
+        unpack.entry(ctx, entry, reader)?;
+    }
+    unpack.finish(ctx)
+}
+
+impl Unpack<'_> {
+    fn entry<R: Input>(&mut self, ctx: &Context, entry: Entry, reader: &mut Reader<'_, R>) -> Result<()> {
+        let path = normal(&entry.path)?;
+        if path.is_empty() {
+            return self.root_entry(&entry);
+        }
+        if whiteout::is_private(&path) {
+            return Ok(());
+        }
+        let (parent, name) = split(&path);
+        if let Some(hidden) = whiteout::target(&path, name)? {
+            return self.whiteout(parent, &hidden);
+        }
+        self.count(entry.size)?;
+        self.place(ctx, entry, &path, reader)
+    }
+
+    /// `./`: its attributes count, its type must not change (CVE-2021-29136).
+    fn root_entry(&mut self, entry: &Entry) -> Result<()> {
+        if entry.kind != Kind::Directory {
+            return Err(Error::corrupt("the layer's root is not a directory"));
+        }
+        self.directories.insert(Vec::new(), Attributes::of(entry));
+        Ok(())
+    }
+
+    fn count(&mut self, size: u64) -> Result<()> {
+        self.size = self.size.saturating_add(size);
+        if self.size > self.limits.layer_size {
+            return Err(limits::exceeded(
+                "the layer's unpacked size",
+                "layer_size",
+                self.limits.layer_size,
+            ));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, ctx: &Context) -> Result<Record> {
+        self.late_links(ctx)?;
+        self.drop_hidden_whiteouts()?;
+        // Children sort after their parents, so going backwards sets a directory's time after all below it was made.
+        for (path, attributes) in std::mem::take(&mut self.directories).into_iter().rev() {
+            ctx.check()?;
+            attributes
+                .set_on_directory(self.root.as_fd(), &path)
+                .during(|| format!("set the attributes of `{}`", shown(&path)))?;
+        }
+        let implied = self.implied.iter().map(|path| path_text::encode(path)).collect();
+        Ok(Record {
+            size: self.size,
+            implied,
+        })
+    }
+}
+
+/// A path without empty parts, `.` and `..`, relative to the root. Errors: `corrupt` if it leads out of the root or is no path.
+fn normal(path: &[u8]) -> Result<Vec<u8>> {
+    if path.contains(&0) {
+        return Err(Error::corrupt(format!("the path `{}` contains NUL", shown(path))));
+    }
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                let outside = || Error::corrupt(format!("the path `{}` leads out of the layer", shown(path)));
+                parts.pop().ok_or_else(outside)?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Ok(parts.join(&b'/'))
+}
+
+/// Parent and last name of a normal path.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// A path as a message shows it.
+fn shown(path: &[u8]) -> impl std::fmt::Display + '_ {
+    path.escape_ascii()
+}

@@ -1,0 +1,126 @@
+//! Directories that entries go into: found within the root, made where the stream left them out, kept open while in use.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, readlinkat};
+use nix::sys::stat::{Mode, SFlag, mkdirat};
+use std::os::unix::ffi::OsStrExt;
+
+use super::{Attributes, Unpack, shown};
+use crate::error::{Context as _, Error, Result};
+use crate::sys::file::{kind_of, open_in_root, open_no_links, status_at};
+
+/// Flags for a directory that is only a starting point.
+const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY);
+/// As many links as the kernel follows in one path (path_resolution(7)).
+const LINKS: usize = 40;
+/// Directories kept open.
+const OPEN: usize = 64;
+
+/// Open directories by the path they were asked for.
+#[derive(Default)]
+pub(super) struct Parents(HashMap<Vec<u8>, Rc<OwnedFd>>);
+
+impl Parents {
+    /// Forgets all, for something that is no plain file was removed and paths may now lead elsewhere.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Unpack<'_> {
+    /// The directory at `path`, made if it is missing.
+    pub(super) fn parent(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>> {
+        if let Some(open) = self.parents.0.get(path) {
+            return Ok(Rc::clone(open));
+        }
+        let open = match open_in_root(self.root.as_fd(), path, DIRECTORY) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => self.make_parents(path)?,
+            other => other.during(|| format!("open the directory `{}` of the layer", shown(path)))?,
+        };
+        if self.parents.0.len() >= OPEN {
+            self.parents.0.clear();
+        }
+        let open = Rc::new(open);
+        self.parents.0.insert(path.to_vec(), Rc::clone(&open));
+        Ok(open)
+    }
+
+    /// Walks a path part by part as the kernel would within the root, and makes what is missing.
+    fn make_parents(&mut self, path: &[u8]) -> Result<OwnedFd> {
+        let mut waiting: Vec<Vec<u8>> = parts_reversed(path);
+        let mut resolved: Vec<Vec<u8>> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = waiting.pop() {
+            if part == b".." {
+                resolved.pop();
+                continue;
+            }
+            let here = resolved.join(&b'/');
+            let dir = open_no_links(self.root.as_fd(), &here, DIRECTORY)
+                .during(|| format!("open `{}` of the layer", shown(&here)))?;
+            resolved.push(part);
+            let so_far = resolved.join(&b'/');
+            if let Some(link) = self.step(&dir, &so_far)? {
+                links += 1;
+                if links > LINKS {
+                    return Err(Error::corrupt(format!(
+                        "the path `{}` has too many symbolic links",
+                        shown(path)
+                    )));
+                }
+                resolved.pop();
+                if link.starts_with(b"/") {
+                    resolved.clear();
+                }
+                waiting.extend(parts_reversed(&link));
+            }
+        }
+        let real = resolved.join(&b'/');
+        open_no_links(self.root.as_fd(), &real, DIRECTORY).during(|| format!("open `{}` of the layer", shown(&real)))
+    }
+
+    /// Sees that the last part of `path` exists in `dir`; gives the target if it is a link.
+    fn step(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let (_, name) = super::split(path);
+        let what = || format!("make the directory `{}` of the layer", shown(path));
+        match status_at(dir.as_fd(), name) {
+            Ok(status) if kind_of(&status) == SFlag::S_IFDIR => Ok(None),
+            Ok(status) if kind_of(&status) == SFlag::S_IFLNK => {
+                let link = readlinkat(dir, name).during(what)?;
+                Ok(Some(link.as_bytes().to_vec()))
+            }
+            // What lay below was whited out, and now something comes into its place: a fresh directory.
+            Ok(_) if self.whiteouts.contains(path) => {
+                self.unhide(dir, path)?;
+                self.imply(dir, path)?;
+                self.make_opaque(path)?;
+                Ok(None)
+            }
+            Ok(_) => Err(Error::corrupt(format!(
+                "the layer has something below `{}`, which is not a directory",
+                shown(path)
+            ))),
+            Err(Errno::ENOENT) => self.imply(dir, path).map(|()| None),
+            Err(cause) => Err(cause).during(what),
+        }
+    }
+
+    fn imply(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<()> {
+        let (_, name) = super::split(path);
+        mkdirat(dir, name, Mode::S_IRWXU).during(|| format!("make the directory `{}` of the layer", shown(path)))?;
+        self.directories.insert(path.to_vec(), Attributes::plain_directory());
+        self.implied.insert(path.to_vec());
+        Ok(())
+    }
+}
+
+fn parts_reversed(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path
+        .split(|byte| *byte == b'/')
+        .filter(|part| !matches!(*part, b"" | b"."));
+    parts.rev().map(<[u8]>::to_vec).collect()
+}
