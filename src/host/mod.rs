@@ -1,17 +1,51 @@
 //! The façade: all the product can do, as plain blocking Rust. Scripts, commands and servers call nothing below it.
+//!
+//! It joins the store (what there is), `images` (bytes) and `runtime` (processes), and knows the rules between them: names
+//! move, images in use stay, content is visible only when whole. Under dry-run it works on a private copy of the database,
+//! so that later reads see what would have happened, and keeps its hands off everything else.
 
+mod container;
+mod garbage;
+mod image;
 mod plan;
+mod report;
+mod scratch;
+mod volume;
 
-pub use plan::{Action, Plan};
-
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Context as _, Result};
+use crate::images::Content;
+use crate::model::{ContainerId, Digest};
+use crate::runtime::Status;
+use crate::store::{Lease, Store, Tx};
+
+pub use container::{
+    Container, ContainerFilter, ContainerOptions, ExecOptions, LogOptions, Mount, RemoveContainer, Run, Sink,
+    StopOptions,
+};
+pub use image::{
+    CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, RemoveImage, SaveOptions,
+};
+pub use plan::{Action, Plan};
+pub use report::{Item, Report};
+
+use scratch::Scratch;
 
 struct Inner {
     config: Config,
+    store: Store,
+    content: Content,
+    index_is_stale: AtomicBool,
+    /// Present exactly under dry-run.
     plan: Option<Arc<Plan>>,
+    scratch: OnceLock<Scratch>,
+    /// The states containers would be in, under dry-run.
+    simulated: Mutex<HashMap<ContainerId, Status>>,
 }
 
 /// A store and the containers that belong to it. Clones are the same host.
@@ -20,11 +54,31 @@ pub struct Host(Arc<Inner>);
 
 impl Host {
     /// Opens the store the settings name, and finishes or rolls back what a dead process left in it.
+    ///
+    /// With a plan, nothing of it is changed: mutations are recorded there instead.
     pub fn open(config: &Config, plan: Option<Arc<Plan>>) -> Result<Host> {
-        Ok(Host(Arc::new(Inner {
+        let database = config.root.join("hoist.db");
+        let (store, content) = match &plan {
+            Some(_) => (Store::open_copy(&database)?, Content::view(&config.root)),
+            None => {
+                make_private_dir(&config.root)?;
+                make_private_dir(&config.run_root)?;
+                (Store::open(&database)?, Content::open(&config.root)?)
+            }
+        };
+        let host = Host(Arc::new(Inner {
             config: config.clone(),
+            store,
+            content,
+            index_is_stale: AtomicBool::new(false),
             plan,
-        })))
+            scratch: OnceLock::new(),
+            simulated: Mutex::default(),
+        }));
+        if host.plan().is_none() {
+            host.recover()?;
+        }
+        Ok(host)
     }
 
     /// The settings the host was opened with.
@@ -36,4 +90,92 @@ impl Host {
     pub fn plan(&self) -> Option<&Plan> {
         self.0.plan.as_deref()
     }
+
+    /// Under dry-run, records an action and returns true: the caller then leaves the machine alone.
+    fn planned(&self, action: &str, target: &str, detail: &str) -> bool {
+        match self.plan() {
+            Some(plan) => {
+                plan.record(action, target, detail);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    fn content(&self) -> &Content {
+        &self.0.content
+    }
+
+    fn lease_dir(&self) -> PathBuf {
+        self.0.config.run_root.join("leases")
+    }
+
+    /// Rolls back what dead processes left: their leases, staging directories and half-removed containers.
+    fn recover(&self) -> Result<()> {
+        self.store().clear_dead_leases(&self.lease_dir())?;
+        self.content().recover()?;
+        self.finish_removals()
+    }
+
+    /// A writing transaction after which the OCI layout's index has to be written again.
+    fn write_names<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        let value = self.store().write_durably(work)?;
+        self.0.index_is_stale.store(true, Ordering::Relaxed);
+        Ok(value)
+    }
+
+    /// Brings `content/index.json` up to date with the names, if this process changed any; done at the end of the process, too.
+    pub fn write_index(&self) -> Result<()> {
+        self.0.write_index()
+    }
+}
+
+impl Inner {
+    /// The index is for other tools: Hoist itself reads names from the database only, so it is written once, not at each change.
+    fn write_index(&self) -> Result<()> {
+        if self.plan.is_some() || !self.index_is_stale.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        // Inside the write lock, so that of two processes the later one writes the later state.
+        self.store.write(|tx| {
+            let manifests: HashMap<Digest, Digest> = tx.manifests()?.into_iter().collect();
+            let names = tx.references()?.into_iter();
+            let entries = names.filter_map(|(name, image)| {
+                let manifest = manifests.get(&image)?;
+                Some((name, manifest.clone(), self.content.blob_size(manifest).ok()?))
+            });
+            let entries: Vec<_> = entries.collect();
+            self.content.write_index(&entries)
+        })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody is left to tell: the next process that changes a name writes the index anyway.
+        let _ = self.write_index();
+    }
+}
+
+impl crate::images::Holder for Lease<'_> {
+    fn hold(&self, digests: &[Digest]) -> Result<()> {
+        Lease::hold(self, digests)
+    }
+}
+
+/// Makes a directory that only its owner and group may enter, as Docker's data root since CVE-2021-41091.
+fn make_private_dir(path: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o710);
+    builder
+        .create(path)
+        .during(|| format!("make the directory `{}`", path.display()))
 }

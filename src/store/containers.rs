@@ -24,6 +24,8 @@ pub struct ContainerRow {
     pub options: String,
     /// Whether its removal has begun.
     pub removing: bool,
+    /// The lease of the process whose end is also the container's; `None` for one that stays.
+    pub owner: Option<String>,
 }
 
 fn container(row: &Row) -> rusqlite::Result<ContainerRow> {
@@ -35,6 +37,7 @@ fn container(row: &Row) -> rusqlite::Result<ContainerRow> {
         created: read_time(row, "created")?,
         options: row.get("options")?,
         removing: row.get("removing")?,
+        owner: row.get("owner")?,
     })
 }
 
@@ -43,8 +46,18 @@ impl Tx<'_> {
     pub fn insert_container(&self, row: &ContainerRow) -> Result<()> {
         self.check_name_is_free(&row.name)?;
         self.execute(
-            "INSERT INTO container (id, name, image, image_name, created, options, removing) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![row.id.as_str(), row.name, row.image.as_str(), row.image_name, time(row.created), row.options, row.removing],
+            "INSERT INTO container (id, name, image, image_name, created, options, removing, owner)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                row.id.as_str(),
+                row.name,
+                row.image.as_str(),
+                row.image_name,
+                time(row.created),
+                row.options,
+                row.removing,
+                row.owner,
+            ],
         )?;
         Ok(())
     }

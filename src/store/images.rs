@@ -190,6 +190,26 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Every image's manifest, as (image, manifest).
+    pub fn manifests(&self) -> Result<Vec<(Digest, Digest)>> {
+        self.all("SELECT id, manifest FROM image", [], |row| {
+            Ok((parsed(row, "id")?, parsed(row, "manifest")?))
+        })
+    }
+
+    /// Bytes of those layers of an image that no other image has.
+    pub fn unique_size(&self, id: &Digest) -> Result<u64> {
+        let sql = "SELECT coalesce(sum(size), 0) FROM image_layer AS own WHERE image = ?1
+                   AND NOT EXISTS (SELECT 1 FROM image_layer AS other WHERE other.diff_id = own.diff_id AND other.image <> ?1)";
+        Ok(self.first(sql, [id.as_str()], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    /// Bytes of all layers, each counted once.
+    pub fn total_size(&self) -> Result<u64> {
+        let sql = "SELECT coalesce(sum(size), 0) FROM (SELECT DISTINCT diff_id, size FROM image_layer)";
+        Ok(self.first(sql, [], |row| row.get(0))?.unwrap_or(0))
+    }
+
     /// Which of these digests (blobs, diff ids, manifests, configurations) an image or a lease still needs.
     pub fn needed(&self, digests: &[Digest]) -> Result<HashSet<Digest>> {
         let sql = "SELECT 1 FROM image WHERE id = ?1 OR manifest = ?1

@@ -50,6 +50,11 @@ impl Store {
     }
 }
 
+/// Whether the process that took this lease is gone.
+pub fn lease_is_dead(dir: &Path, owner: &str) -> Result<bool> {
+    is_free(&dir.join(owner))
+}
+
 /// Whether nobody holds the lock of this file; an absent file is free, since a living owner never removes its own.
 fn is_free(path: &Path) -> Result<bool> {
     let file = match File::open(path) {
@@ -65,6 +70,11 @@ fn is_free(path: &Path) -> Result<bool> {
 }
 
 impl Lease<'_> {
+    /// The lease's name, by which others can tell whether it still lives.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// Holds content by its digest until the lease is dropped, whether or not it is there yet.
     pub fn hold(&self, digests: &[Digest]) -> Result<()> {
         self.store.write(|tx| {

@@ -19,7 +19,7 @@ use crate::error::{Error, Kind, Result};
 
 pub use containers::ContainerRow;
 pub use images::{ImageRow, LayerRow};
-pub use leases::Lease;
+pub use leases::{Lease, lease_is_dead};
 pub use volumes::VolumeRow;
 
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/001-first.sql")];
@@ -78,6 +78,20 @@ impl Store {
     /// Runs `work` as the only writer; an error rolls everything back.
     pub fn write<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
         self.run(TransactionBehavior::Immediate, work)
+    }
+
+    /// Like [`Store::write`], and on the disk when it returns: for what is followed by the removal of content, which a power
+    /// cut must not find done while the rows that point to it are back.
+    pub fn write_durably<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        self.synchronous("FULL")?;
+        let outcome = self.write(work);
+        self.synchronous("NORMAL")?;
+        outcome
+    }
+
+    fn synchronous(&self, level: &str) -> Result<()> {
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.pragma_update(None, "synchronous", level).map_err(failed)
     }
 
     fn run<T>(&self, behavior: TransactionBehavior, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {

@@ -45,7 +45,8 @@ CREATE TABLE container (
   image_name TEXT NOT NULL,           -- as the user wrote it
   created    INTEGER NOT NULL,
   options    TEXT NOT NULL,           -- JSON object, as `container::create` resolved it
-  removing   INTEGER NOT NULL DEFAULT 0
+  removing   INTEGER NOT NULL DEFAULT 0,
+  owner      TEXT                     -- the lease of the process it ends with
 );
 CREATE INDEX container_image ON container (image);
 

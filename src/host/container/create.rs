@@ -1,0 +1,109 @@
+//! Making a container: a row, a bundle, and the volumes it names, all or nothing.
+
+use jiff::Timestamp;
+
+use super::options::ContainerOptions;
+use super::recipe::Recipe;
+use super::{Container, Status};
+use crate::error::{Error, Kind, Result};
+use crate::host::Host;
+use crate::host::image::Image;
+use crate::model::{Command, ContainerId, ContainerName, Context};
+use crate::runtime;
+use crate::store::{ContainerRow, Lease, Tx};
+
+/// How often a generated name may be taken before we give up.
+const NAME_ATTEMPTS: u32 = 16;
+
+impl Host {
+    /// Makes a container of an image, without starting it. Counts as a use of the image.
+    ///
+    /// Errors: `not_found` for the image; `already_exists` for the name; `invalid`, `unsupported` for options.
+    pub fn create_container(
+        &self,
+        ctx: &Context,
+        image: &str,
+        cmd: Option<Command>,
+        options: &ContainerOptions,
+    ) -> Result<Container> {
+        let container = self.make_container(ctx, image, cmd, options, None)?;
+        self.planned("container::create", container.name(), container.image());
+        Ok(container)
+    }
+
+    /// Makes a container; with an owner it is removed when that ends, by whoever opens the store next if need be.
+    pub(super) fn make_container(
+        &self,
+        ctx: &Context,
+        image_name: &str,
+        cmd: Option<Command>,
+        options: &ContainerOptions,
+        owner: Option<&Lease>,
+    ) -> Result<Container> {
+        ctx.check()?;
+        let image = self.image(image_name)?;
+        let id = ContainerId::generate()?;
+        let recipe = Recipe::new(image.config()?.config, cmd, options, &id)?;
+        let stored = image.stored()?;
+        let lower = match self.plan() {
+            Some(_) => Vec::new(),
+            None => self.content().lowers(ctx, &stored.layers)?,
+        };
+        let request = recipe.request(lower, owner.is_some(), |volume| self.volume_path(volume))?;
+        let shown = if image_name.starts_with("sha256:") {
+            image.to_string()
+        } else {
+            image_name.to_owned()
+        };
+        let settings = serde_json::to_string(&recipe).expect("a recipe has text keys only");
+        let bundle = self.bundle(&id);
+        // The bundle is made inside the transaction: a directory without a row is therefore always garbage, never work under way.
+        let row = self.store().write(|tx| {
+            let row = ContainerRow {
+                id: id.clone(),
+                name: free_name(tx, options.name.as_deref())?,
+                image: image.id().clone(),
+                image_name: shown,
+                created: Timestamp::now(),
+                options: settings,
+                removing: false,
+                owner: owner.map(|lease| lease.owner().to_owned()),
+            };
+            self.insert_row(tx, &row, &image, &recipe)?;
+            if self.plan().is_none() {
+                runtime::create(&bundle, &request).inspect_err(|_| drop(runtime::delete(&bundle)))?;
+            }
+            Ok(row)
+        })?;
+        if self.plan().is_some() {
+            self.simulate(&id, Status::Created);
+        }
+        Container::read(self, row)
+    }
+
+    fn insert_row(&self, tx: &Tx, row: &ContainerRow, image: &Image, recipe: &Recipe) -> Result<()> {
+        if tx.image(image.id())?.is_none() {
+            return Err(Error::not_found(format!("image `{image}` was removed meanwhile")).target(image.to_string()));
+        }
+        tx.insert_container(row)?;
+        for mount in recipe.mounts.iter().filter(|mount| mount.kind == "volume") {
+            self.ensure_volume(tx, &mount.source)?;
+            tx.use_volume(&row.id, &mount.source)?;
+        }
+        tx.touch_image(image.id(), row.created)
+    }
+}
+
+/// The name asked for if it is valid, or one made up that is free.
+fn free_name(tx: &Tx, wanted: Option<&str>) -> Result<String> {
+    if let Some(name) = wanted {
+        return name.parse::<ContainerName>().map(String::from);
+    }
+    for attempt in 0..NAME_ATTEMPTS {
+        let name = ContainerName::generate(attempt)?;
+        if tx.container_by_name(name.as_str())?.is_none() {
+            return Ok(name.into());
+        }
+    }
+    Err(Error::new(Kind::Conflict, "failed to find a free name").hint("give the container a name: `#{name: \"…\"}`"))
+}

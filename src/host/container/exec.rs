@@ -1,0 +1,86 @@
+//! Further commands in a running container.
+
+use serde::Deserialize;
+
+use super::Container;
+use super::run::{Run, Sink, collecting};
+use crate::error::{Error, Result};
+use crate::model::{Bytes, Command, Context, Pairs, TimeSpan, format_duration};
+use crate::runtime::{self, Act, ExecRequest, Stdin};
+
+/// Options of a container's `exec`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExecOptions {
+    /// Environment variables over the container's.
+    pub env: Pairs,
+    /// The directory the command starts in; the container's otherwise.
+    pub workdir: Option<String>,
+    /// `name`, `uid` or either with `:group`; the container's otherwise.
+    pub user: Option<String>,
+    /// What the command reads.
+    pub stdin: Option<Bytes>,
+    /// A code other than zero is an error (the default).
+    pub check: Option<bool>,
+    /// Pass output through as well.
+    pub stream: bool,
+    /// How long it may run.
+    pub timeout: Option<TimeSpan>,
+}
+
+impl Container {
+    /// Runs a command inside to its end.
+    ///
+    /// Errors: `conflict` unless it is running; `exit_status` for a code other than zero, unless `check` is false; `timeout`.
+    pub fn exec(&self, ctx: &Context, cmd: &Command, options: &ExecOptions, sink: Sink) -> Result<Run> {
+        let command = cmd.words();
+        if command.is_empty() {
+            return Err(
+                Error::invalid("there is no command to run").hint("give an array of words, or one text for the shell")
+            );
+        }
+        self.now()?.check(Act::Exec)?;
+        if self.host.planned("exec", self.name(), &command.join(" ")) {
+            return Ok(Run::simulated(self.id()));
+        }
+        let request = ExecRequest {
+            args: command.clone(),
+            env: options
+                .env
+                .0
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect(),
+            cwd: options.workdir.clone().unwrap_or_default(),
+            user: options.user.clone().unwrap_or_default(),
+            ..ExecRequest::default()
+        };
+        let stdin = options
+            .stdin
+            .as_ref()
+            .map_or(Stdin::Null, |bytes| Stdin::Bytes(bytes.0.clone()));
+        let inner = options
+            .timeout
+            .map_or_else(|| ctx.child(), |limit| ctx.with_timeout(limit.0));
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let exit = collecting(&mut stdout, &mut stderr, sink, |output| {
+            runtime::exec(&inner, &self.bundle(), &request, stdin, output)
+        });
+        let exit = exit.map_err(|error| match (&options.timeout, inner.owns_timeout(&error)) {
+            (Some(limit), true) => {
+                let limit = format_duration(limit.0);
+                Error::timeout(format!(
+                    "command `{}` took longer than its timeout of {limit}",
+                    command.join(" ").escape_debug()
+                ))
+            }
+            _ => error,
+        })?;
+        let run = self.run_of(&exit, stdout, stderr);
+        if options.check.unwrap_or(true) {
+            run.checked(&command)
+        } else {
+            Ok(run)
+        }
+    }
+}

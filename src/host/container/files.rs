@@ -1,0 +1,97 @@
+//! Files in and out of a container, running or not.
+
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::Container;
+use crate::error::{Context as _, Result};
+use crate::images::pack;
+use crate::model::Context;
+use crate::runtime::{self, files};
+
+impl Container {
+    /// The directories of its image's layers, topmost first.
+    pub(super) fn lowers(&self, ctx: &Context) -> Result<Vec<PathBuf>> {
+        let stored = self.host.image(self.image_id().as_str())?.stored()?;
+        self.host.content_of(&stored)?.lowers(ctx, &stored.layers)
+    }
+
+    /// Its files as it sees them itself.
+    fn root(&self) -> Result<OwnedFd> {
+        runtime::root(&self.bundle())
+    }
+
+    /// Copies a host file or directory inside. Into a directory that exists it goes under its own name, as `docker cp` does.
+    ///
+    /// Errors: `not_found` for either side; `conflict` where a directory is in the way; `denied` on a read-only volume.
+    pub fn copy_in(&self, ctx: &Context, host_path: &str, path: &str) -> Result<()> {
+        if self
+            .host
+            .planned("copy_in", self.name(), &format!("{host_path} to {path}"))
+        {
+            return Ok(());
+        }
+        files::copy_in(ctx, self.root()?.as_fd(), host_path, path).map_err(|error| error.target(self.name()))
+    }
+
+    /// Copies a file or directory out to the host. Into a directory that exists it goes under its own name.
+    ///
+    /// Errors: `not_found` for either side; `conflict` where a directory is in the way.
+    pub fn copy_out(&self, ctx: &Context, path: &str, host_path: &str) -> Result<()> {
+        if self
+            .host
+            .planned("copy_out", self.name(), &format!("{path} to {host_path}"))
+        {
+            return Ok(());
+        }
+        files::copy_out(ctx, self.root()?.as_fd(), path, host_path).map_err(|error| error.target(self.name()))
+    }
+
+    /// The content of a file inside. Errors: `not_found`; `invalid` if it is no regular file or has more than 64 MiB.
+    pub fn read_file(&self, path: &str) -> Result<Vec<u8>> {
+        files::read_file(self.root()?.as_fd(), path).map_err(|error| error.target(self.name()))
+    }
+
+    /// Writes a file inside, in place of what it held; its directory must exist. A new file has mode 0644 and belongs to root.
+    pub fn write_file(&self, path: &str, content: &[u8]) -> Result<()> {
+        if self
+            .host
+            .planned("write_file", self.name(), &format!("{path}, {} bytes", content.len()))
+        {
+            return Ok(());
+        }
+        files::write_file(self.root()?.as_fd(), path, content).map_err(|error| error.target(self.name()))
+    }
+
+    /// Writes its whole file system, volumes excepted, to a tarball on the host; an existing file is replaced once the new one
+    /// is whole. Returns the bytes of the tarball.
+    ///
+    /// Errors: `denied`, `no_space`.
+    pub fn export_tar(&self, ctx: &Context, path: &Path) -> Result<u64> {
+        if self
+            .host
+            .planned("export_tar", self.name(), &path.display().to_string())
+        {
+            return Ok(0);
+        }
+        let what = || format!("export container `{self}` to `{}`", path.display());
+        let view = runtime::view(&self.bundle())?;
+        let absolute = std::path::absolute(path).during(what)?;
+        let dir = absolute.parent().unwrap_or(Path::new("/"));
+        let mut staged = tempfile::Builder::new()
+            .prefix(".hoist-export-")
+            .tempfile_in(dir)
+            .during(what)?;
+        let mut out = std::io::BufWriter::with_capacity(1 << 20, staged.as_file_mut());
+        pack::write_tree(ctx, view.as_fd(), &mut out).map_err(|error| error.during(what()))?;
+        out.flush().during(what)?;
+        drop(out);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        staged.as_file().set_permissions(mode).during(what)?;
+        staged.as_file().sync_all().during(what)?;
+        let bytes = staged.as_file().metadata().during(what)?.len();
+        staged.persist(&absolute).map_err(|failed| failed.error).during(what)?;
+        Ok(bytes)
+    }
+}

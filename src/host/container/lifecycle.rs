@@ -1,0 +1,152 @@
+//! Start, stop, kill, restart, pause, wait, rename.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Container, Status};
+use crate::error::{Error, Result};
+use crate::model::{ContainerName, Context, TimeSpan};
+use crate::runtime::{self, Act, Signal};
+
+/// Options of a container's `stop` and `restart`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StopOptions {
+    /// How long it may take to end before it is killed; its own setting (10 s) otherwise.
+    pub timeout: Option<TimeSpan>,
+    /// The signal that asks it to end; its own setting (`SIGTERM`) otherwise.
+    pub signal: Option<String>,
+}
+
+impl Container {
+    /// Its facts as they are now.
+    pub(super) fn now(&self) -> Result<Container> {
+        self.reload()
+    }
+
+    /// An error of kind `conflict` if its state forbids the act.
+    pub(super) fn check(&self, act: Act) -> Result<()> {
+        self.status()
+            .may(act)
+            .map_err(|error| self.refusal(act, error.way_out()))
+    }
+
+    /// The runtime knows the state and the way out; the name is known here.
+    fn refusal(&self, act: Act, way_out: Option<&str>) -> Error {
+        let status = self.status();
+        let error = Error::conflict(format!("cannot {act} container `{self}`: it is {status}")).target(self.name());
+        way_out.into_iter().fold(error, |error, hint| error.hint(hint))
+    }
+
+    /// Carries out an act its state allows, or under dry-run records it and assumes the state it leads to.
+    fn act(&self, act: Act, action: &str, becomes: Status, carry_out: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.now()?.check(act)?;
+        if self.host.planned(action, self.name(), "") {
+            self.host.simulate(self.id(), becomes);
+            return Ok(());
+        }
+        carry_out()
+    }
+
+    /// Starts its command; does nothing while it runs.
+    ///
+    /// Errors: `conflict` in a state that forbids it; `not_found`, `denied` and others if the command cannot be executed.
+    pub fn start(&self, ctx: &Context) -> Result<()> {
+        if self.now()?.running() {
+            return Ok(());
+        }
+        self.act(Act::Start, "start", Status::Running, || {
+            runtime::start(ctx, &self.bundle())?;
+            let when = jiff::Timestamp::now();
+            self.host.store().write(|tx| tx.touch_image(self.image_id(), when))
+        })
+    }
+
+    /// Sends the stop signal and, after the timeout, kills; does nothing once it has ended.
+    pub fn stop(&self, ctx: &Context, options: &StopOptions) -> Result<()> {
+        let signal = match &options.signal {
+            Some(text) => text.parse()?,
+            None => self.facts.recipe.stop_signal()?,
+        };
+        let own = self
+            .facts
+            .recipe
+            .stop_timeout
+            .map_or(Duration::from_secs(10), |span| span.0);
+        let limit = options.timeout.map_or(own, |span| span.0);
+        if !matches!(
+            self.now()?.status(),
+            Status::Running | Status::Paused | Status::Restarting
+        ) {
+            return Ok(());
+        }
+        self.act(Act::Stop, "stop", Status::Exited, || {
+            runtime::stop(ctx, &self.bundle(), signal, limit)
+        })
+    }
+
+    /// Sends a signal, `SIGKILL` by default. Errors: `conflict` unless it is running.
+    pub fn kill(&self, signal: Option<&str>) -> Result<()> {
+        let signal = signal.map_or(Ok(Signal::KILL), str::parse)?;
+        let becomes = if signal == Signal::KILL {
+            Status::Exited
+        } else {
+            self.status()
+        };
+        self.act(Act::Kill, "kill", becomes, || runtime::kill(&self.bundle(), signal))
+    }
+
+    /// Stops it if it runs, then starts it.
+    pub fn restart(&self, ctx: &Context, options: &StopOptions) -> Result<()> {
+        self.stop(ctx, options)?;
+        self.start(ctx)
+    }
+
+    /// Freezes all its processes. Errors: `conflict` unless it is running.
+    pub fn pause(&self) -> Result<()> {
+        self.act(Act::Pause, "pause", Status::Paused, || runtime::pause(&self.bundle()))
+    }
+
+    /// Thaws its processes. Errors: `conflict` unless it is paused.
+    pub fn unpause(&self) -> Result<()> {
+        self.act(Act::Unpause, "unpause", Status::Running, || {
+            runtime::unpause(&self.bundle())
+        })
+    }
+
+    /// Waits until it has ended; returns the exit code of its last run.
+    ///
+    /// Errors: `conflict` if it was never started; `timeout` after `limit`; `cancelled`.
+    pub fn wait(&self, ctx: &Context, limit: Option<Duration>) -> Result<i32> {
+        let now = self.now()?;
+        if now.status() == Status::Created {
+            return Err(
+                Error::conflict(format!("container `{self}` was never started, so it will not end"))
+                    .target(self.name())
+                    .hint("start it first"),
+            );
+        }
+        if self.host.plan().is_some() {
+            return Ok(now.exit_code().unwrap_or(0));
+        }
+        let inner = limit.map_or_else(|| ctx.child(), |limit| ctx.with_timeout(limit));
+        let exit = runtime::wait(&inner, &self.bundle()).map_err(|error| {
+            match inner.owns_timeout(&error) && limit.is_some() {
+                true => Error::timeout(format!("container `{self}` has not ended in time")).target(self.name()),
+                false => error,
+            }
+        })?;
+        Ok(exit.code)
+    }
+
+    /// Gives it another name. Errors: `already_exists`, `invalid`.
+    pub fn rename(&self, name: &str) -> Result<()> {
+        let name: ContainerName = name.parse()?;
+        self.host
+            .store()
+            .write(|tx| tx.rename_container(self.id(), name.as_str()))?;
+        self.host.planned("rename", self.name(), name.as_str());
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! The container handle: facts read when it was got, acts that go back to the runtime.
+
+mod commit;
+mod create;
+mod exec;
+mod files;
+mod filter;
+mod inspect;
+mod lifecycle;
+mod logs;
+mod options;
+mod recipe;
+mod remove;
+mod resolve;
+mod run;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+
+use jiff::Timestamp;
+
+use super::Host;
+use crate::error::{Error, Result};
+use crate::model::{ContainerId, Digest};
+use crate::runtime::{self, Bundle, State, Status};
+use crate::store::ContainerRow;
+
+pub use exec::ExecOptions;
+pub use filter::ContainerFilter;
+pub use lifecycle::StopOptions;
+pub use logs::LogOptions;
+pub use options::ContainerOptions;
+pub use recipe::Mount;
+pub use remove::RemoveContainer;
+pub use run::{Run, Sink};
+
+use recipe::Recipe;
+
+struct Facts {
+    row: ContainerRow,
+    recipe: Recipe,
+    state: State,
+}
+
+/// A container of the store. Clones are the same container; facts are those of the moment it was got.
+#[derive(Clone)]
+pub struct Container {
+    host: Host,
+    facts: Arc<Facts>,
+}
+
+impl PartialEq for Container {
+    fn eq(&self, other: &Container) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Container {
+    fn read(host: &Host, row: ContainerRow) -> Result<Container> {
+        let recipe = serde_json::from_str(&row.options).map_err(|cause| {
+            Error::corrupt(format!(
+                "the settings of container `{}` are unreadable: {cause}",
+                row.name
+            ))
+            .source(cause)
+        })?;
+        let state = host.container_state(&row)?;
+        Ok(Container {
+            host: host.clone(),
+            facts: Arc::new(Facts { row, recipe, state }),
+        })
+    }
+
+    /// The same container with its facts read again. Errors: `not_found` once it is removed.
+    pub fn reload(&self) -> Result<Container> {
+        self.host.container(self.id().as_str())
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &ContainerId {
+        &self.facts.row.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.facts.row.name
+    }
+
+    /// The image it was made from, as the user named it.
+    pub fn image(&self) -> &str {
+        &self.facts.row.image_name
+    }
+
+    /// The id of that image.
+    pub fn image_id(&self) -> &Digest {
+        &self.facts.row.image
+    }
+
+    /// The words it executes.
+    pub fn command(&self) -> Vec<String> {
+        self.facts.recipe.args()
+    }
+
+    /// Which of the seven states it is in.
+    pub fn status(&self) -> Status {
+        self.facts.state.status
+    }
+
+    /// Whether its process lives and is not paused.
+    pub fn running(&self) -> bool {
+        self.status() == Status::Running
+    }
+
+    /// The exit code of its last run; `None` while it runs or if it never did.
+    pub fn exit_code(&self) -> Option<i32> {
+        self.facts.state.exit.as_ref().map(|exit| exit.code)
+    }
+
+    /// Whether its last run was killed for want of memory.
+    pub fn oom_killed(&self) -> bool {
+        self.facts.state.exit.as_ref().is_some_and(|exit| exit.oom_killed)
+    }
+
+    /// Why its last run failed to start or lost its exit code.
+    pub fn error(&self) -> Option<&str> {
+        self.facts.state.exit.as_ref()?.error.as_deref()
+    }
+
+    /// The process id of its first process, as the host sees it.
+    pub fn pid(&self) -> Option<i32> {
+        self.facts.state.pid
+    }
+
+    /// When it was made.
+    pub fn created(&self) -> Timestamp {
+        self.facts.row.created
+    }
+
+    /// When it was started last.
+    pub fn started(&self) -> Option<Timestamp> {
+        let exit = self.facts.state.exit.as_ref().map(|exit| exit.started);
+        self.facts.state.started.or(exit)
+    }
+
+    /// When its last run ended.
+    pub fn finished(&self) -> Option<Timestamp> {
+        self.facts.state.exit.as_ref().map(|exit| exit.finished)
+    }
+
+    /// Its labels, the image's included.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.facts.recipe.config.labels
+    }
+
+    /// The places inside that are shown from elsewhere.
+    pub fn mounts(&self) -> &[Mount] {
+        &self.facts.recipe.mounts
+    }
+
+    /// The networks it is on: `none` or `host`.
+    pub fn networks(&self) -> Vec<String> {
+        let mode = match self.facts.recipe.network {
+            runtime::NetworkMode::None => "none",
+            runtime::NetworkMode::Host => "host",
+        };
+        vec![mode.to_owned()]
+    }
+
+    fn bundle(&self) -> Bundle {
+        self.host.bundle(self.id())
+    }
+}
+
+impl std::fmt::Display for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Host {
+    fn bundle(&self, id: &ContainerId) -> Bundle {
+        Bundle {
+            id: id.clone(),
+            dir: self.containers_dir().join(id.as_str()),
+            run_dir: self.config().run_root.join("containers").join(id.as_str()),
+        }
+    }
+
+    fn containers_dir(&self) -> PathBuf {
+        self.config().root.join("containers")
+    }
+
+    /// The truth about a container now, or under dry-run what it would be.
+    fn container_state(&self, row: &ContainerRow) -> Result<State> {
+        let simulated = self
+            .0
+            .simulated
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&row.id)
+            .copied();
+        if let Some(status) = simulated {
+            return Ok(State {
+                status,
+                ..State::default()
+            });
+        }
+        if row.removing {
+            return Ok(State {
+                status: Status::Removing,
+                ..State::default()
+            });
+        }
+        runtime::state(&self.bundle(&row.id))
+    }
+
+    /// Under dry-run, notes the state a container would be in now.
+    fn simulate(&self, id: &ContainerId, status: Status) {
+        self.0
+            .simulated
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.clone(), status);
+    }
+}

@@ -1,0 +1,274 @@
+//! The options of `container::run`, `run_detached` and `create`: Docker's long flags with underscores.
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::model::{ByteSize, Bytes, Command, Pairs, TimeSpan, Words};
+use crate::runtime::{Bind, NetworkMode, Seccomp, Tmpfs};
+
+/// Everything a container can be made with.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContainerOptions {
+    /// Its name; two words are made up otherwise.
+    pub name: Option<String>,
+    /// The host name inside; the short id otherwise.
+    pub hostname: Option<String>,
+    /// Environment variables over the image's.
+    pub env: Pairs,
+    /// Files of `NAME=value` lines, read before `env`.
+    pub env_file: Words,
+    /// The directory the command starts in.
+    pub workdir: Option<String>,
+    /// `name`, `uid` or either with `:group`.
+    pub user: Option<String>,
+    /// Replaces the image's entrypoint; `[]` takes it away.
+    pub entrypoint: Option<Command>,
+    /// Labels over the image's.
+    pub labels: Pairs,
+    /// `/host/path:/path[:ro]` or `volume:/path[:ro]`.
+    pub volumes: Words,
+    /// `/path[:option,…]` in memory.
+    pub tmpfs: Words,
+    /// `none` (the default for now) or `host`.
+    pub network: Option<String>,
+    /// Lines for `/etc/hosts`, as `name:address`.
+    pub add_hosts: Words,
+    /// The most memory.
+    pub memory: Option<ByteSize>,
+    /// The most memory and swap together.
+    pub memory_swap: Option<ByteSize>,
+    /// Memory the kernel tries to leave to it.
+    pub memory_reservation: Option<ByteSize>,
+    /// Processors' worth of time, such as `1.5`.
+    pub cpus: Option<f64>,
+    /// Share of processor time against other containers; 1024 is usual.
+    pub cpu_shares: Option<u64>,
+    /// The processors to run on, such as `0-2,4`.
+    pub cpuset_cpus: Option<String>,
+    /// The most processes and threads.
+    pub pids_limit: Option<i64>,
+    /// Share of disk time against other containers, 10 to 1000.
+    pub blkio_weight: Option<u16>,
+    /// Capabilities beyond the default ones.
+    pub cap_add: Words,
+    /// Capabilities taken away; `ALL` for all.
+    pub cap_drop: Words,
+    /// The root file system refuses writes.
+    pub read_only: bool,
+    /// `default` or `unconfined`.
+    pub seccomp: Option<String>,
+    /// Setuid programs give no rights.
+    pub no_new_privileges: bool,
+    /// What the command reads: text, or bytes.
+    pub stdin: Option<Bytes>,
+    /// The signal that asks it to end.
+    pub stop_signal: Option<String>,
+    /// How long it may take to end after that.
+    pub stop_timeout: Option<TimeSpan>,
+    /// How long it may run.
+    pub timeout: Option<TimeSpan>,
+    /// `run`: leave the container in place afterwards.
+    pub keep: bool,
+    /// `run`: a code other than zero is an error (the default).
+    pub check: Option<bool>,
+    /// `run`: pass output through as well.
+    pub stream: bool,
+}
+
+/// A place inside shown from a named volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamedMount {
+    pub(super) volume: String,
+    pub(super) target: String,
+    pub(super) read_only: bool,
+}
+
+/// A volume option, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Volume {
+    Bind(Bind),
+    Named(NamedMount),
+}
+
+impl ContainerOptions {
+    pub(super) fn network_mode(&self) -> Result<NetworkMode> {
+        match self.network.as_deref() {
+            None | Some("none") => Ok(NetworkMode::None),
+            Some("host") => Ok(NetworkMode::Host),
+            Some(other) => Err(
+                Error::unsupported(format!("network `{}` is not supported", other.escape_debug()))
+                    .target(other)
+                    .hint(
+                        "`none` gives the container a network of its own with loopback only, `host` shares the host's",
+                    ),
+            ),
+        }
+    }
+
+    pub(super) fn seccomp_mode(&self) -> Result<Seccomp> {
+        match self.seccomp.as_deref() {
+            None | Some("default") => Ok(Seccomp::Default),
+            Some("unconfined") => Ok(Seccomp::Unconfined),
+            Some(other) => Err(crate::model::unknown(
+                "value of option `seccomp`",
+                other,
+                &["default", "unconfined"],
+            )),
+        }
+    }
+
+    pub(super) fn parsed_volumes(&self) -> Result<Vec<Volume>> {
+        self.volumes.0.iter().map(|text| volume(text)).collect()
+    }
+
+    pub(super) fn parsed_tmpfs(&self) -> Result<Vec<Tmpfs>> {
+        let mounts = self.tmpfs.0.iter().map(|text| {
+            let (target, options) = text.split_once(':').unwrap_or((text, ""));
+            check_target(target, text)?;
+            let options = options.split(',').filter(|option| !option.is_empty());
+            Ok(Tmpfs {
+                target: target.to_owned(),
+                options: options.map(str::to_owned).collect(),
+            })
+        });
+        mounts.collect()
+    }
+
+    /// The environment of `env_file` and `env`, in that order.
+    pub(super) fn environment(&self) -> Result<Vec<(String, String)>> {
+        let mut variables = Vec::new();
+        for path in &self.env_file.0 {
+            let text = std::fs::read_to_string(path).map_err(|cause| {
+                Error::invalid(format!("failed to read the environment file `{path}`: {cause}")).target(path)
+            })?;
+            let lines = text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty() && !line.starts_with('#'));
+            // A name without a value is not taken from the environment of this process (CVE-2026-57231).
+            variables.extend(lines.filter_map(|line| line.split_once('=')).map(owned));
+        }
+        variables.extend(self.env.0.clone());
+        match variables
+            .iter()
+            .find(|(name, value)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0'))
+        {
+            Some((name, _)) => Err(Error::invalid(format!(
+                "`{}` cannot name a variable",
+                name.escape_debug()
+            ))),
+            None => Ok(variables),
+        }
+    }
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn volume(text: &str) -> Result<Volume> {
+    let invalid = |why: &str| {
+        Error::invalid(format!("`{}` is not a volume: {why}", text.escape_debug()))
+            .hint("a volume is `/host/path:/path` or `name:/path`, with `:ro` behind it to refuse writes")
+    };
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, mode) = match parts[..] {
+        [source, target] => (source, target, "rw"),
+        [source, target, mode] => (source, target, mode),
+        _ => return Err(invalid("it has no place inside")),
+    };
+    let read_only = match mode {
+        "rw" => false,
+        "ro" => true,
+        _ => return Err(invalid(&format!("`{mode}` is neither `ro` nor `rw`"))),
+    };
+    check_target(target, text)?;
+    let target = target.to_owned();
+    if source.starts_with('/') {
+        return Ok(Volume::Bind(Bind {
+            source: source.into(),
+            target,
+            read_only,
+        }));
+    }
+    source
+        .parse::<crate::model::ContainerName>()
+        .map_err(|_| invalid("its source is neither an absolute path nor a volume's name"))?;
+    Ok(Volume::Named(NamedMount {
+        volume: source.to_owned(),
+        target,
+        read_only,
+    }))
+}
+
+fn check_target(target: &str, whole: &str) -> Result<()> {
+    let climbs = target.split('/').any(|part| part == "..");
+    if target.starts_with('/') && target != "/" && !climbs {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "`{}` does not name a place inside the container",
+        whole.escape_debug()
+    ))
+    .hint("the path inside is absolute, is not `/`, and has no `..`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_are_taken_apart() {
+        let bind = Bind {
+            source: "/a".into(),
+            target: "/b".into(),
+            read_only: true,
+        };
+        assert_eq!(volume("/a:/b:ro").unwrap(), Volume::Bind(bind));
+        let named = NamedMount {
+            volume: "data".into(),
+            target: "/b".into(),
+            read_only: false,
+        };
+        assert_eq!(volume("data:/b").unwrap(), Volume::Named(named));
+        for text in [
+            "",
+            "/a",
+            "/a:b",
+            "/a:/",
+            "/a:/b:rx",
+            "../a:/b",
+            "/a:/b/../c",
+            "a b:/c",
+            "/a:/b:ro:x",
+        ] {
+            assert!(volume(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_alone_does_not_take_the_hosts_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("env");
+        std::fs::write(&file, "# remark\nPATH\nA=1\n\nB=x=y\n").unwrap();
+        let options = ContainerOptions {
+            env_file: Words(vec![file.display().to_string()]),
+            ..Default::default()
+        };
+        let expected = [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "x=y".to_owned())];
+        assert_eq!(options.environment().unwrap(), expected);
+    }
+
+    #[test]
+    fn another_network_is_unsupported() {
+        let options = ContainerOptions {
+            network: Some("bridge".into()),
+            ..Default::default()
+        };
+        assert_eq!(
+            options.network_mode().unwrap_err().kind(),
+            crate::error::Kind::Unsupported
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! What a container is made from, resolved once: image defaults under options. Kept with its row for getters and commits.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::options::{ContainerOptions, Volume};
+use crate::error::{Error, Result};
+use crate::images::RunConfig;
+use crate::model::{Command, ContainerId, TimeSpan};
+use crate::runtime::{Bind, NetworkMode, Request, Seccomp, Signal, Tmpfs, limits::Limits};
+
+/// A place inside that is shown from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// `bind`, `volume` or `tmpfs`.
+    pub kind: String,
+    /// The path on the host, or the volume's name; nothing for `tmpfs`.
+    pub source: String,
+    /// The path inside.
+    pub target: String,
+    /// Whether writes are refused.
+    pub read_only: bool,
+}
+
+/// The settings of one container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::host) struct Recipe {
+    /// What an image made from the container has as its configuration.
+    pub(super) config: RunConfig,
+    pub(super) hostname: String,
+    pub(super) mounts: Vec<Mount>,
+    pub(super) network: NetworkMode,
+    pub(super) limits: Limits,
+    pub(super) cap_add: Vec<String>,
+    pub(super) cap_drop: Vec<String>,
+    pub(super) read_only: bool,
+    pub(super) no_new_privileges: bool,
+    pub(super) seccomp: Seccomp,
+    pub(super) add_hosts: Vec<String>,
+    pub(super) tmpfs_options: Vec<Vec<String>>,
+    pub(super) stop_timeout: Option<TimeSpan>,
+    pub(super) timeout: Option<TimeSpan>,
+}
+
+impl Recipe {
+    /// Puts the options over the image's configuration, as Docker does: a new entrypoint drops the image's command.
+    pub(super) fn new(
+        image: RunConfig,
+        cmd: Option<Command>,
+        options: &ContainerOptions,
+        id: &ContainerId,
+    ) -> Result<Recipe> {
+        let mut config = image;
+        // An entry without a value would otherwise be read as "take the host's" (CVE-2026-57231).
+        config.env.retain(|entry| entry.contains('='));
+        for (name, value) in options.environment()? {
+            config.set_env(&name, &value);
+        }
+        if let Some(entrypoint) = &options.entrypoint {
+            config.entrypoint = Some(entrypoint.words()).filter(|words| !words.is_empty());
+            config.cmd = None;
+        }
+        if let Some(cmd) = cmd {
+            config.cmd = Some(cmd.words());
+        }
+        override_with(&mut config.working_dir, &options.workdir);
+        override_with(&mut config.user, &options.user);
+        config.labels.extend(options.labels.0.clone());
+        if let Some(signal) = &options.stop_signal {
+            config.stop_signal = Some(signal.parse::<Signal>()?.to_string());
+        }
+        let tmpfs = options.parsed_tmpfs()?;
+        let mut mounts: Vec<Mount> = options.parsed_volumes()?.into_iter().map(Mount::from).collect();
+        mounts.extend(tmpfs.iter().map(|tmpfs| Mount {
+            kind: "tmpfs".to_owned(),
+            source: String::new(),
+            target: tmpfs.target.clone(),
+            read_only: false,
+        }));
+        let recipe = Recipe {
+            hostname: options.hostname.clone().unwrap_or_else(|| id.short().to_owned()),
+            mounts,
+            network: options.network_mode()?,
+            limits: limits(options),
+            cap_add: options.cap_add.0.clone(),
+            cap_drop: options.cap_drop.0.clone(),
+            read_only: options.read_only,
+            no_new_privileges: options.no_new_privileges,
+            seccomp: options.seccomp_mode()?,
+            add_hosts: options.add_hosts.0.clone(),
+            tmpfs_options: tmpfs.into_iter().map(|tmpfs| tmpfs.options).collect(),
+            stop_timeout: options.stop_timeout.or_else(|| config.stop_timeout.and_then(seconds)),
+            timeout: options.timeout,
+            config,
+        };
+        if recipe.args().is_empty() {
+            return Err(
+                Error::invalid("there is no command to run, neither given nor in the image")
+                    .hint("give one, such as `[\"/bin/sh\", \"-c\", \"echo hi\"]`"),
+            );
+        }
+        Ok(recipe)
+    }
+
+    /// The words that are executed: entrypoint, then command.
+    pub(super) fn args(&self) -> Vec<String> {
+        let entrypoint = self.config.entrypoint.iter().flatten();
+        entrypoint.chain(self.config.cmd.iter().flatten()).cloned().collect()
+    }
+
+    pub(super) fn stop_signal(&self) -> Result<Signal> {
+        self.config.stop_signal.as_deref().map_or(Ok(Signal::TERM), str::parse)
+    }
+
+    /// What the runtime is asked for; `volume` says where a named volume is.
+    pub(super) fn request(
+        &self,
+        lower: Vec<PathBuf>,
+        volatile: bool,
+        volume: impl Fn(&str) -> PathBuf,
+    ) -> Result<Request> {
+        let source = |mount: &Mount| match mount.kind.as_str() {
+            "volume" => volume(&mount.source),
+            _ => mount.source.clone().into(),
+        };
+        let binds = self
+            .mounts
+            .iter()
+            .filter(|mount| mount.kind != "tmpfs")
+            .map(|mount| Bind {
+                source: source(mount),
+                target: mount.target.clone(),
+                read_only: mount.read_only,
+            });
+        let tmpfs = self
+            .mounts
+            .iter()
+            .filter(|mount| mount.kind == "tmpfs")
+            .zip(&self.tmpfs_options);
+        let defaults = Request::default();
+        Ok(Request {
+            args: self.args(),
+            env: self.config.env.clone(),
+            cwd: self.config.working_dir.clone(),
+            user: self.config.user.clone(),
+            hostname: self.hostname.clone(),
+            binds: binds.collect(),
+            tmpfs: tmpfs
+                .map(|(mount, options)| Tmpfs {
+                    target: mount.target.clone(),
+                    options: options.clone(),
+                })
+                .collect(),
+            read_only: self.read_only,
+            network: self.network,
+            limits: self.limits.clone(),
+            cap_add: self.cap_add.clone(),
+            cap_drop: self.cap_drop.clone(),
+            no_new_privileges: self.no_new_privileges,
+            seccomp: self.seccomp,
+            stop_signal: self.stop_signal()?,
+            stop_timeout: self.stop_timeout.map_or(defaults.stop_timeout, |span| span.0),
+            timeout: self.timeout.map(|span| span.0),
+            lower,
+            volatile,
+            labels: self.config.labels.clone(),
+            add_hosts: self.add_hosts.clone(),
+        })
+    }
+}
+
+impl From<Volume> for Mount {
+    fn from(volume: Volume) -> Mount {
+        let (kind, source, target, read_only) = match volume {
+            Volume::Bind(bind) => ("bind", bind.source.display().to_string(), bind.target, bind.read_only),
+            Volume::Named(named) => ("volume", named.volume, named.target, named.read_only),
+        };
+        Mount {
+            kind: kind.to_owned(),
+            source,
+            target,
+            read_only,
+        }
+    }
+}
+
+fn override_with(value: &mut String, option: &Option<String>) {
+    if let Some(option) = option {
+        value.clone_from(option);
+    }
+}
+
+fn seconds(seconds: i64) -> Option<TimeSpan> {
+    u64::try_from(seconds)
+        .ok()
+        .map(|seconds| TimeSpan(std::time::Duration::from_secs(seconds)))
+}
+
+fn limits(options: &ContainerOptions) -> Limits {
+    Limits {
+        memory: options.memory.map(|size| size.0),
+        memory_swap: options.memory_swap.and_then(|size| i64::try_from(size.0).ok()),
+        memory_reservation: options.memory_reservation.map(|size| size.0),
+        cpus: options.cpus,
+        cpu_shares: options.cpu_shares,
+        cpuset_cpus: options.cpuset_cpus.clone(),
+        pids: options.pids_limit,
+        blkio_weight: options.blkio_weight,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(image: RunConfig, cmd: Option<&str>, options: &ContainerOptions) -> Result<Recipe> {
+        let cmd = cmd.map(|word| Command::Words(vec![word.to_owned()]));
+        Recipe::new(image, cmd, options, &ContainerId::generate().unwrap())
+    }
+
+    fn image() -> RunConfig {
+        RunConfig {
+            entrypoint: Some(vec!["/entry".into()]),
+            cmd: Some(vec!["arg".into()]),
+            env: vec!["A=1".into(), "SECRET".into()],
+            ..RunConfig::default()
+        }
+    }
+
+    #[test]
+    fn a_new_entrypoint_drops_the_images_command() {
+        let plain = recipe(image(), None, &ContainerOptions::default()).unwrap();
+        assert_eq!(plain.args(), ["/entry", "arg"]);
+        assert_eq!(
+            recipe(image(), Some("x"), &ContainerOptions::default()).unwrap().args(),
+            ["/entry", "x"]
+        );
+        let entrypoint = Some(Command::Words(vec!["/other".into()]));
+        let options = ContainerOptions {
+            entrypoint,
+            ..Default::default()
+        };
+        assert_eq!(recipe(image(), None, &options).unwrap().args(), ["/other"]);
+        assert!(recipe(RunConfig::default(), None, &ContainerOptions::default()).is_err());
+    }
+
+    #[test]
+    fn an_image_cannot_ask_for_the_hosts_variables() {
+        let recipe = recipe(image(), None, &ContainerOptions::default()).unwrap();
+        assert_eq!(recipe.config.env, ["A=1"]);
+    }
+}

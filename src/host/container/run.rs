@@ -1,0 +1,203 @@
+//! Containers run to their end, or left running.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Container, ContainerOptions, Status};
+use crate::error::{Error, Kind, Result};
+use crate::host::Host;
+use crate::model::{Command, ContainerId, Context, format_duration};
+use crate::runtime::{self, Exit, Output, Stdin};
+
+/// How much of a failed command's last words its error quotes.
+const QUOTED_LINES: usize = 5;
+
+/// What a command did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// Its exit code; 128 + n if signal n ended it.
+    pub code: i32,
+    /// What it wrote to standard output.
+    pub stdout: Vec<u8>,
+    /// What it wrote to standard error.
+    pub stderr: Vec<u8>,
+    /// How long it ran.
+    pub duration: Duration,
+    /// The container it ran in.
+    pub id: ContainerId,
+    /// Whether the kernel killed it for want of memory.
+    pub oom_killed: bool,
+}
+
+/// Where output goes while it comes: the flag is true for standard error.
+pub type Sink<'a> = Option<&'a dyn Fn(bool, &[u8])>;
+
+impl Run {
+    fn new(id: &ContainerId, exit: &Exit, stdout: Vec<u8>, stderr: Vec<u8>) -> Run {
+        let duration = Duration::try_from(exit.finished.duration_since(exit.started)).unwrap_or_default();
+        Run {
+            code: exit.code,
+            stdout,
+            stderr,
+            duration,
+            id: id.clone(),
+            oom_killed: exit.oom_killed,
+        }
+    }
+
+    /// What a dry run takes for the outcome: success, without output.
+    pub(super) fn simulated(id: &ContainerId) -> Run {
+        let (stdout, stderr) = (Vec::new(), Vec::new());
+        Run {
+            code: 0,
+            stdout,
+            stderr,
+            duration: Duration::ZERO,
+            id: id.clone(),
+            oom_killed: false,
+        }
+    }
+
+    /// The run if its code is zero; an error of kind `exit_status` that quotes its last words otherwise.
+    pub(super) fn checked(self, command: &[String]) -> Result<Run> {
+        if self.code == 0 {
+            return Ok(self);
+        }
+        let shown = command.join(" ");
+        let mut message = format!("command `{}` ended with code {}", shown.escape_debug(), self.code);
+        if self.oom_killed {
+            message.push_str(", killed for want of memory");
+        }
+        let words = String::from_utf8_lossy(if self.stderr.is_empty() {
+            &self.stdout
+        } else {
+            &self.stderr
+        });
+        let lines: Vec<&str> = words.trim_end().lines().rev().take(QUOTED_LINES).collect();
+        if !lines.is_empty() {
+            message.push_str(": ");
+            message.push_str(&lines.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+        Err(Error::new(Kind::ExitStatus, message)
+            .target(self.id.short())
+            .hint("pass `#{check: false}` to get the code instead of an error"))
+    }
+}
+
+impl Host {
+    /// Runs a command in a new container to its end and, unless `keep`, removes the container.
+    ///
+    /// Errors: those of [`Host::create_container`]; `exit_status` for a code other than zero, unless `check` is false;
+    /// `timeout` after the option `timeout`; `cancelled`. The container is gone in all these cases.
+    pub fn run_container(
+        &self,
+        ctx: &Context,
+        image: &str,
+        cmd: Option<Command>,
+        options: &ContainerOptions,
+        sink: Sink,
+    ) -> Result<Run> {
+        let owner = if options.keep {
+            None
+        } else {
+            Some(self.store().lease(&self.staging_leases()?)?)
+        };
+        let container = self.make_container(ctx, image, cmd, options, owner.as_ref())?;
+        if self.planned("container::run", container.image(), &container.command().join(" ")) {
+            return container.finish_simulated_run(options.keep);
+        }
+        let stdin = options
+            .stdin
+            .as_ref()
+            .map_or(Stdin::Null, |bytes| Stdin::Bytes(bytes.0.clone()));
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let exit = collecting(&mut stdout, &mut stderr, sink, |output| {
+            runtime::run(ctx, &container.bundle(), stdin, output)
+        });
+        let removed = if options.keep { Ok(()) } else { container.remove_now() };
+        let exit = exit?;
+        removed?;
+        let run = Run::new(container.id(), &exit, stdout, stderr);
+        finished(run, &exit, &container.command(), options)
+    }
+
+    /// Makes a container and starts it; it goes on when this process ends.
+    pub fn run_container_detached(
+        &self,
+        ctx: &Context,
+        image: &str,
+        cmd: Option<Command>,
+        options: &ContainerOptions,
+    ) -> Result<Container> {
+        let container = self.make_container(ctx, image, cmd, options, None)?;
+        if self.planned(
+            "container::run_detached",
+            container.name(),
+            &container.command().join(" "),
+        ) {
+            self.simulate(container.id(), Status::Running);
+        } else if let Err(error) = runtime::start(ctx, &container.bundle()) {
+            // Nobody has its handle: what could not be started would only be in the way.
+            container.remove_now()?;
+            return Err(error);
+        }
+        container.reload()
+    }
+}
+
+fn finished(run: Run, exit: &Exit, command: &[String], options: &ContainerOptions) -> Result<Run> {
+    if exit.timed_out {
+        let limit = options
+            .timeout
+            .map_or_else(String::new, |span| format!(" of {}", format_duration(span.0)));
+        return Err(Error::timeout(format!(
+            "command `{}` took longer than its timeout{limit}",
+            command.join(" ").escape_debug()
+        ))
+        .target(run.id.short()));
+    }
+    if options.check.unwrap_or(true) {
+        run.checked(command)
+    } else {
+        Ok(run)
+    }
+}
+
+/// Runs something whose output is collected, and passed on as it comes.
+pub(super) fn collecting<T>(
+    stdout: &mut Vec<u8>,
+    stderr: &mut Vec<u8>,
+    sink: Sink,
+    run: impl FnOnce(Output<'_>) -> T,
+) -> T {
+    let pass_on = |is_error: bool, bytes: &[u8]| {
+        if let Some(sink) = sink {
+            sink(is_error, bytes);
+        }
+    };
+    run(Output {
+        stdout: Box::new(|bytes| {
+            stdout.extend_from_slice(bytes);
+            pass_on(false, bytes);
+        }),
+        stderr: Box::new(|bytes| {
+            stderr.extend_from_slice(bytes);
+            pass_on(true, bytes);
+        }),
+    })
+}
+
+impl Container {
+    fn finish_simulated_run(&self, keep: bool) -> Result<Run> {
+        match keep {
+            true => self.host.simulate(self.id(), Status::Exited),
+            false => self.forget()?,
+        }
+        Ok(Run::simulated(self.id()))
+    }
+
+    pub(super) fn run_of(&self, exit: &Exit, stdout: Vec<u8>, stderr: Vec<u8>) -> Run {
+        Run::new(self.id(), exit, stdout, stderr)
+    }
+}
