@@ -1,1 +1,248 @@
-//! Script functions: unpack, call the host, convert.
+//! The functions scripts call. One namespace, one file, one `#[export_module]`, one line in [`NAMESPACES`].
+//!
+//! A binding has no ideas of its own: it unpacks its arguments, calls the host, and converts the result.
+//!
+//! ```ignore
+//! /// Finds an image by reference, id or digest; `()` when there is none.
+//! ///
+//! /// Throws `invalid` when an id prefix fits several images.
+//! ///
+//! /// ```rhai
+//! /// assert::eq(image::find("no/such:image"), ());
+//! /// ```
+//! #[rhai_fn(return_raw)]
+//! pub fn find(ctx: NativeCallContext, name: &str) -> Scripted<Dynamic> {
+//!     native(&ctx, |session| Ok(or_unit(session.host()?.find_image(&session.context(), name)?)))
+//! }
+//! ```
+//!
+//! - [`failure::native`] gives the [`Session`] and turns the host's error into a thrown `Error` with position and operation.
+//! - [`options::parse`] turns a `#{…}` into the host's options struct; closures come out first, by [`options::Options::closure`], and are
+//!   called by [`closure::call`].
+//! - The receiver of a method or getter is called `this`: by that name documentation and completion know it for one. Functions that
+//!   are not for scripts stand outside the `#[export_module]`, which would refuse their `&` parameters.
+//! - What changes anything asks [`Session::plan`] first, or leaves that to the host: under dry-run it is recorded instead.
+//! - Results are `INT`, `FLOAT`, `bool`, strings, [`value::list`], [`value::or_unit`], [`value::from_serde`], or an [`object::Object`],
+//!   listed in [`objects`].
+//! - Every function has a row in [`effects`]; getters and operators have none and must be pure.
+//! - The doc comment is the manual: a first sentence that stands alone, what is thrown, the options, then an example in a `rhai` fence,
+//!   which runs as a test. Flags in the fence (`rhai,images`, `rhai,throws=not_found`, `rhai,no_run`) say what it needs.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "`#[export_module]` unpacks arguments, whose types the interpreter has checked, by `unwrap`"
+)]
+
+pub mod closure;
+pub mod console;
+pub mod effects;
+pub mod failure;
+pub mod object;
+pub mod options;
+pub mod prelude;
+pub mod scope;
+pub mod session;
+pub mod value;
+
+pub mod amount;
+pub mod filter;
+pub mod stream;
+pub mod subject;
+
+pub mod args;
+pub mod array;
+pub mod assert;
+pub mod container;
+pub mod duration;
+pub mod env;
+pub mod error;
+pub mod files;
+pub mod flow;
+pub mod fs;
+pub mod glob;
+pub mod hash;
+pub mod image;
+pub mod json;
+pub mod log;
+pub mod parallel;
+pub mod regex;
+pub mod report;
+pub mod run;
+pub mod screen;
+pub mod semver;
+pub mod table;
+pub mod text;
+pub mod time;
+pub mod units;
+
+use std::sync::LazyLock;
+
+use rhai::{Engine, Module, exported_module};
+
+use crate::host::{Container, Image};
+use object::Shape;
+
+pub use console::{Console, Format, Level, Recorder};
+pub use failure::Failure;
+pub use session::{Session, Settings};
+
+/// A group of functions: its name, its summary, and the module that holds them.
+pub struct Group {
+    /// The namespace before `::`, or the title of a chapter of globals.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    module: fn() -> Module,
+}
+
+const fn group(name: &'static str, summary: &'static str, module: fn() -> Module) -> Group {
+    Group { name, summary, module }
+}
+
+/// The namespaces, in the order of the documentation.
+pub const NAMESPACES: &[Group] = &[
+    group("args", "The script's arguments as options with defaults.", || {
+        exported_module!(args::functions)
+    }),
+    group(
+        "assert",
+        "Expectations that end the script when they do not hold.",
+        || exported_module!(assert::functions),
+    ),
+    group(
+        "container",
+        "Containers: commands run to their end, and containers that live on.",
+        container::functions,
+    ),
+    group("env", "The environment variables of this process.", || {
+        exported_module!(env::functions)
+    }),
+    group("fs", "Files, directories and paths of this machine.", || {
+        exported_module!(fs::functions)
+    }),
+    group("glob", "Shell-style patterns over names.", || {
+        exported_module!(glob::functions)
+    }),
+    group("hash", "SHA-256 of text, bytes and files.", || {
+        exported_module!(hash::functions)
+    }),
+    group(
+        "image",
+        "Images: brought in, listed, named, saved and removed.",
+        image::functions,
+    ),
+    group("json", "JSON text to values and back.", || {
+        exported_module!(json::functions)
+    }),
+    group("log", "Lines on standard error, with a level.", || {
+        exported_module!(log::functions)
+    }),
+    group("regex", "Regular expressions.", || exported_module!(regex::functions)),
+    group(
+        "semver",
+        "Versions, compared and sorted by Semantic Versioning.",
+        || exported_module!(semver::functions),
+    ),
+    group("time", "Points in time.", || exported_module!(time::functions)),
+];
+
+/// Functions, methods and getters that are used without a namespace.
+pub const GLOBALS: &[Group] = &[
+    group(
+        "flow",
+        "Side by side, again after a failure, for so long, at the end, or not at all.",
+        || exported_module!(flow::functions),
+    ),
+    group("screen", "Tables and questions.", || {
+        exported_module!(screen::functions)
+    }),
+    group(
+        "arrays",
+        "What arrays and maps can do beyond the language's own functions.",
+        || exported_module!(array::functions),
+    ),
+    group(
+        "strings",
+        "What strings can do beyond the language's own functions.",
+        || exported_module!(text::functions),
+    ),
+    group(
+        "units",
+        "Sizes and durations, written as a number and a unit.",
+        units::module,
+    ),
+    group(
+        "durations",
+        "Amounts of time, as units and differences of times give them.",
+        || exported_module!(duration::functions),
+    ),
+    group(
+        "times",
+        "Points in time, as `time::now` and the dates of images and containers give them.",
+        || exported_module!(time::methods),
+    ),
+    group(
+        "images",
+        "Facts of an image, and what can be done with it.",
+        image::methods,
+    ),
+    group(
+        "containers",
+        "Facts of a container, and what can be done with it.",
+        container::methods,
+    ),
+    group("runs", "What a command in a container did.", || {
+        exported_module!(run::functions)
+    }),
+    group(
+        "reports",
+        "What a batch removed and kept, with the reason of each.",
+        || exported_module!(report::functions),
+    ),
+    group("errors", "What `catch` binds when a function fails.", || {
+        exported_module!(error::functions)
+    }),
+];
+
+/// The types offered to scripts.
+pub fn objects() -> &'static [Shape] {
+    static OBJECTS: LazyLock<Vec<Shape>> = LazyLock::new(|| {
+        vec![
+            Shape::of::<Failure>(),
+            Shape::of::<duration::Duration>(),
+            Shape::of::<time::Time>(),
+            Shape::of::<Image>(),
+            Shape::of::<Container>(),
+            Shape::of::<run::Run>(),
+            Shape::of::<report::Report>(),
+        ]
+    });
+    &OBJECTS
+}
+
+/// Whether there is a namespace of that name.
+pub fn is_namespace(name: &str) -> bool {
+    NAMESPACES.iter().any(|group| group.name == name)
+}
+
+impl Group {
+    /// The group's functions; a module of the interpreter, named as the group.
+    pub fn module(&self) -> Module {
+        let mut module = (self.module)();
+        module.set_id(self.name).set_doc(self.summary);
+        module
+    }
+}
+
+/// Registers everything with an engine.
+pub fn register(engine: &mut Engine) {
+    for shape in objects() {
+        (shape.register)(engine);
+    }
+    for group in GLOBALS {
+        engine.register_global_module(group.module().into());
+    }
+    for group in NAMESPACES {
+        engine.register_static_module(group.name, group.module().into());
+    }
+}

@@ -1,0 +1,328 @@
+//! The functions of `container::`.
+
+use rhai::{Dynamic, Map, export_module};
+
+use crate::bindings::options;
+use crate::bindings::run::Run;
+use crate::bindings::session::Session;
+use crate::bindings::stream::Passthrough;
+use crate::bindings::subject;
+use crate::error::Result;
+use crate::host::{Container, ContainerOptions, Sink};
+use crate::model::Command;
+
+/// A command run to its end, its output passed through if the options ask for it.
+fn run_to_end(session: &Session, image: &Dynamic, command: Option<Command>, options: Map) -> Result<Run> {
+    let options: ContainerOptions = options::parse(options)?;
+    let through = Passthrough::new(session);
+    let sink = |is_error: bool, bytes: &[u8]| through.take(is_error, bytes);
+    let image = subject::image(image)?;
+    let sink: Sink<'_> = if options.stream { Some(&sink) } else { None };
+    let run = session
+        .host()?
+        .run_container(&session.context(), &image, command, &options, sink)?;
+    Ok(run.into())
+}
+
+fn detach(session: &Session, image: &Dynamic, command: Option<Command>, options: Map) -> Result<Container> {
+    let options = options::parse(options)?;
+    let image = subject::image(image)?;
+    session
+        .host()?
+        .run_container_detached(&session.context(), &image, command, &options)
+}
+
+fn make(session: &Session, image: &Dynamic, command: Option<Command>, options: Map) -> Result<Container> {
+    let options = options::parse(options)?;
+    let image = subject::image(image)?;
+    session
+        .host()?
+        .create_container(&session.context(), &image, command, &options)
+}
+
+/// Containers: run, left running, listed, removed.
+#[export_module]
+pub mod functions {
+    use super::{detach, make, run_to_end};
+    use crate::bindings::filter::filtered;
+    use crate::bindings::prelude::*;
+    use crate::bindings::report::Report;
+    use crate::bindings::run::Run;
+    use crate::bindings::subject;
+    use crate::bindings::subject::command_or_options;
+    use crate::bindings::value::{list, or_unit};
+    use crate::host::{Container, ContainerFilter};
+
+    /// Runs the command of an image in a new container to its end, removes the container, and returns the `Run`.
+    ///
+    /// Throws `not_found` when there is no such image, and `exit_status` when the exit code is not 0.
+    ///
+    /// ```rhai,images
+    /// image::from_host("greeter", ["/bin/echo"], #{ cmd: ["echo", "hello"] });
+    /// assert::eq(container::run("greeter").text(), "hello");
+    /// ```
+    #[rhai_fn(name = "run", return_raw)]
+    pub fn run(ctx: NativeCallContext, image: Dynamic) -> Scripted<Run> {
+        native(&ctx, |session| run_to_end(session, &image, None, Map::new()))
+    }
+
+    /// Runs a command in a new container to its end, removes the container, and returns the `Run`.
+    ///
+    /// The command is an array of words, or one string, which the shell of the image runs. A map in its place is the options.
+    /// Throws `not_found` when there is no such image, and `exit_status` when the exit code is not 0.
+    ///
+    /// ```rhai,images
+    /// assert::eq(container::run("tools", ["echo", "hello"]).text(), "hello");
+    /// assert::eq(container::run("tools", "echo hello | cat").text(), "hello");
+    /// ```
+    #[rhai_fn(name = "run", return_raw)]
+    pub fn run_command(ctx: NativeCallContext, image: Dynamic, command: Dynamic) -> Scripted<Run> {
+        native(&ctx, |session| {
+            let (command, options) = command_or_options(command)?;
+            run_to_end(session, &image, command, options)
+        })
+    }
+
+    /// Runs a command in a new container to its end and returns the `Run`.
+    ///
+    /// Options of the run: `check` (default `true`: throw `exit_status` when the exit code is not 0), `keep` (do not remove the
+    /// container afterwards), `stream` (pass output through as it comes), `stdin` (text or a blob), `timeout` (throws `timeout`).
+    ///
+    /// Options of the container: `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
+    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `network` (`"none"`, the default, or
+    /// `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`, `cpu_shares`, `cpuset_cpus`, `pids_limit`,
+    /// `blkio_weight`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"` or `"unconfined"`), `no_new_privileges`,
+    /// `stop_signal`, `stop_timeout`.
+    ///
+    /// ```rhai,images
+    /// let run = container::run("tools", ["cat"], #{ stdin: "hello", memory: 64.mib, timeout: 1.minutes });
+    /// assert::eq(run.stdout, "hello");
+    /// ```
+    #[rhai_fn(name = "run", return_raw)]
+    pub fn run_options(ctx: NativeCallContext, image: Dynamic, command: Dynamic, options: Map) -> Scripted<Run> {
+        native(&ctx, |session| {
+            run_to_end(session, &image, subject::command(&command)?, options)
+        })
+    }
+
+    /// Starts the command of an image in a new container, which goes on after the script.
+    ///
+    /// ```rhai,images
+    /// image::from_host("sleeper", ["/bin/sleep"], #{ cmd: ["sleep", "60"] });
+    /// let c = container::run_detached("sleeper");
+    /// assert::ok(c.running);
+    /// c.remove(#{ force: true });
+    /// ```
+    #[rhai_fn(name = "run_detached", return_raw)]
+    pub fn run_detached(ctx: NativeCallContext, image: Dynamic) -> Scripted<Container> {
+        native(&ctx, |session| detach(session, &image, None, Map::new()))
+    }
+
+    /// Starts a command in a new container, which goes on after the script.
+    ///
+    /// The command is an array of words, or one string, which the shell of the image runs. A map in its place is the options.
+    /// Throws `not_found` when there is no such image or program.
+    ///
+    /// ```rhai,images
+    /// let c = container::run_detached("tools", ["sleep", "60"]);
+    /// assert::eq(c.status, "running");
+    /// c.remove(#{ force: true });
+    /// ```
+    #[rhai_fn(name = "run_detached", return_raw)]
+    pub fn run_detached_command(ctx: NativeCallContext, image: Dynamic, command: Dynamic) -> Scripted<Container> {
+        native(&ctx, |session| {
+            let (command, options) = command_or_options(command)?;
+            detach(session, &image, command, options)
+        })
+    }
+
+    /// Starts a command in a new container, which goes on after the script.
+    ///
+    /// Options: those of the container that `container::run` lists, and `timeout`. Throws `already_exists` when the name is taken.
+    ///
+    /// ```rhai,images
+    /// let c = container::run_detached("tools", ["sleep", "60"], #{ name: "web", labels: #{ tier: "front" } });
+    /// assert::eq(container::get("web").labels.tier, "front");
+    /// c.remove(#{ force: true });
+    /// ```
+    #[rhai_fn(name = "run_detached", return_raw)]
+    pub fn run_detached_options(
+        ctx: NativeCallContext,
+        image: Dynamic,
+        command: Dynamic,
+        options: Map,
+    ) -> Scripted<Container> {
+        native(&ctx, |session| {
+            detach(session, &image, subject::command(&command)?, options)
+        })
+    }
+
+    /// Makes a container of an image, to be started later.
+    ///
+    /// ```rhai,images
+    /// assert::eq(container::create("tools").status, "created");
+    /// ```
+    #[rhai_fn(name = "create", return_raw)]
+    pub fn create(ctx: NativeCallContext, image: Dynamic) -> Scripted<Container> {
+        native(&ctx, |session| make(session, &image, None, Map::new()))
+    }
+
+    /// Makes a container with a command, to be started later.
+    ///
+    /// The command is an array of words, or one string, which the shell of the image runs. A map in its place is the options.
+    ///
+    /// ```rhai,images
+    /// let c = container::create("tools", "echo hello");
+    /// c.start();
+    /// c.wait();
+    /// assert::eq(c.logs(), "hello\n");
+    /// ```
+    #[rhai_fn(name = "create", return_raw)]
+    pub fn create_command(ctx: NativeCallContext, image: Dynamic, command: Dynamic) -> Scripted<Container> {
+        native(&ctx, |session| {
+            let (command, options) = command_or_options(command)?;
+            make(session, &image, command, options)
+        })
+    }
+
+    /// Makes a container with a command, to be started later.
+    ///
+    /// Options: those of the container that `container::run` lists. Throws `already_exists` when the name is taken.
+    ///
+    /// ```rhai,images
+    /// container::create("tools", ["true"], #{ name: "job" });
+    /// assert::throws("already_exists", || container::create("tools", ["true"], #{ name: "job" }));
+    /// ```
+    #[rhai_fn(name = "create", return_raw)]
+    pub fn create_options(
+        ctx: NativeCallContext,
+        image: Dynamic,
+        command: Dynamic,
+        options: Map,
+    ) -> Scripted<Container> {
+        native(&ctx, |session| {
+            make(session, &image, subject::command(&command)?, options)
+        })
+    }
+
+    /// The running containers, newest first.
+    ///
+    /// ```rhai,images
+    /// assert::eq(container::list(), []);
+    /// ```
+    #[rhai_fn(name = "list", return_raw)]
+    pub fn list_running(ctx: NativeCallContext) -> Scripted<Array> {
+        list_filter(ctx, Map::new())
+    }
+
+    /// The containers that fit a filter, newest first.
+    ///
+    /// Filters, all of which must hold: `all` (not only running ones), `status` (one or an array), `name` (a pattern or an array of
+    /// them), `ancestor` (an image), `label`, `exited` (a code), `network`, `volume`, `older_than` (an age or a time), `keep`
+    /// (patterns of names that never fit), `matching` (a closure that gets the container and returns true or false).
+    ///
+    /// ```rhai,images
+    /// container::create("tools", ["true"], #{ name: "job-1" });
+    /// assert::eq(container::list(#{ all: true, name: "job-*" }).len(), 1);
+    /// ```
+    #[rhai_fn(name = "list", return_raw)]
+    pub fn list_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Array> {
+        filtered(&ctx, filter, |session, filter: &ContainerFilter, matching| {
+            Ok(list(session.host()?.containers(filter, matching)?))
+        })
+    }
+
+    /// The container of that name, id, or start of an id.
+    ///
+    /// Throws `not_found`, and `invalid` when several ids start so.
+    ///
+    /// ```rhai,images
+    /// let c = container::create("tools", ["true"], #{ name: "job" });
+    /// assert::eq(container::get("job"), c);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn get(ctx: NativeCallContext, container: Dynamic) -> Scripted<Container> {
+        native(&ctx, |session| {
+            session.host()?.container(&subject::container(&container)?)
+        })
+    }
+
+    /// The container of that name, id, or start of an id; `()` when there is none.
+    ///
+    /// ```rhai,images
+    /// assert::eq(container::find("no-such-container"), ());
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn find(ctx: NativeCallContext, container: Dynamic) -> Scripted<Dynamic> {
+        native(&ctx, |session| {
+            let found = session.host()?.find_container(&subject::container(&container)?)?;
+            Ok(or_unit(found))
+        })
+    }
+
+    /// Whether there is a container of that name, id, or start of an id.
+    ///
+    /// ```rhai,images
+    /// assert::ok(!container::exists("no-such-container"));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn exists(ctx: NativeCallContext, container: Dynamic) -> Scripted<bool> {
+        native(&ctx, |session| {
+            let found = session.host()?.find_container(&subject::container(&container)?)?;
+            Ok(found.is_some())
+        })
+    }
+
+    /// Removes the containers that have ended or were never started.
+    ///
+    /// ```rhai,images
+    /// container::create("tools", ["true"]);
+    /// assert::eq(container::prune().removed[0].reason, "created");
+    /// ```
+    #[rhai_fn(name = "prune", return_raw)]
+    pub fn prune(ctx: NativeCallContext) -> Scripted<Report> {
+        prune_filter(ctx, Map::new())
+    }
+
+    /// Removes the containers that have ended or were never started and that fit a filter.
+    ///
+    /// Filters: as for `container::list`. Every item of the report says why it went or stays.
+    ///
+    /// ```rhai,images
+    /// container::create("tools", ["true"], #{ name: "keep-me" });
+    /// assert::eq(container::prune(#{ keep: "keep-*" }).removed, []);
+    /// ```
+    #[rhai_fn(name = "prune", return_raw)]
+    pub fn prune_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Report> {
+        filtered(&ctx, filter, |session, filter: &ContainerFilter, matching| {
+            let report = session.host()?.prune_containers(&session.context(), filter, matching)?;
+            Ok(report.into())
+        })
+    }
+
+    /// The containers that `container::prune()` would remove.
+    ///
+    /// ```rhai,images
+    /// container::create("tools", ["true"]);
+    /// assert::eq(container::select().len(), 1);
+    /// ```
+    #[rhai_fn(name = "select", return_raw)]
+    pub fn select(ctx: NativeCallContext) -> Scripted<Array> {
+        select_filter(ctx, Map::new())
+    }
+
+    /// The containers that `container::prune` would remove by the same filter.
+    ///
+    /// Filters: as for `container::list`.
+    ///
+    /// ```rhai,images
+    /// container::create("tools", ["true"]);
+    /// assert::eq(container::select(#{ older_than: 1.days }), []);
+    /// ```
+    #[rhai_fn(name = "select", return_raw)]
+    pub fn select_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Array> {
+        filtered(&ctx, filter, |session, filter: &ContainerFilter, matching| {
+            Ok(list(session.host()?.select_containers(filter, matching)?))
+        })
+    }
+}

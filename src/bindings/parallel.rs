@@ -1,0 +1,293 @@
+//! Closures run side by side on threads, with results in order, and under a time limit of their own.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext};
+use serde::Deserialize;
+
+use super::duration::Duration;
+use super::failure::{Failure, Scripted, caught, is_unwinding, throw};
+use super::scope;
+use super::session::Session;
+use crate::error::{Context as _, Error};
+use crate::model::Context;
+
+/// The options of `parallel_map` and `parallel`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Parallel {
+    jobs: Option<NonZeroUsize>,
+    on_error: OnError,
+    timeout: Option<Duration>,
+}
+
+/// What the failure of one task means for the others.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OnError {
+    #[default]
+    Stop,
+    Collect,
+}
+
+/// Threads when a script does not say: tasks mostly wait for disks, processes and networks, so a small machine gets some too.
+const LEAST_JOBS: usize = 4;
+
+impl Parallel {
+    fn jobs(&self, tasks: usize) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let jobs = self.jobs.map_or(processors.max(LEAST_JOBS), NonZeroUsize::get);
+        jobs.min(tasks)
+    }
+}
+
+/// Runs `count` tasks and returns their results in order. `task` is called with the number of the task.
+///
+/// The first failure cancels the other tasks and is thrown, unless failures are collected.
+pub fn run(
+    ctx: &NativeCallContext,
+    count: usize,
+    options: &Parallel,
+    task: impl Fn(usize) -> Scripted<Dynamic> + Sync,
+) -> Scripted<Array> {
+    let session = Session::of(ctx);
+    let group = Tasks {
+        context: session.context().child(),
+        next: AtomicUsize::new(0),
+        failed: OnceLock::new(),
+        results: (0..count).map(|_| Mutex::default()).collect(),
+    };
+    std::thread::scope(|threads| {
+        for job in 0..options.jobs(count) {
+            let work = || group.work(ctx, &session, options, &task);
+            let thread = std::thread::Builder::new()
+                .name("task".to_owned())
+                .stack_size(scope::STACK);
+            let started = thread.spawn_scoped(threads, work).during(|| "start a thread");
+            match started {
+                Ok(_) => {}
+                // Fewer threads do the same work.
+                Err(_) if job > 0 => break,
+                Err(error) => group.fail(throw(ctx, &session, error)),
+            }
+        }
+    });
+    match group.failed.into_inner() {
+        Some(thrown) => Err(thrown),
+        None => Ok(group
+            .results
+            .into_iter()
+            .map(|slot| slot.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .collect()),
+    }
+}
+
+struct Tasks {
+    context: Context,
+    next: AtomicUsize,
+    failed: OnceLock<Box<EvalAltResult>>,
+    results: Vec<Mutex<Dynamic>>,
+}
+
+/// A task that panics ends the others, which would otherwise be waited for.
+struct CancelOnPanic<'a>(&'a Context);
+
+impl Drop for CancelOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
+    }
+}
+
+impl Tasks {
+    fn work(
+        &self,
+        ctx: &NativeCallContext,
+        session: &Session,
+        options: &Parallel,
+        task: &(impl Fn(usize) -> Scripted<Dynamic> + Sync),
+    ) {
+        let _scope = scope::enter(self.context.clone());
+        let _stop = CancelOnPanic(&self.context);
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(slot) = self.results.get(number) else { return };
+            if let Err(error) = self.context.check() {
+                return self.fail(throw(ctx, session, error));
+            }
+            let result = match options.timeout {
+                Some(limit) => within(ctx, session, limit, || task(number)),
+                None => task(number),
+            };
+            let value = match (result, options.on_error) {
+                (Err(thrown), OnError::Stop) => return self.fail(thrown),
+                (Err(thrown), OnError::Collect) if is_unwinding(&thrown) => return self.fail(thrown),
+                (result, OnError::Collect) => outcome(result),
+                (Ok(value), OnError::Stop) => value,
+            };
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = value;
+        }
+    }
+
+    fn fail(&self, thrown: Box<EvalAltResult>) {
+        let _ = self.failed.set(thrown);
+        self.context.cancel();
+    }
+}
+
+/// `#{ok, value, error}`, as `attempt` returns it.
+pub fn outcome(result: Scripted<Dynamic>) -> Dynamic {
+    let (ok, value, error) = match result {
+        Ok(value) => (true, value, Dynamic::UNIT),
+        Err(thrown) => (false, Dynamic::UNIT, caught(&thrown)),
+    };
+    let fields = [("ok", Dynamic::from(ok)), ("value", value), ("error", error)];
+    fields
+        .into_iter()
+        .map(|(name, value)| (name.into(), value))
+        .collect::<Map>()
+        .into()
+}
+
+/// Runs `body` under a limit of its own; when that one is over, a `timeout` is thrown which the script may catch.
+pub fn within(
+    ctx: &NativeCallContext,
+    session: &Session,
+    limit: Duration,
+    body: impl FnOnce() -> Scripted<Dynamic>,
+) -> Scripted<Dynamic> {
+    let wait = limit.to_std().map_err(|error| throw(ctx, session, error))?;
+    let own = session.context().with_timeout(wait);
+    let scope = scope::enter(own.clone());
+    let result = body();
+    drop(scope);
+    match result {
+        Err(thrown) if is_unwinding(&thrown) && own.owns_timeout(Failure::of(&thrown).error()) => {
+            let text = super::object::Object::text(&limit);
+            Err(throw(
+                ctx,
+                session,
+                Error::timeout(format!("the time allowed, {text}, is over")),
+            ))
+        }
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Barrier};
+    use std::time::{Duration, Instant};
+
+    use rhai::{Dynamic, Engine, INT};
+
+    use crate::bindings::failure::{Failure, caught};
+    use crate::bindings::value::to_json;
+    use crate::script::testing;
+
+    fn eval(engine: &Engine, script: &str) -> String {
+        to_json(&engine.eval::<Dynamic>(script).unwrap()).unwrap().to_string()
+    }
+
+    #[test]
+    fn tasks_run_at_the_same_time_and_results_keep_their_order() {
+        let mut engine = testing::engine();
+        let barrier = Arc::new(Barrier::new(3));
+        // Returns only when three tasks are in it at once.
+        engine.register_fn("meet", move |n: INT| {
+            barrier.wait();
+            n * 10
+        });
+        assert_eq!(
+            eval(&engine, "parallel_map([1, 2, 3], |n| meet(n), #{ jobs: 3 })"),
+            "[10,20,30]"
+        );
+    }
+
+    #[test]
+    fn no_more_than_the_given_jobs_run_at_once() {
+        let mut engine = testing::engine();
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let seen = most.clone();
+        engine.register_fn("enter", move || {
+            seen.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::yield_now();
+            running.fetch_sub(1, Ordering::SeqCst);
+        });
+        engine
+            .run("let list = []; for i in 0..50 { list.push(i); } parallel_map(list, |i| enter(), #{ jobs: 2 })")
+            .unwrap();
+        assert!((1..=2).contains(&most.load(Ordering::SeqCst)));
+    }
+
+    #[test]
+    fn the_first_error_cancels_what_the_others_wait_for() {
+        let engine = testing::engine();
+        let start = Instant::now();
+        let script = "parallel_map([1, 2, 3], |n| if n == 2 { throw \"two\" } else { sleep(1.hours) }, #{ jobs: 3 })";
+        let thrown = engine.eval::<Dynamic>(script).unwrap_err();
+        assert_eq!(caught(&thrown).to_string(), "two");
+        assert!(start.elapsed() < Duration::from_secs(60));
+        let script = "try { parallel_map([1], |n| throw \"x\") } catch { } parallel_map([1, 2], |n| n)";
+        assert_eq!(eval(&engine, script), "[1,2]");
+    }
+
+    #[test]
+    fn a_panic_in_one_task_ends_the_others() {
+        let (session, _) = testing::session(false);
+        let mut engine = crate::script::engine(&session);
+        engine.register_fn("fall_over", || panic!("broken"));
+        let context = session.root_context().clone();
+        let script = "parallel_map([1, 2], |n| if n == 1 { fall_over() } else { sleep(1.hours) }, #{ jobs: 2 })";
+        let start = Instant::now();
+        let thrown = crate::script::runner::guarded(context, || engine.eval::<Dynamic>(script)).unwrap_err();
+        assert_eq!(Failure::of(&thrown).error().kind(), crate::error::Kind::Internal);
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn collected_errors_leave_the_other_results() {
+        let engine = testing::engine();
+        let script = r#"parallel_map([1, 0, 2], |n| 10 / n, #{ on_error: "collect" }).map(|r| if r.ok { r.value } else { r.error.kind })"#;
+        assert_eq!(eval(&engine, script), r#"[10,"invalid",5]"#);
+        let script =
+            r#"parallel_map(["1h", "1ms"], |d| sleep(d), #{ on_error: "collect", timeout: 20.millis }).map(|r| r.ok)"#;
+        assert_eq!(eval(&engine, script), "[false,true]");
+    }
+
+    #[test]
+    fn calls_nest_and_a_time_limit_reaches_all_of_them() {
+        let engine = testing::engine();
+        let nested = "parallel_map([1, 2], |x| parallel_map([10, 20], |y| x * y, #{ jobs: 2 }), #{ jobs: 2 })";
+        assert_eq!(eval(&engine, nested), "[[10,20],[20,40]]");
+        let script = "timeout(30.millis, || parallel_map([1, 2], |x| parallel([|| sleep(1.hours), || { loop { } }])))";
+        let thrown = engine.eval::<Dynamic>(script).unwrap_err();
+        assert_eq!(
+            Failure::of(&thrown).error().message(),
+            "the time allowed, 30ms, is over"
+        );
+    }
+
+    #[test]
+    fn retry_stops_at_success_at_the_last_attempt_and_at_other_kinds() {
+        let mut engine = testing::engine();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let count = calls.clone();
+        engine.register_fn("attempt_number", move || {
+            count.fetch_add(1, Ordering::SeqCst) as INT + 1
+        });
+        let script = "retry(5, || { let n = attempt_number(); if n < 3 { throw \"early\" } n }, #{ delay: 1.millis })";
+        assert_eq!(eval(&engine, script), "3");
+        calls.store(0, Ordering::SeqCst);
+        let script = "retry(4, || { attempt_number(); throw \"always\" }, #{ delay: 0.seconds })";
+        assert!(engine.eval::<Dynamic>(script).is_err());
+        assert_eq!(calls.swap(0, Ordering::SeqCst), 4);
+        let script = "retry(4, || { attempt_number(); duration(\"x\") }, #{ delay: 0.seconds, on: [\"network\"] })";
+        assert!(engine.eval::<Dynamic>(script).is_err());
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
+}

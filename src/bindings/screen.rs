@@ -1,0 +1,60 @@
+//! What a script shows and asks.
+
+use rhai::export_module;
+
+/// Tables and questions.
+#[export_module]
+pub mod functions {
+    use super::super::table as tables;
+    use crate::bindings::prelude::*;
+
+    /// Prints rows as a table, or as JSON under `--format json` and `jsonl`.
+    ///
+    /// Objects have their own columns, maps show all their keys.
+    ///
+    /// ```rhai
+    /// table([#{ name: "a", size: 1 }, #{ name: "b", size: 2 }]);
+    /// ```
+    #[rhai_fn(name = "table", return_raw)]
+    pub fn table(ctx: NativeCallContext, rows: Array) -> Scripted<()> {
+        native(&ctx, |session| {
+            session.print(&tables::show(&rows.into(), session.settings().format)?);
+            Ok(())
+        })
+    }
+
+    /// Prints the named columns of rows as a table, or as JSON under `--format json` and `jsonl`.
+    ///
+    /// Throws `invalid` when a row is neither a map nor an object.
+    ///
+    /// ```rhai
+    /// table([#{ name: "a", size: 1, age: 3 }], ["size", "name"]);
+    /// ```
+    #[rhai_fn(name = "table", return_raw)]
+    pub fn table_columns(ctx: NativeCallContext, rows: Array, columns: Array) -> Scripted<()> {
+        native(&ctx, |session| {
+            let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
+            session.print(&tables::show_columns(&rows, &columns, session.settings().format)?);
+            Ok(())
+        })
+    }
+
+    /// Asks a person a yes-or-no question and returns the answer; anything but `y` or `yes` is no.
+    ///
+    /// Throws `unsupported` when nobody can answer, as in a pipeline: offer a flag there.
+    ///
+    /// ```rhai,throws=unsupported
+    /// if confirm("remove everything?") { print("removing"); }
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn confirm(ctx: NativeCallContext, question: &str) -> Scripted<bool> {
+        native(&ctx, |session| {
+            let answer = session.settings().console.ask(&format!("{question} [y/N] "));
+            let answer = answer.during(|| "read the answer")?.ok_or_else(|| {
+                let error = Error::unsupported(format!("nobody is there to answer: {question}"));
+                error.hint("let the script take a flag such as `--yes` instead of asking")
+            })?;
+            Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! The session: what every native function can reach, carried by the interpreter as its tag.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rhai::{FnPtr, NativeCallContext};
+
+use super::console::{Console, Format, Level};
+use super::files::{Files, View};
+use super::scope;
+use crate::config::Config;
+use crate::error::Result;
+use crate::host::{Host, Plan};
+use crate::model::Context;
+
+/// What a session starts from.
+pub struct Settings {
+    /// Where the store is, and whether this is a dry run.
+    pub config: Config,
+    /// Cancels the whole run.
+    pub context: Context,
+    /// Where words go.
+    pub console: Arc<dyn Console>,
+    /// How values are shown.
+    pub format: Format,
+    /// What is logged at least.
+    pub level: Level,
+    /// The script's arguments.
+    pub args: Vec<String>,
+}
+
+struct Inner {
+    settings: Settings,
+    plan: Option<Arc<Plan>>,
+    host: OnceLock<Host>,
+    opening: Mutex<()>,
+    deferred: Mutex<Vec<FnPtr>>,
+    temporary: Mutex<Vec<PathBuf>>,
+    files: Files,
+    exit: Mutex<Option<u8>>,
+}
+
+/// One run of a script or one REPL. Clones are the same session.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+impl Session {
+    /// A session; nothing is opened before a function needs it.
+    pub fn new(settings: Settings) -> Session {
+        let plan = settings.config.dry_run.then(|| Arc::new(Plan::new()));
+        Session(Arc::new(Inner {
+            settings,
+            plan,
+            host: OnceLock::new(),
+            opening: Mutex::default(),
+            deferred: Mutex::default(),
+            temporary: Mutex::default(),
+            files: Files::default(),
+            exit: Mutex::default(),
+        }))
+    }
+
+    /// The session of a native call.
+    pub fn of(ctx: &NativeCallContext) -> Session {
+        let tag = ctx.tag().and_then(|tag| tag.clone().try_cast::<Session>());
+        tag.expect("the engine carries its session as the tag of every run")
+    }
+
+    /// The host, opened on first use.
+    pub fn host(&self) -> Result<&Host> {
+        let _one = lock(&self.0.opening);
+        if self.0.host.get().is_none() {
+            let host = Host::open(&self.0.settings.config, self.0.plan.clone())?;
+            let _ = self.0.host.set(host);
+        }
+        Ok(self.0.host.get().expect("set just above, under the lock"))
+    }
+
+    /// The context of the operation this thread is in.
+    pub fn context(&self) -> Context {
+        scope::current().unwrap_or_else(|| self.0.settings.context.clone())
+    }
+
+    /// The context of the whole run.
+    pub fn root_context(&self) -> &Context {
+        &self.0.settings.context
+    }
+
+    /// The plan that mutations go to under dry-run; `None` when they are carried out.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.0.plan.as_deref()
+    }
+
+    /// The files of this machine as the script sees them.
+    pub fn files(&self) -> View<'_> {
+        View {
+            files: &self.0.files,
+            plan: self.plan(),
+            context: self.context(),
+        }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Writes data, then ends the script quietly if nobody reads it any more, as a shell's pipeline does.
+    pub fn print(&self, text: &str) {
+        if self.0.settings.console.data(text).is_err() {
+            self.set_exit(0);
+            self.root_context().cancel();
+        }
+    }
+
+    /// Says a line at a level, if it is important enough.
+    pub fn log(&self, level: Level, text: &str) {
+        if level >= self.0.settings.level {
+            self.0.settings.console.talk(&format!("{}: {text}", level.name()));
+        }
+    }
+
+    /// Sets the exit code, the first time it is called.
+    pub fn set_exit(&self, code: u8) {
+        lock(&self.0.exit).get_or_insert(code);
+    }
+
+    /// The exit code the script asked for.
+    pub fn exit_code(&self) -> Option<u8> {
+        *lock(&self.0.exit)
+    }
+
+    /// Keeps a closure for the end of the script.
+    pub fn defer(&self, closure: FnPtr) {
+        lock(&self.0.deferred).push(closure);
+    }
+
+    /// Takes the closure deferred last.
+    pub fn take_deferred(&self) -> Option<FnPtr> {
+        lock(&self.0.deferred).pop()
+    }
+
+    /// Keeps a path to be removed at the end of the script.
+    pub fn keep_temporary(&self, path: PathBuf) {
+        lock(&self.0.temporary).push(path);
+    }
+
+    /// Removes temporary files and directories; what cannot be removed is logged.
+    pub fn remove_temporaries(&self) {
+        for path in std::mem::take(&mut *lock(&self.0.temporary)) {
+            let removed = match path.symlink_metadata() {
+                Ok(facts) if facts.is_dir() => std::fs::remove_dir_all(&path),
+                Ok(_) => std::fs::remove_file(&path),
+                Err(_) => Ok(()),
+            };
+            if let Err(cause) = removed {
+                self.log(Level::Warn, &format!("failed to remove `{}`: {cause}", path.display()));
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,67 @@
+//! The interpreter, built and limited: the same limits in every build, output redirected, cancelling wired in.
+
+use rhai::{Array, Dynamic, Engine, Module, Position};
+
+use crate::bindings::{self, Failure, Session, scope};
+
+/// How deep scripts may call and nest. The interpreter's defaults differ between debug and release builds; these do not.
+const CALL_LEVELS: usize = 128;
+const EXPRESSION_DEPTH: usize = 128;
+/// No single value may grow beyond these: a runaway loop ends with an error rather than with the machine.
+const STRING_BYTES: usize = 256 << 20;
+const ITEMS: usize = 10_000_000;
+/// How many operations pass between two looks at the clock.
+const CHECK_EVERY: u64 = 16;
+
+/// An engine whose every run belongs to `session`.
+pub(super) fn build(session: &Session) -> Engine {
+    let mut engine = Engine::new();
+    limit(&mut engine);
+    bindings::register(&mut engine);
+    engine.register_global_module(variables(session).into());
+    engine.set_default_tag(Dynamic::from(session.clone()));
+    let out = session.clone();
+    engine.on_print(move |text| out.print(&format!("{text}\n")));
+    let talk = session.clone();
+    engine.on_debug(move |text, source, position| talk.settings().console.talk(&located(text, source, position)));
+    engine.on_progress(stop_reason);
+    engine
+}
+
+/// The global `args`; unlike a variable of the script it is seen inside functions too.
+fn variables(session: &Session) -> Module {
+    let args: Array = session.settings().args.iter().cloned().map(Dynamic::from).collect();
+    let mut module = Module::new();
+    module.set_var("args", args);
+    module
+}
+
+fn limit(engine: &mut Engine) {
+    engine
+        .set_max_call_levels(CALL_LEVELS)
+        .set_max_expr_depths(EXPRESSION_DEPTH, EXPRESSION_DEPTH)
+        .set_max_string_size(STRING_BYTES)
+        .set_max_array_size(ITEMS)
+        .set_max_map_size(ITEMS)
+        .set_max_operations(0)
+        .set_max_variables(10_000)
+        .set_max_functions(10_000)
+        .set_max_modules(1_000);
+}
+
+fn located(text: &str, source: Option<&str>, position: Position) -> String {
+    match (source, position.line()) {
+        (Some(source), Some(line)) => format!("{source}:{line}: {text}"),
+        (None, Some(line)) => format!("line {line}: {text}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// Why the script must stop now, as the value it ends with.
+fn stop_reason(operations: u64) -> Option<Dynamic> {
+    if !operations.is_multiple_of(CHECK_EVERY) {
+        return None;
+    }
+    let error = scope::current()?.check().err()?;
+    Some(Dynamic::from(Failure::new(error, Position::NONE)))
+}
