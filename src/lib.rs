@@ -1,4 +1,5 @@
-//! Hoist automates containers by script. See ARCHITECTURE.md for the map; modules use lower rows only.
+//! Hoist automates containers by script. See ARCHITECTURE.md for the map; modules use lower rows only,
+//! and `a` → `b` in one row says that `a` also uses `b`.
 //!
 //! | Row | Modules |
 //! |---|---|
@@ -8,7 +9,7 @@
 //! | 3 | `images`, `runtime` |
 //! | 2 | `store` |
 //! | 1 | `sys`, `config` |
-//! | 0 | `model`, `error` |
+//! | 0 | `model` → `error` |
 
 pub mod bindings;
 pub mod cli;

@@ -1,1 +1,294 @@
-//! The command line.
+//! The command line: what the program is told, and the only code that prints besides the REPL.
+
+mod doc;
+mod eval;
+mod run;
+mod signals;
+mod terminal;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::bindings::{Console, Format, Level, Session, Settings};
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::model::{Context, parse_duration, suggest};
+use crate::script::runner::{Finished, names_script};
+use terminal::Terminal;
+
+/// Automates containers by script.
+///
+/// Scripts are written in Rhai and see images and containers as objects. `hoist FILE` runs one, so `#!/usr/bin/env hoist` works as the
+/// first line of a script; `hoist doc` shows what scripts can call.
+#[derive(Parser)]
+#[command(name = "hoist", version, about, max_term_width = 100)]
+#[command(
+    arg_required_else_help = true,
+    allow_external_subcommands = true,
+    disable_help_subcommand = true
+)]
+struct CommandLine {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command; each may also be given in the environment.
+#[derive(Args)]
+struct Global {
+    /// The directory of the store
+    ///
+    /// Default: /var/lib/hoist for root, $XDG_DATA_HOME/hoist for others.
+    #[arg(long, env = "HOIST_ROOT", value_name = "DIR", global = true)]
+    root: Option<PathBuf>,
+
+    /// The directory of what is gone after a reboot: sockets, locks, process state
+    #[arg(long, env = "HOIST_RUN_ROOT", value_name = "DIR", global = true)]
+    run_root: Option<PathBuf>,
+
+    /// Record what would be changed instead of changing it
+    #[arg(long, env = "HOIST_DRY_RUN", value_parser = FalseyValueParser::new(), global = true)]
+    dry_run: bool,
+
+    /// End the script after this time, such as 90s or 1h30m
+    #[arg(long, env = "HOIST_TIMEOUT", value_name = "TIME", value_parser = duration, global = true)]
+    timeout: Option<std::time::Duration>,
+
+    /// How values are printed
+    #[arg(long, env = "HOIST_FORMAT", value_enum, default_value = "table", global = true)]
+    format: FormatFlag,
+
+    /// Log nothing but errors
+    #[arg(long, short, env = "HOIST_QUIET", value_parser = FalseyValueParser::new(), global = true)]
+    quiet: bool,
+
+    /// What is logged at least
+    #[arg(
+        long,
+        env = "HOIST_LOG_LEVEL",
+        value_enum,
+        value_name = "LEVEL",
+        default_value = "info",
+        global = true
+    )]
+    log_level: LevelFlag,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatFlag {
+    Table,
+    Json,
+    Jsonl,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LevelFlag {
+    #[value(alias = "debug")]
+    Trace,
+    Info,
+    #[value(alias = "warning")]
+    Warn,
+    Error,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Run),
+    Eval(eval::Eval),
+    Repl(ReplCommand),
+    Doc(doc::Doc),
+    /// `hoist FILE ARGS…`
+    #[command(external_subcommand)]
+    Script(Vec<OsString>),
+}
+
+/// Try things out: reads a line, evaluates it, prints the value
+///
+/// Variables and functions stay from line to line. `help` explains what there is.
+#[derive(Args)]
+struct ReplCommand {}
+
+fn duration(text: &str) -> std::result::Result<std::time::Duration, String> {
+    parse_duration(text).map_err(|error| match error.way_out() {
+        Some(hint) => format!("{error}: {hint}"),
+        None => error.to_string(),
+    })
+}
+
+/// Runs the program; the exit codes are those of [`Kind::exit_code`], and 2 for a wrong command line.
+pub fn main() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return usage(&error),
+    };
+    let terminal = Arc::new(Terminal::default());
+    let result = signals::watch().and_then(|interrupt| {
+        let app = App {
+            global: line.global,
+            terminal: terminal.clone(),
+            interrupt,
+        };
+        app.dispatch(line.command)
+    });
+    ExitCode::from(result.unwrap_or_else(|error| {
+        terminal.error(&error);
+        if error.kind() == Kind::Invalid {
+            2
+        } else {
+            error.kind().exit_code()
+        }
+    }))
+}
+
+/// Prints help or what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe is no error: `hoist --help | head -1`.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// What the commands share.
+struct App {
+    global: Global,
+    terminal: Arc<Terminal>,
+    interrupt: signals::Interrupt,
+}
+
+impl App {
+    fn dispatch(&self, command: Command) -> Result<u8> {
+        match command {
+            Command::Run(run) => run.execute(self),
+            Command::Eval(eval) => eval.execute(self),
+            Command::Repl(_) => self.converse(),
+            Command::Doc(doc) => doc.execute(self),
+            Command::Script(words) => self.run_script(words),
+        }
+    }
+
+    fn converse(&self) -> Result<u8> {
+        let session = self.session(Vec::new())?;
+        let code = crate::repl::run(&session, &|context| self.interrupt.set(context))?;
+        if let Some(plan) = session.plan() {
+            self.terminal.show_plan(plan);
+        }
+        Ok(code)
+    }
+
+    fn run_script(&self, words: Vec<OsString>) -> Result<u8> {
+        let words = words.into_iter().map(|word| {
+            word.into_string()
+                .map_err(|word| Error::invalid(format!("the argument {word:?} is not valid UTF-8")))
+        });
+        let mut words = words.collect::<Result<Vec<String>>>()?;
+        let first = words.remove(0);
+        if !names_script(&first) {
+            return Err(unknown_command(&first));
+        }
+        run::Run::new(first, words).execute(self)
+    }
+
+    /// A session for a command, with Ctrl-C wired to it.
+    fn session(&self, args: Vec<String>) -> Result<Session> {
+        let global = &self.global;
+        let root = Context::new();
+        let context = global.timeout.map_or(root.clone(), |limit| root.with_timeout(limit));
+        self.interrupt.set(context.clone());
+        let console: Arc<dyn Console> = self.terminal.clone();
+        Ok(Session::new(Settings {
+            config: Config::new(global.root.clone(), global.run_root.clone(), global.dry_run)?,
+            context,
+            console,
+            format: global.format.into(),
+            level: if global.quiet {
+                Level::Error
+            } else {
+                global.log_level.into()
+            },
+            args,
+        }))
+    }
+
+    /// Tells what went wrong and, after a dry run, what would have been done; returns the exit code.
+    fn conclude(&self, session: &Session, finished: &Finished) -> u8 {
+        if let Some(report) = &finished.report {
+            self.terminal.talk(report);
+        }
+        if let Some(plan) = session.plan() {
+            self.terminal.show_plan(plan);
+        }
+        finished.code
+    }
+}
+
+fn unknown_command(name: &str) -> Error {
+    let command = CommandLine::command();
+    let names: Vec<&str> = command
+        .get_subcommands()
+        .filter(|c| !c.is_hide_set())
+        .map(clap::Command::get_name)
+        .collect();
+    let error = Error::invalid(format!("`{name}` is neither a command nor a script")).target(name);
+    match suggest(name, names.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean `hoist {near}`?")),
+        None => error.hint(format!(
+            "commands are {}; a script is a file, or a name that ends in `.rhai`",
+            names.join(", ")
+        )),
+    }
+}
+
+impl From<FormatFlag> for Format {
+    fn from(flag: FormatFlag) -> Format {
+        match flag {
+            FormatFlag::Table => Format::Table,
+            FormatFlag::Json => Format::Json,
+            FormatFlag::Jsonl => Format::JsonLines,
+        }
+    }
+}
+
+impl From<LevelFlag> for Level {
+    fn from(flag: LevelFlag) -> Level {
+        match flag {
+            LevelFlag::Trace => Level::Trace,
+            LevelFlag::Info => Level::Info,
+            LevelFlag::Warn => Level::Warn,
+            LevelFlag::Error => Level::Error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_after_the_script_are_its_own() {
+        for words in [
+            ["hoist", "run", "x.rhai", "--yes"],
+            ["hoist", "--dry-run", "x.rhai", "--dry-run"],
+        ] {
+            match CommandLine::try_parse_from(words).unwrap().command {
+                Command::Run(run) => assert_eq!(run.words(), ["x.rhai", "--yes"]),
+                Command::Script(script) => assert_eq!(script, ["x.rhai", "--dry-run"]),
+                _ => panic!("{words:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_mistyped_command_is_told_from_a_script() {
+        assert_eq!(unknown_command("evla").way_out(), Some("did you mean `hoist eval`?"));
+    }
+}
