@@ -1,1 +1,22 @@
-//! All integration tests, as one binary.
+//! All integration tests, as one binary. A file per area; what they share is in `harness`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "clippy knows only `#[test]` functions as tests, not what they call"
+)]
+
+mod architecture;
+mod archives;
+mod bad_archives;
+
+mod containers;
+mod crash;
+mod examples;
+mod harness;
+mod harness_itself;
+mod images;
+mod licences;
+mod readme;
+mod runtime;
+mod scripts;

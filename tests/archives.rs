@@ -1,0 +1,265 @@
+//! Archives as other tools write and read them: what comes in, comes out the same, on either side.
+
+use std::fs;
+
+use crate::harness::tree::{Ignore, Tree};
+use crate::harness::{Hoist, Merged, Peers, inputs, tool};
+
+/// The directories of an image's layers, topmost first, as an overlay takes them.
+fn lower(hoist: &Hoist, image: &str) -> String {
+    let dirs = hoist.value(&format!(r#"image::inspect("{image}").GraphDriver.Data.LowerDir"#));
+    dirs.as_str().unwrap().to_owned()
+}
+
+/// Loads an input, and returns the ID of its one image.
+fn load(hoist: &Hoist, archive: &str) -> String {
+    let path = inputs::path(archive);
+    let ids = hoist.value(&format!(r#"image::load("{}").map(|i| i.id)"#, path.display()));
+    let ids = ids.as_array().unwrap();
+    assert_eq!(ids.len(), 1, "{archive}");
+    ids[0].as_str().unwrap().to_owned()
+}
+
+fn every_tools_archive_is_the_image_it_says(image: &str) {
+    let hoist = Hoist::new();
+    for archive in inputs::archives(image) {
+        assert_eq!(load(&hoist, &archive), inputs::image_id(&archive), "{archive}");
+    }
+    assert!(hoist.staged().is_empty());
+}
+
+#[test]
+fn small_archives_of_every_tool_are_the_image_they_say() {
+    every_tools_archive_is_the_image_it_says("busybox");
+}
+
+#[test]
+fn archives_of_many_layers_of_every_tool_are_the_image_they_say() {
+    every_tools_archive_is_the_image_it_says("layers");
+}
+
+#[test]
+fn archives_of_debian_of_every_tool_are_the_image_they_say() {
+    every_tools_archive_is_the_image_it_says("debian");
+}
+
+#[test]
+fn an_oci_layout_is_loaded_as_well() {
+    let hoist = Hoist::new();
+    assert_eq!(load(&hoist, "oci/layers"), inputs::image_id("layers.skopeo.oci.tar"));
+}
+
+#[test]
+fn names_come_with_the_archive() {
+    let hoist = Hoist::new();
+    for tool in ["skopeo", "podman", "docker"] {
+        let archive = inputs::path(if tool == "docker" {
+            "busybox.docker.tar"
+        } else {
+            "busybox.podman.docker.tar"
+        });
+        let archive = if tool == "skopeo" {
+            inputs::path("busybox.skopeo.docker.tar")
+        } else {
+            archive
+        };
+        let tags = hoist.value(&format!(r#"image::load("{}")[0].tags"#, archive.display()));
+        let name = format!("example.org/busybox:{tool}");
+        assert!(
+            tags.as_array().unwrap().iter().any(|tag| tag == &name),
+            "{tags} lacks {name}"
+        );
+    }
+}
+
+#[test]
+fn compressed_archives_are_the_same_image() {
+    let hoist = Hoist::new();
+    for (program, args) in [("gzip", ["-c"]), ("xz", ["-0c"]), ("zstd", ["-qc"])] {
+        let script = format!(
+            "{program} {} {} > archive.{program}",
+            args[0],
+            inputs::path("layers.docker.tar").display()
+        );
+        tool(&hoist.dir(), "sh", &["-c", &script]);
+        let path = hoist.file(&format!("archive.{program}"));
+        let id = hoist.value(&format!(r#"image::load("{}")[0].id"#, path.display()));
+        assert_eq!(id, inputs::image_id("layers.docker.tar"), "{program}");
+    }
+}
+
+#[test]
+fn debian_unpacks_as_umoci_does_it() {
+    let hoist = Hoist::new();
+    let id = load(&hoist, "debian.skopeo.docker.tar");
+    let right = Tree::read(&inputs::path("unpacked/debian/rootfs"));
+    let merged = Merged::new(&lower(&hoist, &id));
+    right.assert_same(
+        &Tree::read(&merged.path()),
+        Ignore {
+            root: true,
+            ..Ignore::default()
+        },
+    );
+}
+
+#[test]
+fn debian_unpacks_as_tar_does_it() {
+    let hoist = Hoist::new();
+    let archive = inputs::path("debian.tar");
+    hoist
+        .eval(&format!(r#"image::import_tar("{}", "debian").id"#, archive.display()))
+        .success();
+    let reference = tempfile::tempdir_in("/var/tmp").unwrap();
+    let flags = [
+        "--xattrs",
+        "--xattrs-include=*",
+        "--numeric-owner",
+        "--preserve-permissions",
+        "--extract",
+        "--file",
+    ];
+    tool(
+        reference.path(),
+        "tar",
+        &[&flags[..], &[archive.to_str().unwrap()]].concat(),
+    );
+    let merged = Merged::new(&lower(&hoist, "debian"));
+    Tree::read(reference.path()).assert_same(
+        &Tree::read(&merged.path()),
+        Ignore {
+            root: true,
+            ..Ignore::default()
+        },
+    );
+}
+
+#[test]
+fn every_kind_of_file_change_and_whiteout_unpacks_as_umoci_does_it() {
+    let hoist = Hoist::new();
+    let id = load(&hoist, "layers.skopeo.oci.tar");
+    let right = Tree::read(&inputs::path("unpacked/layers/rootfs"));
+    let merged = Merged::new(&lower(&hoist, &id));
+    right.assert_same(
+        &Tree::read(&merged.path()),
+        Ignore {
+            root: true,
+            ..Ignore::default()
+        },
+    );
+}
+
+#[test]
+fn podman_runs_what_is_saved() {
+    let (hoist, peers) = (Hoist::new(), Peers::new());
+    let id = load(&hoist, "busybox.skopeo.oci.tar");
+    for format in ["docker", "oci-archive"] {
+        let path = peers.file(&format!("{format}.tar"));
+        let path = path.to_str().unwrap();
+        hoist.eval(&format!(r#"image::tag("{id}", "example.org/saved:{format}"); image::save("example.org/saved:{format}", "{path}", #{{format: "{format}"}}).size"#)).success();
+        peers.podman(&["load", "--quiet", "--input", path]).success();
+        let name = format!("example.org/saved:{format}");
+        let shown = peers
+            .podman(&["image", "inspect", "--format", "{{.Id}}", &name])
+            .success();
+        assert_eq!(format!("sha256:{}", shown.text()), id, "{format}");
+        peers
+            .podman(&["run", "--rm", "--network", "none", &name, "cat", "/www/index.html"])
+            .success()
+            .stdout_is("hello");
+    }
+}
+
+#[test]
+fn docker_runs_what_is_saved() {
+    let (hoist, peers) = (Hoist::new(), Peers::new());
+    let id = load(&hoist, "layers.podman.docker.tar");
+    let path = peers.file("saved.tar");
+    let path = path.to_str().unwrap();
+    hoist
+        .eval(&format!(
+            r#"image::tag("{id}", "example.org/saved:1"); image::save("example.org/saved:1", "{path}").size"#
+        ))
+        .success();
+    let script = r#"
+        docker load --quiet --input "$1" >&2
+        docker image inspect --format "{{.Id}}" example.org/saved:1
+        docker run --rm --network none --ulimit nofile=1024:1024 example.org/saved:1 cat /whole/new"#;
+    peers.docker(script, &[path]).success().stdout_is(&format!("{id}\nnew"));
+}
+
+#[test]
+fn skopeo_and_crane_find_nothing_wrong_with_what_is_saved() {
+    let (hoist, peers) = (Hoist::new(), Peers::new());
+    let id = load(&hoist, "layers.docker.tar");
+    for (format, transport, name) in [
+        ("docker", "docker-archive", "a.tar"),
+        ("oci-archive", "oci-archive", "b.tar"),
+        ("oci-dir", "oci", "c"),
+    ] {
+        let path = peers.file(name);
+        let path = path.to_str().unwrap();
+        hoist
+            .eval(&format!(
+                r#"image::save("{id}", "{path}", #{{format: "{format}"}}).size"#
+            ))
+            .success();
+        let source = format!("{transport}:{path}");
+        let config = peers
+            .run(&["skopeo", "inspect", "--config", "--raw", &source])
+            .success();
+        assert_eq!(
+            format!("sha256:{}", crate::harness::forge::sha256(config.stdout.as_bytes())),
+            id,
+            "{format}"
+        );
+        // Reads every blob and compares it with its digest.
+        let copy = format!("dir:{}", peers.file(&format!("{name}.copy")).display());
+        peers.run(&["skopeo", "copy", "--quiet", &source, &copy]).success();
+    }
+    peers
+        .run(&["crane", "validate", "--tarball", peers.file("a.tar").to_str().unwrap()])
+        .success();
+}
+
+#[test]
+fn saving_twice_writes_the_same_bytes() {
+    let hoist = Hoist::new();
+    let id = load(&hoist, "layers.docker.tar");
+    for format in ["docker", "oci-archive"] {
+        let save = |name: &str| {
+            let path = hoist.file(name);
+            hoist.value(&format!(
+                r#"image::save("{id}", "{}", #{{format: "{format}"}}).sha256"#,
+                path.display()
+            ));
+            fs::read(path).unwrap()
+        };
+        assert!(save("one.tar") == save("two.tar"), "{format}");
+    }
+}
+
+#[test]
+fn several_images_go_into_one_archive_and_come_back() {
+    let hoist = Hoist::new();
+    let (one, two) = (load(&hoist, "busybox.docker.tar"), load(&hoist, "layers.docker.tar"));
+    let path = hoist.file("both.tar");
+    hoist
+        .eval(&format!(
+            r#"image::save(["{one}", "{two}"], "{}").size"#,
+            path.display()
+        ))
+        .success();
+    let other = Hoist::new();
+    let ids = other.value(&format!(r#"image::load("{}").map(|i| i.id)"#, path.display()));
+    let mut ids: Vec<_> = ids
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_str().unwrap().to_owned())
+        .collect();
+    ids.sort();
+    let mut expected = vec![one, two];
+    expected.sort();
+    assert_eq!(ids, expected);
+}

@@ -1,0 +1,257 @@
+//! The program under test, on a store of its own.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::leftovers::Leftovers;
+use super::output::read_all;
+use super::{Filters, Output, assert_needs, inputs, program};
+
+/// The program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hoist");
+
+/// A fresh store and the program that works on it. On drop its containers are removed, and it is a failure if a mount, a process or
+/// a control group stays.
+pub(crate) struct Hoist {
+    dir: TempDir,
+    leftovers: Leftovers,
+}
+
+impl Hoist {
+    /// An empty store.
+    pub(crate) fn new() -> Hoist {
+        assert_needs();
+        // On a disk: the upper directory of an overlay cannot be everywhere.
+        let dir = tempfile::Builder::new()
+            .prefix("hoist-test-")
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        let containers = dir.path().join("root/containers");
+        for dir in [&containers, &dir.path().join("home"), &dir.path().join("work")] {
+            fs::create_dir_all(dir).unwrap();
+        }
+        let leftovers = Leftovers::watch(dir.path(), &containers);
+        Hoist { dir, leftovers }
+    }
+
+    /// A store with the image `busybox`, which has a shell and its tools.
+    pub(crate) fn with_busybox() -> Hoist {
+        let hoist = Hoist::new();
+        let tar = inputs::path("busybox.tar");
+        let changes = r#"["ENV PATH=/bin", "CMD [\"sh\"]"]"#;
+        hoist
+            .eval(&format!(
+                r#"image::import_tar("{}", "busybox", #{{changes: {changes}}}).id"#,
+                tar.display()
+            ))
+            .success();
+        hoist
+    }
+
+    /// The store's root.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// The directory scripts run in, for files of the test.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    /// A file in it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir().join(name)
+    }
+
+    /// Writes a file into it.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// `hoist --root … ARGS`, to be refined.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Invocation {
+        let mut command = program(PROGRAM);
+        let at = |name: &str| self.dir.path().join(name);
+        command
+            .arg("--root")
+            .arg(at("root"))
+            .arg("--run-root")
+            .arg(at("run"))
+            .args(args);
+        command
+            .current_dir(self.dir())
+            .env("HOME", at("home"))
+            .env("COLUMNS", "120")
+            .env("TERM", "dumb")
+            .env("TZ", "UTC");
+        Invocation { command, stdin: None }
+    }
+
+    /// Runs `hoist ARGS` to its end.
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Output {
+        self.command(args).output()
+    }
+
+    /// Runs `hoist eval EXPRESSION` to its end.
+    pub(crate) fn eval(&self, expression: &str) -> Output {
+        self.run(&["eval", expression])
+    }
+
+    /// What the expression evaluates to, as JSON.
+    #[track_caller]
+    pub(crate) fn value(&self, expression: &str) -> serde_json::Value {
+        self.run(&["--format", "json", "eval", expression]).success().json()
+    }
+
+    /// Runs a script with arguments to its end.
+    pub(crate) fn script(&self, text: &str, args: &[&str]) -> Output {
+        let path = self.write("script.rhai", text);
+        self.run(&[&["run", path.to_str().unwrap()], args].concat())
+    }
+
+    /// Runs `hoist ARGS` after `prelude`, a shell script that may change the mounts: they are its own. `$root` is the store's root.
+    pub(crate) fn run_after(&self, prelude: &str, args: &[&str]) -> Output {
+        let inner = self.command(args).command;
+        let mut outer = program("unshare");
+        let script = format!("root={}; {prelude}\nexec \"$@\"", self.root().display());
+        outer
+            .args(["--mount", "--propagation", "private", "sh", "-euc", &script, "sh"])
+            .arg(PROGRAM)
+            .args(inner.get_args());
+        outer.current_dir(self.dir());
+        Output::of(outer, None)
+    }
+
+    /// Filters that also hide where this store is.
+    pub(crate) fn filters(&self) -> Filters {
+        Filters::new().path(self.dir.path(), "[HOIST]")
+    }
+
+    /// Files and directories of unfinished work. After any command that has ended there are none.
+    pub(crate) fn staged(&self) -> Vec<PathBuf> {
+        list(&self.root().join("ingest"))
+    }
+
+    /// Fails if a mount, a process or a control group of a container stays. Containers that run would be found.
+    #[track_caller]
+    pub(crate) fn assert_nothing_left(&self) {
+        let found = self.leftovers.find();
+        assert!(
+            found.is_empty(),
+            "the store in `{}` left behind:\n{}",
+            self.dir.path().display(),
+            found.join("\n")
+        );
+    }
+
+    fn remove_containers(&self) {
+        if !list(&self.root().join("containers")).is_empty() {
+            self.eval("for c in container::list(#{all: true}) { c.remove(#{force: true}); }")
+                .success();
+        }
+    }
+}
+
+impl Drop for Hoist {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The test has failed already, and what it left may be why: report, do not judge.
+            let _ = self.eval("for c in container::list(#{all: true}) { c.remove(#{force: true}); }");
+            return;
+        }
+        self.remove_containers();
+        self.assert_nothing_left();
+    }
+}
+
+/// A call of the program, with what it gets.
+pub(crate) struct Invocation {
+    command: Command,
+    stdin: Option<Vec<u8>>,
+}
+
+impl Invocation {
+    /// Also this variable in its environment.
+    #[must_use]
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Invocation {
+        self.command.env(name, value);
+        self
+    }
+
+    /// This on its standard input, which is empty otherwise.
+    #[must_use]
+    pub(crate) fn stdin(mut self, text: impl Into<Vec<u8>>) -> Invocation {
+        self.stdin = Some(text.into());
+        self
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn output(self) -> Output {
+        Output::of(self.command, self.stdin)
+    }
+
+    /// Starts it, so that the test can do something to it meanwhile.
+    pub(crate) fn spawn(mut self) -> Running {
+        let child = self
+            .command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Running(child)
+    }
+}
+
+/// A program that was started and has not been waited for.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Sends a signal; one that has ended already does not mind.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Reads its standard output up to and with this text, so that the test knows how far it is.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        let mut seen = Vec::new();
+        let stdout = self.0.stdout.as_mut().unwrap();
+        let mut byte = [0];
+        while !seen.ends_with(text.as_bytes()) {
+            let length = std::io::Read::read(stdout, &mut byte).unwrap();
+            assert!(
+                length > 0,
+                "it ended before it said `{text}`; it said: {}",
+                String::from_utf8_lossy(&seen)
+            );
+            seen.push(byte[0]);
+        }
+    }
+
+    /// Waits for its end, and returns the rest of its errors and its status.
+    pub(crate) fn wait(mut self) -> (String, ExitStatus) {
+        let stderr = read_all(self.0.stderr.take().unwrap());
+        (stderr, self.0.wait().unwrap())
+    }
+
+    /// Waits for its end without reading: what it started may still hold its output open.
+    pub(crate) fn wait_only(mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+}
+
+fn list(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
