@@ -13,9 +13,12 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
+use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_SHMSIZE};
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 
 pub use containers::ContainerRow;
 pub use images::{ImageRow, LayerRow};
@@ -36,11 +39,10 @@ pub struct Tx<'a>(rusqlite::Transaction<'a>);
 impl Store {
     /// Opens the database at `path`, makes it if it is absent, and brings its tables up to date.
     pub fn open(path: &Path) -> Result<Store> {
-        let failed = |cause| failed(cause).during(format!("open the store `{}`", path.display()));
-        let connection = Connection::open(path).map_err(failed)?;
-        let store =
-            Store::prepare(connection).map_err(|error| error.during(format!("open the store `{}`", path.display())))?;
-        Ok(store)
+        let store = Connection::open(path).map_err(failed).and_then(Store::prepare);
+        store
+            .map_err(|error| explained(error, path))
+            .during(|| format!("open the store `{}`", path.display()))
     }
 
     /// A private copy in memory of the database at `path`, or an empty one: what happens to it is seen by nobody else.
@@ -130,17 +132,44 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     tx.commit().map_err(failed)
 }
 
+/// The error in the kernel's words where SQLite knows only that it cannot open or write the file.
+fn explained(error: Error, path: &Path) -> Error {
+    let dir = path.parent().unwrap_or(path);
+    // The files of the write-ahead log come and go beside the database, so its directory counts as much as itself.
+    let refusal = [dir, path]
+        .into_iter()
+        .filter(|place| error.kind() == Kind::Denied && place.exists())
+        .find_map(|place| access(place, AccessFlags::W_OK).err());
+    let Some(errno) = refusal else { return error };
+    let refused = Err::<(), _>(errno).during(|| format!("write to `{}`", dir.display()));
+    let error = refused.err().unwrap_or(error).with_kind(Kind::Denied);
+    match errno {
+        Errno::EROFS => error.hint("mount the file system writable, or choose another place by `--root`"),
+        _ => error.hint("run as the user the store belongs to, or choose another place by `--root`"),
+    }
+}
+
 /// What SQLite says, in our kinds.
 fn failed(cause: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode as Code;
+    if is_full(&cause) {
+        return Error::no_space("database: no space left on device")
+            .source(cause)
+            .hint("free some space on the disk the store is on");
+    }
     let kind = match cause.sqlite_error_code() {
-        Some(Code::DiskFull) => Kind::NoSpace,
         Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => Kind::Denied,
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => Kind::Corrupt,
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => Kind::Timeout,
         _ => Kind::Internal,
     };
     Error::new(kind, format!("database: {cause}")).source(cause)
+}
+
+/// A full disk: either SQLite says so, or it could not make the index of the write-ahead log as large as it must be.
+fn is_full(cause: &rusqlite::Error) -> bool {
+    let code = cause.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(SQLITE_FULL | SQLITE_IOERR_SHMSIZE))
 }
 
 fn time(value: jiff::Timestamp) -> i64 {
