@@ -13,7 +13,7 @@ use crate::harness::{Hoist, inputs, tool};
 fn refusal(hoist: &Hoist, bytes: &[u8]) -> (String, String) {
     let path = hoist.write("bad.tar", bytes);
     let script = format!(
-        r#"try {{ image::load("{}"); #{{}} }} catch (e) {{ #{{kind: e.kind, message: e.message}} }}"#,
+        r#"let r = attempt(|| image::load("{}")); if r.ok {{ #{{}} }} else {{ #{{kind: r.error.kind, message: r.error.message}} }}"#,
         path.display()
     );
     let thrown = hoist.value(&script);

@@ -108,7 +108,9 @@ fn a_filter_selects_what_it_prunes_and_says_why() {
     images(&hoist, &["app:1.0.0", "app:1.1.0", "app:2.0.0", "base:1", "tool:1"]);
     let filters = [
         (r#"#{reference: "app:*"}"#, "app:1.0.0 app:1.1.0 app:2.0.0"),
-        (r#"#{reference: ["app:1.*", "tool"]}"#, "app:1.0.0 app:1.1.0"),
+        // A pattern without a tag is about the repository, all its tags.
+        (r#"#{reference: ["app:1.*", "tool"]}"#, "app:1.0.0 app:1.1.0 tool:1"),
+        (r#"#{reference: ["app:1.*", "too"]}"#, "app:1.0.0 app:1.1.0"),
         (
             r#"#{reference: ["app:1.*", "tool:*"], keep: "app:1.1.*"}"#,
             "app:1.0.0 tool:1",

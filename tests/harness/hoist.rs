@@ -135,9 +135,13 @@ impl Hoist {
         Filters::new().path(self.dir.path(), "[HOIST]")
     }
 
-    /// Files and directories of unfinished work. After any command that has ended there are none.
+    /// Files and directories of unfinished work. After any command that has ended there are none; the lock of the place stays.
     pub(crate) fn staged(&self) -> Vec<PathBuf> {
-        list(&self.root().join("ingest"))
+        let ingest = self.root().join("ingest");
+        list(&ingest)
+            .into_iter()
+            .filter(|path| *path != ingest.join("lock"))
+            .collect()
     }
 
     /// Fails if a mount, a process or a control group of a container stays. Containers that run would be found.
