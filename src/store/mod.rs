@@ -7,6 +7,7 @@ mod containers;
 mod images;
 mod leases;
 mod references;
+mod reserve;
 mod volumes;
 
 use std::path::Path;
@@ -39,10 +40,19 @@ pub struct Tx<'a>(rusqlite::Transaction<'a>);
 impl Store {
     /// Opens the database at `path`, makes it if it is absent, and brings its tables up to date.
     pub fn open(path: &Path) -> Result<Store> {
+        let store = match Store::connect(path) {
+            Err(error) if error.kind() == Kind::NoSpace && reserve::release(path) => Store::connect(path),
+            other => other,
+        };
+        if store.is_ok() {
+            reserve::keep(path);
+        }
+        store.during(|| format!("open the store `{}`", path.display()))
+    }
+
+    fn connect(path: &Path) -> Result<Store> {
         let store = Connection::open(path).map_err(failed).and_then(Store::prepare);
-        store
-            .map_err(|error| explained(error, path))
-            .during(|| format!("open the store `{}`", path.display()))
+        store.map_err(|error| explained(error, path))
     }
 
     /// A private copy in memory of the database at `path`, or an empty one: what happens to it is seen by nobody else.
@@ -134,15 +144,20 @@ fn migrate(connection: &mut Connection) -> Result<()> {
 
 /// The error in the kernel's words where SQLite knows only that it cannot open or write the file.
 fn explained(error: Error, path: &Path) -> Error {
+    if error.kind() != Kind::Denied {
+        return error;
+    }
     let dir = path.parent().unwrap_or(path);
     // The files of the write-ahead log come and go beside the database, so its directory counts as much as itself.
-    let refusal = [dir, path]
+    let places = [dir, path].into_iter().filter(|place| place.exists());
+    let refusal = places
         .into_iter()
-        .filter(|place| error.kind() == Kind::Denied && place.exists())
         .find_map(|place| access(place, AccessFlags::W_OK).err());
-    let Some(errno) = refusal else { return error };
+    let Some(errno) = refusal else {
+        return if reserve::is_disk_full(path) { full() } else { error };
+    };
     let refused = Err::<(), _>(errno).during(|| format!("write to `{}`", dir.display()));
-    let error = refused.err().unwrap_or(error).with_kind(Kind::Denied);
+    let error = refused.err().unwrap_or(error);
     match errno {
         Errno::EROFS => error.hint("mount the file system writable, or choose another place by `--root`"),
         _ => error.hint("run as the user the store belongs to, or choose another place by `--root`"),
@@ -153,9 +168,7 @@ fn explained(error: Error, path: &Path) -> Error {
 fn failed(cause: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode as Code;
     if is_full(&cause) {
-        return Error::no_space("database: no space left on device")
-            .source(cause)
-            .hint("free some space on the disk the store is on");
+        return full().source(cause);
     }
     let kind = match cause.sqlite_error_code() {
         Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => Kind::Denied,
@@ -164,6 +177,10 @@ fn failed(cause: rusqlite::Error) -> Error {
         _ => Kind::Internal,
     };
     Error::new(kind, format!("database: {cause}")).source(cause)
+}
+
+fn full() -> Error {
+    Error::no_space("database: no space left on device").hint("free some space on the disk the store is on")
 }
 
 /// A full disk: either SQLite says so, or it could not make the index of the write-ahead log as large as it must be.
