@@ -1,6 +1,8 @@
 //! Names, removal, filters: `image::` behaves as people who know Docker expect.
 
-use crate::harness::forge::{Files, Item, layer};
+use std::fs;
+
+use crate::harness::forge::{Files, Item, layer, sha256};
 use crate::harness::{Hoist, inputs};
 
 /// Loads a small image of its own for each word, named by it, and returns the IDs.
@@ -179,9 +181,27 @@ fn two_processes_tag_and_remove_the_same_image_a_thousand_times() {
     verify(&hoist);
 }
 
-/// Every image that is listed can be read in full: its archive is written and loads in an empty store.
+/// Every image that is listed is whole: its layers are unpacked, and its archive is written and loads in an empty store. What is
+/// in the store under a digest has that digest.
 #[track_caller]
 pub(crate) fn verify(hoist: &Hoist) {
+    for blob in fs::read_dir(hoist.root().join("content/blobs/sha256")).unwrap() {
+        let blob = blob.unwrap();
+        let digest = sha256(&fs::read(blob.path()).unwrap());
+        assert_eq!(*digest, *blob.file_name(), "a blob is not what its name says");
+    }
+    let layers = hoist.value("image::list(#{all: true}).map(|i| i.inspect().RootFS.Layers)");
+    for layer in layers
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|layers| layers.as_array().unwrap())
+    {
+        let digits = layer.as_str().unwrap().strip_prefix("sha256:").unwrap();
+        let dir = hoist.root().join("layers").join(digits);
+        assert!(dir.is_dir(), "the layer {digits} is not unpacked");
+        assert!(dir.with_extension("json").is_file(), "the layer {digits} has no record");
+    }
     let ids = hoist.value("image::list(#{all: true}).map(|i| i.id)");
     for id in ids.as_array().unwrap() {
         let path = hoist.file("verify.tar");

@@ -13,6 +13,7 @@ mod bad_archives;
 mod containers;
 mod crash;
 mod examples;
+mod full_disk;
 mod harness;
 mod harness_itself;
 mod images;
