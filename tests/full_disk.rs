@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::harness::{Hoist, inputs};
-use crate::images::verify;
+use crate::images::{content, verify};
 
 /// What the expression throws: its kind.
 #[track_caller]
@@ -13,15 +13,6 @@ fn kind(hoist: &Hoist, expression: &str) -> String {
     let script =
         format!("let r = attempt(|| {expression}); if r.ok {{ `nothing but ${{r.value}}` }} else {{ r.error.kind }}");
     hoist.value(&script).as_str().unwrap().to_owned()
-}
-
-/// All blobs and layers.
-fn content(hoist: &Hoist) -> Vec<PathBuf> {
-    let dirs = ["content/blobs/sha256", "layers"].map(|dir| hoist.root().join(dir));
-    let entries = dirs.iter().flat_map(|dir| fs::read_dir(dir).unwrap());
-    let mut names: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    names.sort();
-    names
 }
 
 /// Takes all that is left of the disk, to the last byte.
