@@ -240,11 +240,15 @@ fn a_store_that_cannot_be_written_says_so() {
     hoist
         .run_after(read_only, &["eval", &load])
         .fails_with(3)
-        .stderr_has(&["read-only"]);
+        .stderr_has(&["read-only", "--root"]);
     let full = "mount -t tmpfs -o size=1m tmpfs \"$root\"";
     hoist
         .run_after(full, &["eval", &load])
         .fails_with(1)
         .stderr_has(&["no space left"]);
     assert_eq!(hoist.value(&load), 1);
+    hoist
+        .run_after(read_only, &["--dry-run", "eval", "image::list().len()"])
+        .fails_with(3)
+        .stderr_has(&["read-only", "--root"]);
 }

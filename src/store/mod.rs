@@ -57,7 +57,7 @@ impl Store {
 
     /// A private copy in memory of the database at `path`, or an empty one: what happens to it is seen by nobody else.
     pub fn open_copy(path: &Path) -> Result<Store> {
-        let failed = |cause| failed(cause).during(format!("copy the store `{}`", path.display()));
+        let failed = |cause| explained(failed(cause), path).during(format!("copy the store `{}`", path.display()));
         let mut copy = Connection::open_in_memory().map_err(failed)?;
         if path.exists() {
             let source =
