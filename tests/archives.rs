@@ -54,17 +54,12 @@ fn an_oci_layout_is_loaded_as_well() {
 #[test]
 fn names_come_with_the_archive() {
     let hoist = Hoist::new();
-    for tool in ["skopeo", "podman", "docker"] {
-        let archive = inputs::path(if tool == "docker" {
-            "busybox.docker.tar"
-        } else {
-            "busybox.podman.docker.tar"
-        });
-        let archive = if tool == "skopeo" {
-            inputs::path("busybox.skopeo.docker.tar")
-        } else {
-            archive
-        };
+    for (tool, archive) in [
+        ("skopeo", "busybox.skopeo.docker.tar"),
+        ("podman", "busybox.podman.docker.tar"),
+        ("docker", "busybox.docker.tar"),
+    ] {
+        let archive = inputs::path(archive);
         let tags = hoist.value(&format!(r#"image::load("{}")[0].tags"#, archive.display()));
         let name = format!("example.org/busybox:{tool}");
         assert!(
