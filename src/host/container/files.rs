@@ -70,10 +70,13 @@ impl Container {
     ///
     /// Errors: `denied`, `no_space`.
     pub fn export_tar(&self, ctx: &Context, path: &Path) -> Result<u64> {
-        if self
+        let dry = self
             .host
-            .planned("container.export_tar", self.name(), &path.display().to_string())
-        {
+            .planned("container.export_tar", self.name(), &path.display().to_string());
+        let path = &if dry { self.host.aside(path)? } else { path.to_owned() };
+        if dry && !self.bundle().dir.exists() {
+            // A container of the dry run has no files; its export is a tarball of nothing.
+            std::fs::write(path, [0; 1024]).during(|| format!("write `{}`", path.display()))?;
             return Ok(0);
         }
         let what = || format!("export container `{self}` to `{}`", path.display());
