@@ -9,11 +9,11 @@
 mod architecture;
 mod archives;
 mod bad_archives;
-
 mod containers;
 mod crash;
 mod examples;
 mod full_disk;
+mod handles;
 mod harness;
 mod harness_itself;
 mod images;
