@@ -5,9 +5,11 @@ use std::fs;
 use crate::harness::tree::{Ignore, Tree};
 use crate::harness::{Hoist, Merged, Peers, inputs, tool};
 
-/// The directories of an image's layers, topmost first, as an overlay takes them.
+/// The directories a container of the image stacks, topmost first, as an overlay takes them.
 fn lower(hoist: &Hoist, image: &str) -> String {
-    let dirs = hoist.value(&format!(r#"image::inspect("{image}").GraphDriver.Data.LowerDir"#));
+    let dirs = hoist.value(&format!(
+        r#"container::create("{image}", ["true"]).inspect().GraphDriver.Data.LowerDir"#
+    ));
     dirs.as_str().unwrap().to_owned()
 }
 

@@ -1,6 +1,7 @@
 //! Archives that are broken or mean harm: each gets a clear error, and neither the machine nor the store shows a trace.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::Value;
@@ -13,7 +14,7 @@ use crate::harness::{Hoist, inputs, tool};
 fn refusal(hoist: &Hoist, bytes: &[u8]) -> (String, String) {
     let path = hoist.write("bad.tar", bytes);
     let script = format!(
-        r#"try {{ image::load("{}"); #{{}} }} catch (e) {{ #{{kind: e.kind, message: e.message}} }}"#,
+        r#"let r = attempt(|| image::load("{}")); if r.ok {{ #{{}} }} else {{ #{{kind: r.error.kind, message: r.error.message}} }}"#,
         path.display()
     );
     let thrown = hoist.value(&script);
@@ -219,6 +220,31 @@ fn manifests_that_point_elsewhere() {
         let files = Files::oci(&[good_layer()], "bad:1").with("index.json", set("/manifests/0/digest", value));
         let (kind, _) = refusal(&hoist, &files.pack());
         assert!(kind == "corrupt" || kind == "invalid", "{value}: {kind}");
+    }
+}
+
+/// Ten gigabytes of zeros in ten megabytes, as a layer in an archive and as an archive: refused long before they are unpacked.
+#[test]
+fn bombs() {
+    let hoist = Hoist::new();
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut header = tar::Header::new_gnu();
+    header.set_path("zeros").unwrap();
+    header.set_size(10 << 30);
+    header.set_mode(0o644);
+    header.set_cksum();
+    // Members of gzip follow each other as the parts of one stream.
+    let bomb = [gzip(header.as_bytes()), gzip(&vec![0; 64 << 20]).repeat(160)].concat();
+    assert!(bomb.len() < 16 << 20);
+    let archive = Files::docker(&[good_layer()], "bomb:1").with("layer-0.tar", |_| bomb.clone());
+    for bytes in [archive.pack(), bomb] {
+        let (kind, message) = refusal(&hoist, &bytes);
+        assert_eq!(kind, "corrupt");
+        assert!(message.contains("ratio"), "{message}");
     }
 }
 

@@ -1,11 +1,12 @@
 //! `kill -9` at any moment: what is listed is whole, nothing stays mounted, and the next command works.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::harness::{Hoist, inputs};
-use crate::images::verify;
+use crate::images::{content, verify};
 
 const KILLS: u32 = 50;
 
@@ -53,6 +54,14 @@ fn in_a_load() {
         hoist.assert_nothing_left();
     });
     assert_eq!(hoist.value(&load), 1);
+    hoist
+        .eval("for i in image::list(#{all: true}) { i.remove(#{force: true}); }")
+        .success();
+    assert_eq!(
+        content(&hoist),
+        Vec::<PathBuf>::new(),
+        "what the dead left stays for ever"
+    );
 }
 
 #[test]

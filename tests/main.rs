@@ -12,6 +12,7 @@ mod bad_archives;
 mod containers;
 mod crash;
 mod examples;
+mod full_disk;
 mod handles;
 mod harness;
 mod harness_itself;

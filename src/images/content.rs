@@ -172,7 +172,7 @@ impl Content {
         Ok(all)
     }
 
-    /// The diff ids of all unpacked layers.
+    /// The diff ids of all unpacked layers, and of those of which a crash left a part: a record, or a fix-up.
     pub fn layers(&self) -> Result<Vec<Digest>> {
         self.digests_in(&self.root.join("layers"), "sha256")
     }
@@ -181,9 +181,10 @@ impl Content {
         let entries = std::fs::read_dir(dir).during(|| format!("list `{}`", dir.display()))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut digests: Vec<Digest> = names
-            .filter_map(|name| format!("{algorithm}:{name}").parse().ok())
+            .filter_map(|name| format!("{algorithm}:{}", name.split('.').next()?).parse().ok())
             .collect();
         digests.sort();
+        digests.dedup();
         Ok(digests)
     }
 
@@ -359,6 +360,23 @@ mod tests {
         content.trash().unwrap().take_blob(&digest).unwrap();
         content.trash().unwrap().take_blob(&digest).unwrap();
         assert_eq!(content.read_blob(&digest, 5).unwrap_err().kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_layer_is_found_and_can_be_taken() {
+        let (temp, content) = content();
+        let (record, fixup, whole) = (Digest::of(b"1"), Digest::of(b"2"), Digest::of(b"3"));
+        std::fs::write(content.record_path(&record), "{}").unwrap();
+        std::fs::create_dir(content.fixup_dir(&fixup, &whole)).unwrap();
+        std::fs::create_dir(content.layer_dir(&whole)).unwrap();
+        std::fs::write(content.record_path(&whole), "{}").unwrap();
+        let found = content.layers().unwrap();
+        assert_eq!(found.len(), 3);
+        let trash = content.trash().unwrap();
+        found
+            .iter()
+            .for_each(|layer| assert_eq!(trash.take_layer(layer).unwrap(), 0));
+        assert_eq!(std::fs::read_dir(temp.path().join("layers")).unwrap().count(), 0);
     }
 
     #[test]

@@ -60,6 +60,6 @@ pub(crate) fn exceeded(what: impl std::fmt::Display, setting: &str, limit: impl 
         format!("{what} exceeds the limit `{setting}` of {limit}"),
     )
     .hint(format!(
-        "if the input can be trusted, raise the image limit `{setting}`"
+        "the bound on `{setting}` protects this machine from hostile input: see that the input is what you expect, or make it smaller"
     ))
 }

@@ -37,6 +37,7 @@ impl Bundle {
         settings dir "launch.json" "What the configuration has no words for.";
         log dir "log" "What the container wrote.";
         exit dir "exit.json" "How its last run ended.";
+        exit_aside run_dir "exit.json" "The same, where the other place had no room for it.";
         boot dir "boot.json" "In which life of the machine it was last started.";
         removing dir "removing" "Present from the first moment of its removal.";
         work dir "work" "The overlay's work directory.";

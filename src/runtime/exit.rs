@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::bundle::{self, Bundle};
 use crate::error::{Context, Result};
 use crate::sys::pidfd;
 
@@ -36,6 +37,26 @@ pub struct Exit {
 }
 
 impl Exit {
+    /// How the last run ended, if it did.
+    pub(super) fn read(bundle: &Bundle) -> Result<Option<Exit>> {
+        match bundle::read_json(&bundle.exit())? {
+            None => bundle::read_json(&bundle.exit_aside()),
+            found => Ok(found),
+        }
+    }
+
+    /// Writes it down. A container may fill the disk it is on, and its end shall be known all the same: then it is written
+    /// where the state of its process is, which is commonly memory and holds until the machine restarts.
+    pub(super) fn write(&self, bundle: &Bundle, durable: bool) -> Result<()> {
+        bundle::write_json(&bundle.exit(), self, durable)
+            .or_else(|_| bundle::write_json(&bundle.exit_aside(), self, false))
+    }
+
+    /// Forgets the last run.
+    pub(super) fn clear(bundle: &Bundle) -> Result<()> {
+        bundle::remove_file(&bundle.exit()).and_then(|()| bundle::remove_file(&bundle.exit_aside()))
+    }
+
     /// A run that never reached its program, or whose end nobody saw.
     pub(super) fn failed(code: i32, started: Timestamp, error: &str) -> Exit {
         Exit {
@@ -69,5 +90,27 @@ pub(super) mod timestamp {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_finds_no_room_is_known_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = Bundle {
+            id: "ab".repeat(32).parse().unwrap(),
+            // There is no such directory, so nothing can be written to it.
+            dir: dir.path().join("full"),
+            run_dir: dir.path().into(),
+        };
+        assert_eq!(Exit::read(&bundle).unwrap(), None);
+        let exit = Exit::failed(7, Timestamp::UNIX_EPOCH, "why");
+        exit.write(&bundle, true).unwrap();
+        assert_eq!(Exit::read(&bundle).unwrap(), Some(exit));
+        Exit::clear(&bundle).unwrap();
+        assert_eq!(Exit::read(&bundle).unwrap(), None);
     }
 }

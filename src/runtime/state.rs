@@ -222,7 +222,7 @@ pub fn state(bundle: &Bundle) -> Result<State> {
     if !bundle.config().exists() {
         return bundle::required(None, bundle);
     }
-    if let Some(exit) = bundle::read_json::<Exit>(&bundle.exit())? {
+    if let Some(exit) = Exit::read(bundle)? {
         return Ok(State::ended(Status::Exited, exit));
     }
     let boot_id = process::boot_id()?;
@@ -246,7 +246,7 @@ fn of_record(bundle: &Bundle, record: &Record) -> Result<State> {
     if !record.init.is_alive() {
         // The supervisor may be about to write how it ended.
         await_end(record.supervisor, PATIENCE)?;
-        if let Some(exit) = bundle::read_json::<Exit>(&bundle.exit())? {
+        if let Some(exit) = Exit::read(bundle)? {
             return Ok(State::ended(Status::Exited, exit));
         }
         if !record.supervisor.is_alive() {

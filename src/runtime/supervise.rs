@@ -93,8 +93,12 @@ pub(super) fn main(args: Vec<OsString>) -> u8 {
 }
 
 fn supervise(bundle: &Bundle, caller: Channel, detached: bool) -> Result<()> {
-    let prepared = prepare(bundle);
-    let (_lock, spec, settings) = match prepared {
+    let prepared = prepare(bundle).and_then(|(lock, spec, settings)| {
+        // Before anything runs: a log that cannot be kept is a reason not to start, and none to lose what has started.
+        let log = open_log(bundle, &settings, detached)?;
+        Ok((lock, spec, settings, log))
+    });
+    let (_lock, spec, settings, log) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return refuse(&caller, &Failure::new(&error, exit::NOT_STARTED)),
     };
@@ -103,21 +107,28 @@ fn supervise(bundle: &Bundle, caller: Channel, detached: bool) -> Result<()> {
         Ok(running) => running,
         Err(failure) => {
             let exit = Exit::failed(failure.code, started, failure.message());
-            bundle::write_json(&bundle.exit(), &exit, !settings.volatile)?;
-            return refuse(&caller, &failure);
+            let written = exit.write(bundle, !settings.volatile);
+            return refuse(&caller, &failure).and(written);
         }
     };
     let _ = caller.send(&Message::Started(running.process.child.pid));
     let listener = (!detached).then_some(caller);
-    let exit = running.watch(bundle, &settings, listener.as_ref())?;
-    bundle::write_json(&bundle.exit(), &exit, !settings.volatile)?;
+    let exit = running.watch(&settings, listener.as_ref(), log)?;
+    // Whoever waits is told in any case, and the control groups go.
+    let written = exit.write(bundle, !settings.volatile);
     if let Some(caller) = listener {
         let _ = caller.send(&Message::Exited(exit));
     }
     // After the report: whoever lets go of the overlay last waits for it to be torn down.
     running.cgroup.remove()?;
     drop(running.process.root);
-    Ok(())
+    written
+}
+
+/// The log of a run. Output that its listener has seen, of a container that is gone once it ended, is kept nowhere.
+fn open_log(bundle: &Bundle, settings: &Settings, detached: bool) -> Result<Option<Log>> {
+    let is_kept = detached || !settings.volatile;
+    is_kept.then(|| Log::open(&bundle.log())).transpose()
 }
 
 fn refuse(caller: &Channel, failure: &Failure) -> Result<()> {
@@ -138,7 +149,7 @@ fn prepare(bundle: &Bundle) -> Result<(nix::fcntl::Flock<fs::File>, Spec, Settin
     }
     let (spec, settings) = (spec::read(bundle)?, Settings::read(bundle)?);
     bundle::remove_file(&bundle.state_file())?;
-    bundle::remove_file(&bundle.exit())?;
+    Exit::clear(bundle)?;
     match fs::create_dir(bundle.mount_point()) {
         Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(cause).during(|| format!("make `{}`", bundle.mount_point().display()));
@@ -195,12 +206,7 @@ impl Running {
     }
 
     /// Returns when the container has ended: how.
-    fn watch(&mut self, bundle: &Bundle, settings: &Settings, listener: Option<&Channel>) -> Result<Exit> {
-        // Output that its listener has seen, of a container that is gone once it ended, is kept nowhere.
-        let log = match listener.is_some() && settings.volatile {
-            true => None,
-            false => Some(Log::open(&bundle.log())?),
-        };
+    fn watch(&mut self, settings: &Settings, listener: Option<&Channel>, log: Option<Log>) -> Result<Exit> {
         let child = &self.process.child;
         let timed_out = Pump {
             process: child.pidfd.as_fd(),

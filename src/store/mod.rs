@@ -7,15 +7,19 @@ mod containers;
 mod images;
 mod leases;
 mod references;
+mod reserve;
 mod volumes;
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
+use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_SHMSIZE};
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context as _, Error, Kind, Result};
 
 pub use containers::ContainerRow;
 pub use images::{ImageRow, LayerRow};
@@ -36,16 +40,24 @@ pub struct Tx<'a>(rusqlite::Transaction<'a>);
 impl Store {
     /// Opens the database at `path`, makes it if it is absent, and brings its tables up to date.
     pub fn open(path: &Path) -> Result<Store> {
-        let failed = |cause| failed(cause).during(format!("open the store `{}`", path.display()));
-        let connection = Connection::open(path).map_err(failed)?;
-        let store =
-            Store::prepare(connection).map_err(|error| error.during(format!("open the store `{}`", path.display())))?;
-        Ok(store)
+        let store = match Store::connect(path) {
+            Err(error) if error.kind() == Kind::NoSpace && reserve::release(path) => Store::connect(path),
+            other => other,
+        };
+        if store.is_ok() {
+            reserve::keep(path);
+        }
+        store.during(|| format!("open the store `{}`", path.display()))
+    }
+
+    fn connect(path: &Path) -> Result<Store> {
+        let store = Connection::open(path).map_err(failed).and_then(Store::prepare);
+        store.map_err(|error| explained(error, path))
     }
 
     /// A private copy in memory of the database at `path`, or an empty one: what happens to it is seen by nobody else.
     pub fn open_copy(path: &Path) -> Result<Store> {
-        let failed = |cause| failed(cause).during(format!("copy the store `{}`", path.display()));
+        let failed = |cause| explained(failed(cause), path).during(format!("copy the store `{}`", path.display()));
         let mut copy = Connection::open_in_memory().map_err(failed)?;
         if path.exists() {
             let source =
@@ -130,17 +142,51 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     tx.commit().map_err(failed)
 }
 
+/// The error in the kernel's words where SQLite knows only that it cannot open or write the file.
+fn explained(error: Error, path: &Path) -> Error {
+    if error.kind() != Kind::Denied {
+        return error;
+    }
+    let dir = path.parent().unwrap_or(path);
+    // The files of the write-ahead log come and go beside the database, so its directory counts as much as itself.
+    let places = [dir, path].into_iter().filter(|place| place.exists());
+    let refusal = places
+        .into_iter()
+        .find_map(|place| access(place, AccessFlags::W_OK).err());
+    let Some(errno) = refusal else {
+        return if reserve::is_disk_full(path) { full() } else { error };
+    };
+    let refused = Err::<(), _>(errno).during(|| format!("write to `{}`", dir.display()));
+    let error = refused.err().unwrap_or(error);
+    match errno {
+        Errno::EROFS => error.hint("mount the file system writable, or choose another place by `--root`"),
+        _ => error.hint("run as the user the store belongs to, or choose another place by `--root`"),
+    }
+}
+
 /// What SQLite says, in our kinds.
 fn failed(cause: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode as Code;
+    if is_full(&cause) {
+        return full().source(cause);
+    }
     let kind = match cause.sqlite_error_code() {
-        Some(Code::DiskFull) => Kind::NoSpace,
         Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => Kind::Denied,
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => Kind::Corrupt,
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => Kind::Timeout,
         _ => Kind::Internal,
     };
     Error::new(kind, format!("database: {cause}")).source(cause)
+}
+
+fn full() -> Error {
+    Error::no_space("database: no space left on device").hint("free some space on the disk the store is on")
+}
+
+/// A full disk: either SQLite says so, or it could not make the index of the write-ahead log as large as it must be.
+fn is_full(cause: &rusqlite::Error) -> bool {
+    let code = cause.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(SQLITE_FULL | SQLITE_IOERR_SHMSIZE))
 }
 
 fn time(value: jiff::Timestamp) -> i64 {

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::disk::Disk;
 use super::leftovers::Leftovers;
 use super::output::read_all;
 use super::{Filters, Output, assert_needs, inputs, program};
@@ -20,43 +21,65 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hoist");
 /// a control group stays.
 pub(crate) struct Hoist {
     dir: TempDir,
+    /// What the store is on, if that is a disk of its own.
+    disk: Option<Disk>,
     leftovers: Leftovers,
 }
 
 impl Hoist {
     /// An empty store.
     pub(crate) fn new() -> Hoist {
+        Hoist::place(None)
+    }
+
+    /// An empty store on a disk of its own of this size, such as `32m`.
+    pub(crate) fn on_disk(size: &str) -> Hoist {
+        Hoist::place(Some(size))
+    }
+
+    fn place(disk: Option<&str>) -> Hoist {
         assert_needs();
         // On a disk: the upper directory of an overlay cannot be everywhere.
         let dir = tempfile::Builder::new()
             .prefix("hoist-test-")
             .tempdir_in("/var/tmp")
             .unwrap();
-        let containers = dir.path().join("root/containers");
-        for dir in [&containers, &dir.path().join("home"), &dir.path().join("work")] {
-            fs::create_dir_all(dir).unwrap();
+        let root = dir.path().join("root");
+        for dir in [&root, &dir.path().join("home"), &dir.path().join("work")] {
+            fs::create_dir(dir).unwrap();
         }
+        let disk = disk.map(|size| Disk::mount(&root, size));
+        let containers = disk
+            .as_ref()
+            .map_or(root.clone(), |disk| disk.view(&root))
+            .join("containers");
+        fs::create_dir(&containers).unwrap();
         let leftovers = Leftovers::watch(dir.path(), &containers);
-        Hoist { dir, leftovers }
+        Hoist { dir, disk, leftovers }
     }
 
     /// A store with the image `busybox`, which has a shell and its tools.
     pub(crate) fn with_busybox() -> Hoist {
         let hoist = Hoist::new();
-        let tar = inputs::path("busybox.tar");
-        let changes = r#"["ENV PATH=/bin", "CMD [\"sh\"]"]"#;
-        hoist
-            .eval(&format!(
-                r#"image::import_tar("{}", "busybox", #{{changes: {changes}}}).id"#,
-                tar.display()
-            ))
-            .success();
+        hoist.import_busybox();
         hoist
     }
 
-    /// The store's root.
+    /// Brings in the image `busybox`.
+    pub(crate) fn import_busybox(&self) {
+        let tar = inputs::path("busybox.tar");
+        let changes = r#"["ENV PATH=/bin", "CMD [\"sh\"]"]"#;
+        self.eval(&format!(
+            r#"image::import_tar("{}", "busybox", #{{changes: {changes}}}).id"#,
+            tar.display()
+        ))
+        .success();
+    }
+
+    /// The store's root, as it is to be seen from here.
     pub(crate) fn root(&self) -> PathBuf {
-        self.dir.path().join("root")
+        let root = self.dir.path().join("root");
+        self.disk.as_ref().map_or(root.clone(), |disk| disk.view(&root))
     }
 
     /// The directory scripts run in, for files of the test.
@@ -78,8 +101,11 @@ impl Hoist {
 
     /// `hoist --root … ARGS`, to be refined.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Invocation {
-        let mut command = program(PROGRAM);
         let at = |name: &str| self.dir.path().join(name);
+        let mut command = match &self.disk {
+            Some(disk) => disk.program(PROGRAM, &self.dir()),
+            None => program(PROGRAM),
+        };
         command
             .arg("--root")
             .arg(at("root"))
@@ -135,9 +161,13 @@ impl Hoist {
         Filters::new().path(self.dir.path(), "[HOIST]")
     }
 
-    /// Files and directories of unfinished work. After any command that has ended there are none.
+    /// Files and directories of unfinished work. After any command that has ended there are none; the lock of the place stays.
     pub(crate) fn staged(&self) -> Vec<PathBuf> {
-        list(&self.root().join("ingest"))
+        let ingest = self.root().join("ingest");
+        list(&ingest)
+            .into_iter()
+            .filter(|path| *path != ingest.join("lock"))
+            .collect()
     }
 
     /// Fails if a mount, a process or a control group of a container stays. Containers that run would be found.
@@ -168,6 +198,8 @@ impl Drop for Hoist {
             return;
         }
         self.remove_containers();
+        // Who holds the disk sees its mount.
+        self.disk = None;
         self.assert_nothing_left();
     }
 }

@@ -2,6 +2,7 @@
 //! Knows nothing of any one area.
 #![allow(dead_code, reason = "a helper is there before the first test that needs it")]
 
+mod disk;
 mod filters;
 pub(crate) mod forge;
 mod hoist;

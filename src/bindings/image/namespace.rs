@@ -180,8 +180,9 @@ pub mod functions {
 
     /// Brings in every image of an archive or OCI layout, with its names, and returns them.
     ///
-    /// The format and a compression by gzip, zstd or xz are detected. A path of `-` is standard input. Throws `not_found`, and
-    /// `corrupt` when a digest does not match; nothing is left behind then.
+    /// The format and a compression by gzip, zstd or xz are detected. A path of `-` is standard input. A layout whose name for
+    /// an image is a tag alone, such as `latest`, says nothing of the repository: the image comes in without a name. Throws
+    /// `not_found`, and `corrupt` when a digest does not match; nothing is left behind then.
     ///
     /// ```rhai,images
     /// let saved = image::save("tools", fs::temp_dir() + "/tools.tar");

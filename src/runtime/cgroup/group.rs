@@ -86,15 +86,9 @@ impl Group {
     pub(super) fn pids(&self) -> Result<Vec<i32>> {
         let mut pids = Vec::new();
         for directory in tree(&self.path)? {
-            match read(&directory, "cgroup.procs") {
-                Ok(text) => pids.extend(
-                    text.lines()
-                        .filter_map(|line| line.parse::<i32>().ok())
-                        .filter(|pid| *pid > 0),
-                ),
-                Err(error) if is_gone(&error) => {}
-                Err(error) => return Err(error),
-            }
+            let text = unless_gone(read(&directory, "cgroup.procs"), String::new())?;
+            let numbers = text.lines().filter_map(|line| line.parse::<i32>().ok());
+            pids.extend(numbers.filter(|pid| *pid > 0));
         }
         Ok(pids)
     }
@@ -142,7 +136,7 @@ fn tree(top: &Path) -> Result<Vec<PathBuf>> {
     while let Some(directory) = found.get(next).cloned() {
         next += 1;
         let entries = match std::fs::read_dir(&directory) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) if is_gone_code(error.raw_os_error()) => continue,
             entries => entries.during(|| format!("list `{}`", directory.display()))?,
         };
         let directories = entries
@@ -153,9 +147,22 @@ fn tree(top: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The result, or `absent` where it failed because the group was removed meanwhile: a container's supervisor and whoever
+/// removes the container clean up at the same time, and each must be content with the other's work.
+pub(super) fn unless_gone<T>(result: Result<T>, absent: T) -> Result<T> {
+    match result {
+        Err(error) if is_gone(&error) => Ok(absent),
+        other => other,
+    }
+}
+
 /// Whether a group's file is missing because the group was just removed.
 fn is_gone(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    let code = cause.and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
-    matches!(code, Some(Errno::ENOENT | Errno::ENODEV))
+    is_gone_code(cause.and_then(std::io::Error::raw_os_error))
+}
+
+/// `ENODEV` is what a file that was opened in time says.
+fn is_gone_code(code: Option<i32>) -> bool {
+    matches!(code.map(Errno::from_raw), Some(Errno::ENOENT | Errno::ENODEV))
 }

@@ -32,7 +32,7 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::model::Context;
 use crate::runtime::limits::Limits;
 use controller::CONTROLLERS;
-use group::Group;
+use group::{Group, unless_gone};
 use hierarchy::Hierarchy;
 
 pub use hierarchy::Version;
@@ -134,7 +134,8 @@ impl Cgroup {
         };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let opened = open(&group.path, flags, Mode::empty());
-        self.unified = Some(opened.during(|| format!("open control group `{}`", group.path.display()))?);
+        let opened = opened.during(|| format!("open control group `{}`", group.path.display()));
+        self.unified = unless_gone(opened.map(Some), None)?;
         Ok(())
     }
 
@@ -196,22 +197,23 @@ impl Cgroup {
         }
     }
 
-    /// Lets frozen processes go on; nothing happens if none is frozen.
+    /// Lets frozen processes go on; nothing happens if none is frozen, or the groups are gone.
     pub fn thaw(&self) -> Result<()> {
         let v1 = self.v1_with("freezer").map_or(Ok(()), |group| v1::thaw(&group.path));
         let v2 = self
             .of_version(Version::V2)
             .map_or(Ok(()), |group| v2::thaw(&group.path));
-        v1.and(v2)
+        unless_gone(v1, ()).and(unless_gone(v2, ()))
     }
 
-    /// Whether the processes are frozen.
+    /// Whether the processes are frozen; those of groups that are gone are not.
     pub fn is_frozen(&self) -> Result<bool> {
-        match (self.v1_with("freezer"), self.of_version(Version::V2)) {
+        let frozen = match (self.v1_with("freezer"), self.of_version(Version::V2)) {
             (Some(group), _) => v1::is_frozen(&group.path),
             (None, Some(group)) => v2::is_frozen(&group.path),
             (None, None) => Ok(false),
-        }
+        };
+        unless_gone(frozen, false)
     }
 
     /// Kills all processes, frozen ones too, and returns once none is left; `timeout` if some are after ten seconds.
@@ -219,7 +221,7 @@ impl Cgroup {
         let ctx = Context::new().with_timeout(CLEAN_UP);
         loop {
             if let Some(group) = self.of_version(Version::V2) {
-                v2::kill(&group.path)?;
+                unless_gone(v2::kill(&group.path), true)?;
             }
             let pids = self.pids()?;
             if pids.is_empty() {

@@ -187,6 +187,22 @@ fn groups_are_found_again_and_removed_with_all_below_twice() {
 }
 
 #[test]
+fn groups_somebody_else_has_just_removed_are_fine() {
+    let id = id();
+    let first = Cgroup::create(&id, &Limits::default()).unwrap();
+    let late = Cgroup::open(&id).unwrap();
+    assert!(!late.paths().is_empty());
+    first.remove().unwrap();
+    assert!(!late.is_frozen().unwrap());
+    assert!(late.pids().unwrap().is_empty());
+    late.thaw().unwrap();
+    late.kill_all().unwrap();
+    late.remove().unwrap();
+    // What was asked for and cannot be done is an error all the same.
+    assert!(late.freeze(&Context::new()).is_err());
+}
+
+#[test]
 fn the_unified_hierarchy_freezes_and_kills() {
     let mut hierarchies = Hierarchy::detect().unwrap();
     hierarchies.retain(|one| one.version == Version::V2);
