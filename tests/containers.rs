@@ -37,10 +37,38 @@ fn a_run_tells_all_about_itself_and_leaves_nothing() {
         hoist.value(r#"container::run("busybox", ["cat"], #{stdin: "from outside"}).stdout"#),
         "from outside"
     );
-    for (command, code) in [("/no/such/program", 127), ("/www/index.html", 126)] {
-        let script = format!(r#"container::run("busybox", ["{command}"], #{{check: false}}).code"#);
-        assert_eq!(hoist.value(&script), code, "{command}");
+}
+
+/// The code of a shell and the reason on standard error; an error with the reason where the code is not asked for.
+#[test]
+fn a_program_that_cannot_be_executed_has_a_code() {
+    let hoist = Hoist::with_busybox();
+    hoist
+        .eval(r#"container::run_detached("busybox", ["sleep", "1000"], #{name: "up"}).id"#)
+        .success();
+    let cases = [
+        ("/no/such/program", 127, "no such file or directory", "not_found"),
+        ("/www/index.html", 126, "permission denied", "denied"),
+    ];
+    for (program, code, reason, error) in cases {
+        for call in [r#"container::run("busybox", "#, r#"container::get("up").exec("#] {
+            let script = format!(r#"let r = {call}["{program}"], #{{check: false}}); [r.code, r.stderr]"#);
+            let stderr = format!("failed to run `{program}`: {reason}\n");
+            assert_eq!(hoist.value(&script), json!([code, stderr]), "{script}");
+            assert_eq!(kind(&hoist, &format!(r#"{call}["{program}"])"#)), error);
+        }
+        let detached = format!(r#"container::run_detached("busybox", ["{program}"])"#);
+        assert_eq!(kind(&hoist, &detached), error);
     }
+    // What is wrong with the container and not with its command has no code.
+    assert_eq!(
+        kind(
+            &hoist,
+            r#"container::run("busybox", ["true"], #{check: false, user: "absent"})"#
+        ),
+        "not_found"
+    );
+    assert_eq!(hoist.value("container::list(#{all: true}).len()"), 1);
 }
 
 #[test]
@@ -279,6 +307,8 @@ fn files_go_in_and_out_and_differences_are_told() {
             to.display()
         ))
         .success();
+    // As with `docker cp`, a copy belongs to root inside, and outside to who made it.
+    tool(&dir, "chown", &["0:0", "deep/file"]);
     Tree::read(&dir).assert_same(
         &Tree::read(&to),
         Ignore {

@@ -47,7 +47,7 @@ pub use channel::Stream;
 pub use create::create;
 pub use delete::delete;
 pub use exec::exec;
-pub use exit::Exit;
+pub use exit::{Exit, NotExecuted};
 pub use kill::{kill, pause, stop, unpause};
 pub use launch::{Output, Sink, Stdin, set_executable};
 pub use logs::{LogLine, logs};
