@@ -442,6 +442,29 @@ fn debian_goes_out_as_a_tree_and_comes_back_to_run() {
 }
 
 #[test]
+fn a_device_that_an_image_brings_cannot_be_opened() {
+    let hoist = Hoist::with_busybox();
+    let dir = hoist.dir();
+    tool(&dir, "mknod", &["-m", "666", "node", "c", "1", "3"]);
+    let (node, mount) = (hoist.file("node"), dir.display());
+    let script = format!(
+        r#"let c = container::create("busybox", ["true"], #{{name: "c"}}); c.copy_in("{}", "/node"); c.commit("noded").id"#,
+        node.display()
+    );
+    hoist.eval(&script).success();
+    let probe = "cat /node; cat /mnt/node; cat /dev/null && echo fine; mkdir /tmp/d && head -c 4 /dev/zero | wc -c";
+    let run = format!(
+        r#"let r = container::run("noded", "{probe}", #{{volumes: ["{mount}:/mnt"], cap_add: ["MKNOD"]}}); [r.stdout, r.stderr]"#
+    );
+    let denied = |path: &str| format!("cat: can't open '{path}': Permission denied\n");
+    let expected = ["fine\n4\n".to_owned(), [denied("/node"), denied("/mnt/node")].concat()];
+    assert_eq!(hoist.value(&run), json!(expected));
+    // An own one is no way around.
+    let own = r#"container::run("busybox", "mknod /n c 1 3; cat /n", #{cap_add: ["MKNOD"], check: false}).stderr"#;
+    assert_eq!(hoist.value(own), denied("/n"));
+}
+
+#[test]
 fn ctrl_c_stops_the_script_and_the_container() {
     let hoist = Hoist::with_busybox();
     let script = hoist.write(
