@@ -426,11 +426,16 @@ fn debian_goes_out_as_a_tree_and_comes_back_to_run() {
             ],
         );
     }
+    // The places to mount on that Debian lacks, empty, as Docker exports them.
+    let added = ["etc/hosts"];
+    assert!(!trees[0].join("etc/hosts").exists());
+    assert_eq!(fs::metadata(trees[1].join("etc/hosts")).unwrap().len(), 0);
     let [right, exported] = trees.map(|dir| Tree::read(&dir));
     right.assert_same(
         &exported,
         Ignore {
             root: true,
+            paths: &added,
             ..Ignore::default()
         },
     );
@@ -439,6 +444,39 @@ fn debian_goes_out_as_a_tree_and_comes_back_to_run() {
         .success();
     let version = hoist.value(r#"container::run("again", ["bash", "-c", ". /etc/os-release; echo $ID"]).text()"#);
     assert_eq!(version, "debian");
+}
+
+/// The places that are mounted on in every container are the container's as little as the image's.
+#[test]
+fn a_container_that_changed_nothing_has_no_differences() {
+    let hoist = Hoist::with_busybox();
+    let setup = format!(
+        r#"image::import_tar("{}", "debian"); image::from_host("bare", ["/bin/true"]); ()"#,
+        inputs::path("debian.tar").display()
+    );
+    hoist.eval(&setup).success();
+    for image in ["busybox", "debian", "bare"] {
+        let script = format!(
+            r#"let c = container::create("{image}", ["/bin/true"], #{{name: "c"}}); c.start(); c.wait();
+               let found = [c.diff(), image::diff("{image}", c.commit("{image}-again")), image::diff("{image}", c.commit("{image}-flat", #{{squash: true}}))];
+               c.remove(); found"#
+        );
+        assert_eq!(hoist.value(&script), json!([[], [], []]), "{image}");
+    }
+    // It is made once for all containers, and is gone with the last image of its layers.
+    let count = || {
+        let layers = fs::read_dir(hoist.root().join("layers")).unwrap();
+        layers
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("init"))
+            .count()
+    };
+    let before = count();
+    hoist.eval(r#"container::run("bare", ["/bin/true"])"#).success();
+    assert_eq!((before, count()), (3, 3));
+    hoist
+        .eval("for i in image::list(#{all: true}) { i.remove(#{force: true}); }")
+        .success();
+    assert_eq!(count(), 0);
 }
 
 #[test]

@@ -47,7 +47,9 @@ impl Host {
         let stored = image.stored()?;
         let lower = match self.plan() {
             Some(_) => Vec::new(),
-            None => self.content().lowers(ctx, &stored.layers)?,
+            None => self.content().lowers_with_init(ctx, &stored.layers, &|init| {
+                runtime::make_mount_points(init.lowers, init.upper, init.work)
+            })?,
         };
         let request = recipe.request(lower, owner.is_some(), |volume| self.volume_path(volume))?;
         let shown = if image_name.starts_with("sha256:") {
