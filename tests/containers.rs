@@ -503,6 +503,56 @@ fn a_device_that_an_image_brings_cannot_be_opened() {
 }
 
 #[test]
+fn a_volume_outlives_its_containers_and_is_shared() {
+    let hoist = Hoist::with_busybox();
+    let steps = [
+        ("echo first > /data/f", r#"volumes: ["shared:/data"]"#, ""),
+        (
+            "cat /srv/f; touch /srv/x 2>/dev/null || echo no",
+            r#"volumes: ["shared:/srv:ro"]"#,
+            "first\nno",
+        ),
+        (
+            "cat /a/f; echo second > /a/f; cat /b/f",
+            r#"volumes: ["shared:/a", "shared:/b"]"#,
+            "first\nsecond",
+        ),
+    ];
+    for (command, options, expected) in steps {
+        assert_eq!(inside(&hoist, command, options), expected, "{command}");
+    }
+    let pair = r#"
+        let options = #{volumes: ["shared:/data"]};
+        let a = container::run_detached("busybox", ["sleep", "1000"], options);
+        let b = container::run_detached("busybox", ["sleep", "1000"], options);
+        a.exec("echo from a > /data/f");
+        let seen = b.exec("cat /data/f").text();
+        a.remove(#{force: true, volumes: true});
+        [seen, b.exec("cat /data/f").text()]"#;
+    assert_eq!(hoist.value(pair), json!(["from a", "from a"]), "a volume in use stays");
+    let volume = hoist.root().join("volumes/shared");
+    assert!(volume.join("f").exists());
+    hoist
+        .eval("for c in container::list() { c.remove(#{force: true, volumes: true}); }")
+        .success();
+    assert!(!volume.exists());
+}
+
+/// A failure elsewhere, and the time, end a container as Ctrl-C does.
+#[test]
+fn what_ends_the_script_ends_its_containers() {
+    let hoist = Hoist::with_busybox();
+    let parallel = r#"
+        parallel_map(["sleep 1000", "exit 7", "sleep 1000"], |c| container::run("busybox", c), #{jobs: 3})"#;
+    assert_eq!(kind(&hoist, parallel.trim()), "exit_status");
+    hoist.assert_nothing_left();
+    let late = r#"container::run("busybox", ["sleep", "1000"])"#;
+    hoist.run(&["--timeout", "500ms", "eval", late]).fails_with(124);
+    hoist.assert_nothing_left();
+    assert_eq!(hoist.value("container::list(#{all: true}).len()"), 0);
+}
+
+#[test]
 fn ctrl_c_stops_the_script_and_the_container() {
     let hoist = Hoist::with_busybox();
     let script = hoist.write(
