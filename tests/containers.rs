@@ -538,6 +538,33 @@ fn a_volume_outlives_its_containers_and_is_shared() {
     assert!(!volume.exists());
 }
 
+#[test]
+fn a_new_volume_starts_as_what_the_image_has_there() {
+    let hoist = Hoist::with_busybox();
+    let setup = r#"
+        let c = container::create("busybox", "mkdir -p /data/deep; echo hi > /data/deep/f; ln -s f /data/deep/l; chown -R 7:8 /data; chmod 2750 /data; chmod 4711 /data/deep/f", #{name: "c"});
+        c.start(); c.wait(); c.commit("filled").id"#;
+    hoist.eval(setup).success();
+    let look = "cd /data; stat -c '%n %u:%g %a' . deep deep/f; readlink deep/l; cat deep/f; echo new > deep/f";
+    let run = |options: &str| hoist.value(&format!(r#"container::run("filled", "{look}", #{{{options}}}).text()"#));
+    let first = ". 7:8 2750\ndeep 7:8 755\ndeep/f 7:8 4711\nf\nhi";
+    assert_eq!(run(r#"volumes: ["v:/data"]"#), first);
+    // Only at the first use, and only what is a directory there.
+    assert_eq!(
+        run(r#"volumes: ["v:/data"]"#).as_str().unwrap().lines().last(),
+        Some("new")
+    );
+    assert_eq!(inside(&hoist, "ls /v/deep", r#"volumes: ["v:/v"]"#), "f\nl");
+    assert_eq!(
+        inside(&hoist, "ls /none; echo x > /none/y", r#"volumes: ["w:/none"]"#),
+        ""
+    );
+    let failed = r#"container::create("filled", ["true"], #{name: "c", volumes: ["u:/data"]})"#;
+    assert_eq!(kind(&hoist, failed), "already_exists");
+    assert!(hoist.staged().iter().all(|path| path.ends_with("lock")));
+    assert!(!hoist.root().join("volumes/u").exists(), "a volume of nobody");
+}
+
 /// A failure elsewhere, and the time, end a container as Ctrl-C does.
 #[test]
 fn what_ends_the_script_ends_its_containers() {
