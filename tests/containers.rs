@@ -584,7 +584,7 @@ fn ctrl_c_stops_the_script_and_the_container() {
     let hoist = Hoist::with_busybox();
     let script = hoist.write(
         "wait.rhai",
-        r#"defer(|| print("cleaned up")); print("ready"); container::run("busybox", ["sleep", "1000"]);"#,
+        r#"defer(|| print("cleaned up")); container::run("busybox", "echo ready; sleep 1000", #{stream: true});"#,
     );
     let mut running = hoist.command(&["run", script.to_str().unwrap()]).spawn();
     running.wait_for("ready\n");

@@ -172,7 +172,7 @@ impl Content {
         Ok(all)
     }
 
-    /// The diff ids of all unpacked layers.
+    /// The diff ids of all unpacked layers, and of those of which only what was made from them is left.
     pub fn layers(&self) -> Result<Vec<Digest>> {
         self.digests_in(&self.root.join("layers"), "sha256")
     }
@@ -181,9 +181,10 @@ impl Content {
         let entries = std::fs::read_dir(dir).during(|| format!("list `{}`", dir.display()))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut digests: Vec<Digest> = names
-            .filter_map(|name| format!("{algorithm}:{name}").parse().ok())
+            .filter_map(|name| format!("{algorithm}:{}", name.split('.').next()?).parse().ok())
             .collect();
         digests.sort();
+        digests.dedup();
         Ok(digests)
     }
 
