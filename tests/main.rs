@@ -9,10 +9,10 @@
 mod architecture;
 mod archives;
 mod bad_archives;
-
 mod containers;
 mod crash;
 mod examples;
+mod handles;
 mod harness;
 mod harness_itself;
 mod images;

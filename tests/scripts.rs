@@ -100,7 +100,7 @@ fn under_dry_run_nothing_changes() {
         fs::write("written", "text");"#;
     let path = hoist.write("change.rhai", text);
     let output = hoist.run(&["--dry-run", "run", path.to_str().unwrap()]).success();
-    output.stderr_has(&["ACTION", "image::tag", "container::", "fs::write"]);
+    output.stderr_has(&["ACTION", "image::tag", "job", "fs::write"]);
     let after = hoist.value("[image::list(#{all: true}).map(|i| [i.id, i.tags]), container::list(#{all: true}).map(|c| [c.id, c.name, c.status])]");
     assert_eq!(before, after);
     assert!(!hoist.file("written").exists());

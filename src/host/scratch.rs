@@ -1,4 +1,8 @@
-//! Where a dry run may write: a content store of its own that goes with the process.
+//! Where a dry run may write: a content store and files of its own that go with the process.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Context as _, Result};
 use crate::images::Content;
@@ -7,6 +11,8 @@ use crate::images::Content;
 pub(super) struct Scratch {
     pub(super) content: Content,
     pub(super) dir: tempfile::TempDir,
+    /// What would have been written where, and where it is instead.
+    files: Mutex<HashMap<PathBuf, PathBuf>>,
 }
 
 impl Scratch {
@@ -14,7 +20,11 @@ impl Scratch {
         let dir = tempfile::Builder::new().prefix("hoist-dry-run-").tempdir();
         let dir = dir.during(|| "make a directory for the dry run")?;
         let content = Content::open(dir.path())?;
-        Ok(Scratch { content, dir })
+        Ok(Scratch {
+            content,
+            dir,
+            files: Mutex::default(),
+        })
     }
 }
 
@@ -32,5 +42,25 @@ impl super::Host {
             let _ = self.0.scratch.set(Scratch::new()?);
         }
         Ok(self.0.scratch.get().expect("set just above"))
+    }
+
+    /// Where a dry run writes what would go to `path`; reading `path` later finds it there.
+    pub(super) fn aside(&self, path: &Path) -> Result<PathBuf> {
+        let scratch = self.scratch()?;
+        let mut files = scratch.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let aside = scratch.dir.path().join(format!("file-{}", files.len()));
+        let path = std::path::absolute(path).during(|| format!("find `{}`", path.display()))?;
+        files.insert(path, aside.clone());
+        Ok(aside)
+    }
+
+    /// The file to read for `path`: under dry-run what would be there by now.
+    pub(super) fn input(&self, path: &Path) -> PathBuf {
+        let scratch = self.0.scratch.get().filter(|_| self.plan().is_some());
+        let written = scratch.and_then(|scratch| {
+            let files = scratch.files.lock().unwrap_or_else(PoisonError::into_inner);
+            files.get(&std::path::absolute(path).ok()?).cloned()
+        });
+        written.unwrap_or_else(|| path.to_owned())
     }
 }

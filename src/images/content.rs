@@ -236,8 +236,10 @@ impl Content {
 
     /// Makes a staged tree visible as a layer or a fix-up; where another process was faster, its equal one stays.
     pub(crate) fn publish_tree(&self, staged: &Path, place: &Path) -> Result<()> {
-        use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-        match renameat2(AT_FDCWD, staged, AT_FDCWD, place, RenameFlags::RENAME_NOREPLACE) {
+        let name = |path: &Path| {
+            std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).expect("made by us, without a zero byte")
+        };
+        match file::rename_new(nix::fcntl::AT_FDCWD, &name(staged), nix::fcntl::AT_FDCWD, &name(place)) {
             Ok(()) | Err(nix::errno::Errno::EEXIST | nix::errno::Errno::ENOTEMPTY) => Ok(()),
             Err(cause) => Err(cause).during(|| format!("store `{}`", place.display())),
         }

@@ -104,14 +104,17 @@ impl Init<'_> {
 
     fn build_root(&self) -> Result<()> {
         // What is mounted from here on must not show on the host, while what the host unmounts must not stay busy here.
-        nix::mount::mount(
-            None::<&str>,
-            "/",
-            None::<&str>,
-            MsFlags::MS_SLAVE | MsFlags::MS_REC,
-            None::<&str>,
-        )
-        .during(|| "part from the host's mounts")?;
+        let none = None::<&str>;
+        let parted = nix::mount::mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none);
+        parted.during(|| "part from the host's mounts").map_err(|error| {
+            match parted {
+            // Of a chroot: its root cannot be pivoted away from either (pivot_root(2)).
+            Err(nix::errno::Errno::EINVAL) => error.hint(
+                "`/` is not a mount point, as in a chroot: enter that root by `pivot_root`, or run Hoist outside of it",
+            ),
+            _ => error,
+        }
+        })?;
         let place = nix::fcntl::open(self.mount_point, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
             .during(|| format!("open `{}`", self.mount_point.display()))?;
         mount::attach(self.root, &place).during(|| "mount the container's root")

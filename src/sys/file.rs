@@ -246,13 +246,29 @@ fn move_up(dir: BorrowedFd<'_>, name: &CStr, top: BorrowedFd<'_>, moved: &mut u6
     loop {
         *moved += 1;
         let free = CString::new(format!(".moved-{moved}")).expect("has no NUL");
-        let flags = nix::fcntl::RenameFlags::RENAME_NOREPLACE;
-        match nix::fcntl::renameat2(dir, name, top, free.as_c_str(), flags) {
+        match rename_new(dir, name, top, &free) {
             Ok(()) => return Ok(free),
             Err(Errno::EEXIST) => {}
             Err(cause) => return Err(cause),
         }
     }
+}
+
+/// Renames to a name that nothing has yet (`EEXIST` otherwise; renameat2(2), `RENAME_NOREPLACE`).
+pub fn rename_new(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new_name: &CStr) -> nix::Result<()> {
+    // SAFETY: both names end in a zero byte and live until the call returns; the descriptors are open for as long.
+    let result = unsafe {
+        let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
+        libc::syscall(
+            libc::SYS_renameat2,
+            from,
+            name.as_ptr(),
+            to,
+            new_name.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    Errno::result(result).map(drop)
 }
 
 /// Writes everything the file system of `fd` holds in memory to disk, and waits for it (syncfs(2)).

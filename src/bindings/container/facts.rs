@@ -200,4 +200,46 @@ pub mod getters {
     pub fn networks(this: &mut Container) -> Array {
         list(this.networks())
     }
+
+    /// The address of the container on its network; `()` on the networks `none`, which has none, and `host`, which is the host's.
+    ///
+    /// ```rhai,images
+    /// assert::eq(container::create("tools", ["true"]).ip, ());
+    /// ```
+    #[rhai_fn(get = "ip", pure)]
+    pub fn ip(_this: &mut Container) -> Dynamic {
+        Dynamic::UNIT
+    }
+
+    /// The ports its image exposes, each with the host's ports it is published on: `()`, for on the networks `none` and `host`
+    /// nothing is published.
+    ///
+    /// ```rhai,images
+    /// let web = container::create("tools", ["true"]);
+    /// assert::eq(web.ports, #{});
+    /// ```
+    #[rhai_fn(get = "ports", pure)]
+    pub fn ports(this: &mut Container) -> Map {
+        this.exposed_ports().map(|port| (port.into(), Dynamic::UNIT)).collect()
+    }
+
+    /// How often the container was started again because it had ended.
+    ///
+    /// ```rhai,images
+    /// assert::eq(container::create("tools", ["true"]).restart_count, 0);
+    /// ```
+    #[rhai_fn(get = "restart_count", pure)]
+    pub fn restart_count(this: &mut Container) -> INT {
+        this.restart_count().into()
+    }
+
+    /// What its health check says; `()` for a container whose health is not checked.
+    ///
+    /// ```rhai,images
+    /// assert::eq(container::create("tools", ["true"]).health, ());
+    /// ```
+    #[rhai_fn(get = "health", pure)]
+    pub fn health(_this: &mut Container) -> Dynamic {
+        Dynamic::UNIT
+    }
 }

@@ -27,7 +27,7 @@ impl Container {
             false => None,
         };
         let image = self.host.commit_image(ctx, &changes, name, options)?;
-        self.host.planned("commit", self.name(), &image.to_string());
+        self.host.planned("container.commit", self.name(), &image.to_string());
         Ok(image)
     }
 

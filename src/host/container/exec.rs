@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Container;
-use super::run::{Run, Sink, collecting};
+use super::run::{Run, Sink, collecting, shown};
 use crate::error::{Error, Result};
 use crate::model::{Bytes, Command, Context, Pairs, TimeSpan, format_duration};
 use crate::runtime::{self, Act, ExecRequest, Stdin};
@@ -41,7 +41,7 @@ impl Container {
             );
         }
         self.now()?.check(Act::Exec)?;
-        if self.host.planned("exec", self.name(), &command.join(" ")) {
+        if self.host.planned("container.exec", self.name(), &command.join(" ")) {
             return Ok(Run::simulated(self.id()));
         }
         let request = ExecRequest {
@@ -73,7 +73,7 @@ impl Container {
                 let limit = format_duration(limit.0);
                 Error::timeout(format!(
                     "command `{}` took longer than its timeout of {limit}",
-                    command.join(" ").escape_debug()
+                    shown(&command)
                 ))
             }
             _ => error,

@@ -32,7 +32,7 @@ impl Container {
     pub fn copy_in(&self, ctx: &Context, host_path: &str, path: &str) -> Result<()> {
         if self
             .host
-            .planned("copy_in", self.name(), &format!("{host_path} to {path}"))
+            .planned("container.copy_in", self.name(), &format!("{host_path} to {path}"))
         {
             return Ok(());
         }
@@ -45,7 +45,7 @@ impl Container {
     pub fn copy_out(&self, ctx: &Context, path: &str, host_path: &str) -> Result<()> {
         if self
             .host
-            .planned("copy_out", self.name(), &format!("{path} to {host_path}"))
+            .planned("container.copy_out", self.name(), &format!("{path} to {host_path}"))
         {
             return Ok(());
         }
@@ -59,10 +59,11 @@ impl Container {
 
     /// Writes a file inside, in place of what it held; its directory must exist. A new file has mode 0644 and belongs to root.
     pub fn write_file(&self, path: &str, content: &[u8]) -> Result<()> {
-        if self
-            .host
-            .planned("write_file", self.name(), &format!("{path}, {} bytes", content.len()))
-        {
+        if self.host.planned(
+            "container.write_file",
+            self.name(),
+            &format!("{path}, {} bytes", content.len()),
+        ) {
             return Ok(());
         }
         files::write_file(self.root()?.as_fd(), path, content).map_err(|error| error.target(self.name()))
@@ -73,10 +74,13 @@ impl Container {
     ///
     /// Errors: `denied`, `no_space`.
     pub fn export_tar(&self, ctx: &Context, path: &Path) -> Result<u64> {
-        if self
+        let dry = self
             .host
-            .planned("export_tar", self.name(), &path.display().to_string())
-        {
+            .planned("container.export_tar", self.name(), &path.display().to_string());
+        let path = &if dry { self.host.aside(path)? } else { path.to_owned() };
+        if dry && !self.bundle().dir.exists() {
+            // A container of the dry run has no files; its export is a tarball of nothing.
+            std::fs::write(path, [0; 1024]).during(|| format!("write `{}`", path.display()))?;
             return Ok(0);
         }
         let what = || format!("export container `{self}` to `{}`", path.display());

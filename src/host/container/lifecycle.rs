@@ -56,7 +56,7 @@ impl Container {
         if self.now()?.running() {
             return Ok(());
         }
-        self.act(Act::Start, "start", Status::Running, || {
+        self.act(Act::Start, "container.start", Status::Running, || {
             runtime::start(ctx, &self.bundle())?;
             let when = jiff::Timestamp::now();
             self.host.store().write(|tx| tx.touch_image(self.image_id(), when))
@@ -81,7 +81,7 @@ impl Container {
         ) {
             return Ok(());
         }
-        self.act(Act::Stop, "stop", Status::Exited, || {
+        self.act(Act::Stop, "container.stop", Status::Exited, || {
             runtime::stop(ctx, &self.bundle(), signal, limit)
         })
     }
@@ -94,7 +94,9 @@ impl Container {
         } else {
             self.status()
         };
-        self.act(Act::Kill, "kill", becomes, || runtime::kill(&self.bundle(), signal))
+        self.act(Act::Kill, "container.kill", becomes, || {
+            runtime::kill(&self.bundle(), signal)
+        })
     }
 
     /// Stops it if it runs, then starts it.
@@ -105,12 +107,14 @@ impl Container {
 
     /// Freezes all its processes. Errors: `conflict` unless it is running.
     pub fn pause(&self) -> Result<()> {
-        self.act(Act::Pause, "pause", Status::Paused, || runtime::pause(&self.bundle()))
+        self.act(Act::Pause, "container.pause", Status::Paused, || {
+            runtime::pause(&self.bundle())
+        })
     }
 
     /// Thaws its processes. Errors: `conflict` unless it is paused.
     pub fn unpause(&self) -> Result<()> {
-        self.act(Act::Unpause, "unpause", Status::Running, || {
+        self.act(Act::Unpause, "container.unpause", Status::Running, || {
             runtime::unpause(&self.bundle())
         })
     }
@@ -146,7 +150,7 @@ impl Container {
         self.host
             .store()
             .write(|tx| tx.rename_container(self.id(), name.as_str()))?;
-        self.host.planned("rename", self.name(), name.as_str());
+        self.host.planned("container.rename", self.name(), name.as_str());
         Ok(())
     }
 }

@@ -167,6 +167,16 @@ impl Container {
         vec![mode.to_owned()]
     }
 
+    /// The ports its image exposes, such as `80/tcp`.
+    pub fn exposed_ports(&self) -> impl Iterator<Item = &str> {
+        self.facts.recipe.config.exposed_ports.keys().map(String::as_str)
+    }
+
+    /// How often it was started again because it had ended. There are no restart policies yet, so that never happened.
+    pub fn restart_count(&self) -> u32 {
+        0
+    }
+
     fn bundle(&self) -> Bundle {
         self.host.bundle(self.id())
     }

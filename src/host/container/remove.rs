@@ -33,7 +33,7 @@ impl Container {
         }
         if self
             .host
-            .planned("remove", self.name(), if lives { "killed first" } else { "" })
+            .planned("container.remove", self.name(), if lives { "killed first" } else { "" })
         {
             return self.forget();
         }

@@ -30,6 +30,18 @@ pub struct Run {
     pub oom_killed: bool,
 }
 
+/// A command in a message: on one line, control characters told apart.
+pub(super) fn shown(command: &[String]) -> String {
+    let mut text = String::new();
+    for letter in command.join(" ").chars() {
+        match letter.is_control() {
+            true => text.extend(letter.escape_default()),
+            false => text.push(letter),
+        }
+    }
+    text
+}
+
 /// Where output goes while it comes: the flag is true for standard error.
 pub type Sink<'a> = Option<&'a dyn Fn(bool, &[u8])>;
 
@@ -82,8 +94,7 @@ impl Run {
         if self.code == 0 {
             return Ok(self);
         }
-        let shown = command.join(" ");
-        let mut message = format!("command `{}` ended with code {}", shown.escape_debug(), self.code);
+        let mut message = format!("command `{}` ended with code {}", shown(command), self.code);
         if self.oom_killed {
             message.push_str(", killed for want of memory");
         }
@@ -178,7 +189,7 @@ fn finished(run: Run, exit: &Exit, command: &[String], options: &ContainerOption
             .map_or_else(String::new, |span| format!(" of {}", format_duration(span.0)));
         return Err(Error::timeout(format!(
             "command `{}` took longer than its timeout{limit}",
-            command.join(" ").escape_debug()
+            shown(command)
         ))
         .target(run.id.short()));
     }

@@ -51,7 +51,8 @@ impl Host {
     /// A path of `-` is standard input. Errors: `not_found`, `corrupt`, `no_space`; nothing is left behind then.
     pub fn load_images(&self, ctx: &Context, path: &Path, tags: bool) -> Result<Vec<Image>> {
         let lease = self.store().lease(&self.staging_leases()?)?;
-        let source = Source::named(path);
+        let input = self.input(path);
+        let source = Source::named(&input);
         let loaded = images::load(ctx, self.new_content()?, &lease, source)?;
         let mut handles = Vec::with_capacity(loaded.len());
         for found in loaded {
@@ -102,7 +103,7 @@ impl Host {
         let dry = self.planned("image::save", &path.display().to_string(), &sources.join(", "));
         if dry {
             // The dry run writes the same bytes elsewhere, so that size and checksum are true.
-            let aside = self.scratch()?.dir.path().join("save");
+            let aside = self.aside(path)?;
             let saved = images::save(ctx, content, &images, &aside, format, compression)?;
             return Ok(images::Saved {
                 path: path.to_owned(),
@@ -132,7 +133,8 @@ impl Host {
     pub fn import_image(&self, ctx: &Context, path: &Path, name: &str, options: &ImportOptions) -> Result<Image> {
         let name: Reference = name.parse()?;
         let lease = self.store().lease(&self.staging_leases()?)?;
-        let source = Source::named(path);
+        let input = self.input(path);
+        let source = Source::named(&input);
         let options = images::ImportOptions {
             changes: options.changes.0.clone(),
             message: options.message.clone(),

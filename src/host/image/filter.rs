@@ -426,21 +426,25 @@ fn spare_what_is_needed(verdicts: &mut [Verdict]) {
             verdict.keep(format!("used by container `{user}`"));
         }
     }
-    // An image that is kept keeps its parent, which keeps its own: until nothing changes.
+    until_settled(verdicts, |verdict, taken| {
+        let child = verdict.image.facts.children.iter().find(|child| !taken.contains(child));
+        let reason = child.map(|child| format!("image {} is made from it", child.short()));
+        let spared = reason.filter(|_| verdict.taken);
+        spared.map(|reason| verdict.keep(reason)).is_some()
+    });
+}
+
+/// Asks about every verdict, knowing which images are taken, until a round changes nothing: an image that is kept keeps its
+/// parent, which keeps its own.
+fn until_settled(verdicts: &mut [Verdict], mut change: impl FnMut(&mut Verdict, &HashSet<Digest>) -> bool) {
     loop {
-        let taken: HashSet<Digest> = verdicts
-            .iter()
-            .filter(|v| v.taken)
-            .map(|v| v.image.id().clone())
-            .collect();
-        let mut changed = false;
-        for verdict in verdicts.iter_mut().filter(|verdict| verdict.taken) {
-            if let Some(child) = verdict.image.facts.children.iter().find(|child| !taken.contains(child)) {
-                verdict.keep(format!("image {} is made from it", child.short()));
-                changed = true;
-            }
-        }
-        if !changed {
+        let taken = verdicts.iter().filter(|verdict| verdict.taken);
+        let taken: HashSet<Digest> = taken.map(|verdict| verdict.image.id().clone()).collect();
+        let changed = verdicts
+            .iter_mut()
+            .filter_map(|verdict| change(verdict, &taken).then_some(()))
+            .count();
+        if changed == 0 {
             return;
         }
     }
@@ -477,24 +481,14 @@ fn limit_to_goal(host: &Host, filter: &ImageFilter, verdicts: &mut [Verdict]) ->
 
 /// Takes unnamed, unused images all of whose children go: intermediate images go with their last child.
 fn add_lone_parents(verdicts: &mut [Verdict]) {
-    loop {
-        let taken: HashSet<Digest> = verdicts
-            .iter()
-            .filter(|v| v.taken)
-            .map(|v| v.image.id().clone())
-            .collect();
-        let mut changed = false;
-        for verdict in verdicts.iter_mut().filter(|verdict| !verdict.taken) {
-            let image = &verdict.image;
-            let is_lone = image.intermediate() && image.used_by().is_empty();
-            if is_lone && image.facts.children.iter().all(|child| taken.contains(child)) {
-                verdict.taken = true;
-                verdict.reason = "its last child goes".to_owned();
-                changed = true;
-            }
+    until_settled(verdicts, |verdict, taken| {
+        let image = &verdict.image;
+        let is_free = !verdict.taken && image.intermediate() && image.used_by().is_empty();
+        if !is_free || !image.facts.children.iter().all(|child| taken.contains(child)) {
+            return false;
         }
-        if !changed {
-            return;
-        }
-    }
+        verdict.taken = true;
+        verdict.reason = "its last child goes".to_owned();
+        true
+    });
 }
