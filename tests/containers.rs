@@ -37,10 +37,38 @@ fn a_run_tells_all_about_itself_and_leaves_nothing() {
         hoist.value(r#"container::run("busybox", ["cat"], #{stdin: "from outside"}).stdout"#),
         "from outside"
     );
-    for (command, code) in [("/no/such/program", 127), ("/www/index.html", 126)] {
-        let script = format!(r#"container::run("busybox", ["{command}"], #{{check: false}}).code"#);
-        assert_eq!(hoist.value(&script), code, "{command}");
+}
+
+/// The code of a shell and the reason on standard error; an error with the reason where the code is not asked for.
+#[test]
+fn a_program_that_cannot_be_executed_has_a_code() {
+    let hoist = Hoist::with_busybox();
+    hoist
+        .eval(r#"container::run_detached("busybox", ["sleep", "1000"], #{name: "up"}).id"#)
+        .success();
+    let cases = [
+        ("/no/such/program", 127, "no such file or directory", "not_found"),
+        ("/www/index.html", 126, "permission denied", "denied"),
+    ];
+    for (program, code, reason, error) in cases {
+        for call in [r#"container::run("busybox", "#, r#"container::get("up").exec("#] {
+            let script = format!(r#"let r = {call}["{program}"], #{{check: false}}); [r.code, r.stderr]"#);
+            let stderr = format!("failed to run `{program}`: {reason}\n");
+            assert_eq!(hoist.value(&script), json!([code, stderr]), "{script}");
+            assert_eq!(kind(&hoist, &format!(r#"{call}["{program}"])"#)), error);
+        }
+        let detached = format!(r#"container::run_detached("busybox", ["{program}"])"#);
+        assert_eq!(kind(&hoist, &detached), error);
     }
+    // What is wrong with the container and not with its command has no code.
+    assert_eq!(
+        kind(
+            &hoist,
+            r#"container::run("busybox", ["true"], #{check: false, user: "absent"})"#
+        ),
+        "not_found"
+    );
+    assert_eq!(hoist.value("container::list(#{all: true}).len()"), 1);
 }
 
 #[test]
@@ -279,6 +307,8 @@ fn files_go_in_and_out_and_differences_are_told() {
             to.display()
         ))
         .success();
+    // As with `docker cp`, a copy belongs to root inside, and outside to who made it.
+    tool(&dir, "chown", &["0:0", "deep/file"]);
     Tree::read(&dir).assert_same(
         &Tree::read(&to),
         Ignore {
@@ -396,11 +426,16 @@ fn debian_goes_out_as_a_tree_and_comes_back_to_run() {
             ],
         );
     }
+    // The places to mount on that Debian lacks, empty, as Docker exports them.
+    let added = ["etc/hosts"];
+    assert!(!trees[0].join("etc/hosts").exists());
+    assert_eq!(fs::metadata(trees[1].join("etc/hosts")).unwrap().len(), 0);
     let [right, exported] = trees.map(|dir| Tree::read(&dir));
     right.assert_same(
         &exported,
         Ignore {
             root: true,
+            paths: &added,
             ..Ignore::default()
         },
     );
@@ -411,12 +446,145 @@ fn debian_goes_out_as_a_tree_and_comes_back_to_run() {
     assert_eq!(version, "debian");
 }
 
+/// The places that are mounted on in every container are the container's as little as the image's.
+#[test]
+fn a_container_that_changed_nothing_has_no_differences() {
+    let hoist = Hoist::with_busybox();
+    let setup = format!(
+        r#"image::import_tar("{}", "debian"); image::from_host("bare", ["/bin/true"]); ()"#,
+        inputs::path("debian.tar").display()
+    );
+    hoist.eval(&setup).success();
+    for image in ["busybox", "debian", "bare"] {
+        let script = format!(
+            r#"let c = container::create("{image}", ["/bin/true"], #{{name: "c"}}); c.start(); c.wait();
+               let found = [c.diff(), image::diff("{image}", c.commit("{image}-again")), image::diff("{image}", c.commit("{image}-flat", #{{squash: true}}))];
+               c.remove(); found"#
+        );
+        assert_eq!(hoist.value(&script), json!([[], [], []]), "{image}");
+    }
+    // It is made once for all containers, and is gone with the last image of its layers.
+    let count = || {
+        let layers = fs::read_dir(hoist.root().join("layers")).unwrap();
+        layers
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("init"))
+            .count()
+    };
+    let before = count();
+    hoist.eval(r#"container::run("bare", ["/bin/true"])"#).success();
+    assert_eq!((before, count()), (3, 3));
+    hoist
+        .eval("for i in image::list(#{all: true}) { i.remove(#{force: true}); }")
+        .success();
+    assert_eq!(count(), 0);
+}
+
+#[test]
+fn a_device_that_an_image_brings_cannot_be_opened() {
+    let hoist = Hoist::with_busybox();
+    let dir = hoist.dir();
+    tool(&dir, "mknod", &["-m", "666", "node", "c", "1", "3"]);
+    let (node, mount) = (hoist.file("node"), dir.display());
+    let script = format!(
+        r#"let c = container::create("busybox", ["true"], #{{name: "c"}}); c.copy_in("{}", "/node"); c.commit("noded").id"#,
+        node.display()
+    );
+    hoist.eval(&script).success();
+    let probe = "cat /node; cat /mnt/node; cat /dev/null && echo fine; mkdir /tmp/d && head -c 4 /dev/zero | wc -c";
+    let run = format!(
+        r#"let r = container::run("noded", "{probe}", #{{volumes: ["{mount}:/mnt"], cap_add: ["MKNOD"]}}); [r.stdout, r.stderr]"#
+    );
+    let denied = |path: &str| format!("cat: can't open '{path}': Permission denied\n");
+    let expected = ["fine\n4\n".to_owned(), [denied("/node"), denied("/mnt/node")].concat()];
+    assert_eq!(hoist.value(&run), json!(expected));
+    // An own one is no way around.
+    let own = r#"container::run("busybox", "mknod /n c 1 3; cat /n", #{cap_add: ["MKNOD"], check: false}).stderr"#;
+    assert_eq!(hoist.value(own), denied("/n"));
+}
+
+#[test]
+fn a_volume_outlives_its_containers_and_is_shared() {
+    let hoist = Hoist::with_busybox();
+    let steps = [
+        ("echo first > /data/f", r#"volumes: ["shared:/data"]"#, ""),
+        (
+            "cat /srv/f; touch /srv/x 2>/dev/null || echo no",
+            r#"volumes: ["shared:/srv:ro"]"#,
+            "first\nno",
+        ),
+        (
+            "cat /a/f; echo second > /a/f; cat /b/f",
+            r#"volumes: ["shared:/a", "shared:/b"]"#,
+            "first\nsecond",
+        ),
+    ];
+    for (command, options, expected) in steps {
+        assert_eq!(inside(&hoist, command, options), expected, "{command}");
+    }
+    let pair = r#"
+        let options = #{volumes: ["shared:/data"]};
+        let a = container::run_detached("busybox", ["sleep", "1000"], options);
+        let b = container::run_detached("busybox", ["sleep", "1000"], options);
+        a.exec("echo from a > /data/f");
+        let seen = b.exec("cat /data/f").text();
+        a.remove(#{force: true, volumes: true});
+        [seen, b.exec("cat /data/f").text()]"#;
+    assert_eq!(hoist.value(pair), json!(["from a", "from a"]), "a volume in use stays");
+    let volume = hoist.root().join("volumes/shared");
+    assert!(volume.join("f").exists());
+    hoist
+        .eval("for c in container::list() { c.remove(#{force: true, volumes: true}); }")
+        .success();
+    assert!(!volume.exists());
+}
+
+#[test]
+fn a_new_volume_starts_as_what_the_image_has_there() {
+    let hoist = Hoist::with_busybox();
+    let setup = r#"
+        let c = container::create("busybox", "mkdir -p /data/deep; echo hi > /data/deep/f; ln -s f /data/deep/l; chown -R 7:8 /data; chmod 2750 /data; chmod 4711 /data/deep/f", #{name: "c"});
+        c.start(); c.wait(); c.commit("filled").id"#;
+    hoist.eval(setup).success();
+    let look = "cd /data; stat -c '%n %u:%g %a' . deep deep/f; readlink deep/l; cat deep/f; echo new > deep/f";
+    let run = |options: &str| hoist.value(&format!(r#"container::run("filled", "{look}", #{{{options}}}).text()"#));
+    let first = ". 7:8 2750\ndeep 7:8 755\ndeep/f 7:8 4711\nf\nhi";
+    assert_eq!(run(r#"volumes: ["v:/data"]"#), first);
+    // Only at the first use, and only what is a directory there.
+    assert_eq!(
+        run(r#"volumes: ["v:/data"]"#).as_str().unwrap().lines().last(),
+        Some("new")
+    );
+    assert_eq!(inside(&hoist, "ls /v/deep", r#"volumes: ["v:/v"]"#), "f\nl");
+    assert_eq!(
+        inside(&hoist, "ls /none; echo x > /none/y", r#"volumes: ["w:/none"]"#),
+        ""
+    );
+    let failed = r#"container::create("filled", ["true"], #{name: "c", volumes: ["u:/data"]})"#;
+    assert_eq!(kind(&hoist, failed), "already_exists");
+    assert!(hoist.staged().iter().all(|path| path.ends_with("lock")));
+    assert!(!hoist.root().join("volumes/u").exists(), "a volume of nobody");
+}
+
+/// A failure elsewhere, and the time, end a container as Ctrl-C does.
+#[test]
+fn what_ends_the_script_ends_its_containers() {
+    let hoist = Hoist::with_busybox();
+    let parallel = r#"
+        parallel_map(["sleep 1000", "exit 7", "sleep 1000"], |c| container::run("busybox", c), #{jobs: 3})"#;
+    assert_eq!(kind(&hoist, parallel.trim()), "exit_status");
+    hoist.assert_nothing_left();
+    let late = r#"container::run("busybox", ["sleep", "1000"])"#;
+    hoist.run(&["--timeout", "500ms", "eval", late]).fails_with(124);
+    hoist.assert_nothing_left();
+    assert_eq!(hoist.value("container::list(#{all: true}).len()"), 0);
+}
+
 #[test]
 fn ctrl_c_stops_the_script_and_the_container() {
     let hoist = Hoist::with_busybox();
     let script = hoist.write(
         "wait.rhai",
-        r#"defer(|| print("cleaned up")); print("ready"); container::run("busybox", ["sleep", "1000"]);"#,
+        r#"defer(|| print("cleaned up")); container::run("busybox", "echo ready; sleep 1000", #{stream: true});"#,
     );
     let mut running = hoist.command(&["run", script.to_str().unwrap()]).spawn();
     running.wait_for("ready\n");

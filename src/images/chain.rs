@@ -21,13 +21,7 @@ use crate::sys::file::{open_no_links, set_mtime, set_xattr};
 impl Content {
     /// The directories to stack for these layers (lowest first), topmost first, each once. Errors: `not_found` for a missing layer.
     pub fn lowers(&self, ctx: &Context, layers: &[Layer]) -> Result<Vec<PathBuf>> {
-        let mut stack: Vec<Digest> = Vec::new();
-        for layer in layers.iter().rev() {
-            // The kernel refuses a directory that is stacked twice; the upper one alone says the same.
-            if !stack.contains(&layer.diff_id) {
-                stack.push(layer.diff_id.clone());
-            }
-        }
+        let stack = stack(layers);
         let mut dirs: Vec<PathBuf> = stack.iter().map(|diff_id| self.layer_dir(diff_id)).collect();
         if let Some(fixup) = self.fixup(ctx, &stack, &dirs)? {
             dirs.insert(0, fixup);
@@ -64,8 +58,19 @@ impl Content {
     }
 }
 
+/// The layers topmost first, each once: the kernel refuses a directory that is stacked twice, and the upper one alone says the same.
+pub(super) fn stack(layers: &[Layer]) -> Vec<Digest> {
+    let mut stack: Vec<Digest> = Vec::new();
+    for layer in layers.iter().rev() {
+        if !stack.contains(&layer.diff_id) {
+            stack.push(layer.diff_id.clone());
+        }
+    }
+    stack
+}
+
 /// What names a stack of layers (topmost first), as the image specification chains them.
-fn chain_id(stack: &[Digest]) -> Digest {
+pub(super) fn chain_id(stack: &[Digest]) -> Digest {
     let mut hasher = Hasher::new();
     stack
         .iter()
@@ -144,7 +149,8 @@ fn build(dir: &Path, dirs: &[PathBuf], fixes: &BTreeMap<Vec<u8>, (usize, Node)>)
     )
 }
 
-fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, node: &Node) -> Result<()> {
+/// Gives the directory at the node's path below `to` what the one below `from` has: owner, attributes, mode, time.
+pub(super) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, node: &Node) -> Result<()> {
     let what = || format!("copy the attributes of `{}`", node.path.escape_ascii());
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
     let source = open_no_links(from, &node.path, flags).during(what)?;

@@ -16,7 +16,7 @@ use super::pack::Packer;
 use super::staging::Staging;
 use super::tree::{self, Layers, Node};
 use super::upper::{self, Finding};
-use super::{changes, import};
+use super::{changes, import, init_layer};
 use crate::error::{Context as _, Error, Result};
 use crate::model::{Context, Platform};
 
@@ -167,9 +167,9 @@ fn pack_upper(ctx: &Context, upper: &Path, lowers: &[PathBuf], out: &mut dyn Wri
 }
 
 fn pack_merged(ctx: &Context, upper: &Path, lowers: &[PathBuf], out: &mut dyn Write) -> Result<()> {
-    let dirs: Vec<PathBuf> = std::iter::once(upper.to_owned())
-        .chain(lowers.iter().cloned())
-        .collect();
+    // What was made for containers alone is not the image's.
+    let lowers = lowers.iter().filter(|dir| !init_layer::is_init(dir));
+    let dirs: Vec<PathBuf> = std::iter::once(upper.to_owned()).chain(lowers.cloned()).collect();
     let layers = Layers::open(&dirs)?;
     let mut packer = Packer::new(out);
     packer.root(layers.root(0))?;

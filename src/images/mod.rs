@@ -15,6 +15,7 @@ mod from_host;
 mod history;
 mod image;
 mod import;
+mod init_layer;
 mod layer;
 mod limits;
 mod load;
@@ -41,6 +42,7 @@ pub use from_host::{HostOptions, from_host};
 pub use history::{History, history};
 pub use image::{Holder, Image, Layer, Loaded};
 pub use import::{ImportOptions, import_tar};
+pub use init_layer::{Fill, Filling};
 pub use limits::Limits;
 pub use load::{Source, load};
 

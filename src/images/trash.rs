@@ -12,25 +12,28 @@ use crate::model::Digest;
 pub struct Trash<'a> {
     content: &'a Content,
     staging: Staging,
-    /// The fix-ups made for chains with a topmost layer, by that layer's hexadecimal digits.
-    fixups: HashMap<String, Vec<PathBuf>>,
+    /// What was made for chains with a topmost layer, fix-ups and init layers, by that layer's hexadecimal digits.
+    derived: HashMap<String, Vec<PathBuf>>,
 }
 
 impl Content {
     /// An empty trash.
     pub fn trash(&self) -> Result<Trash<'_>> {
-        let mut fixups: HashMap<String, Vec<PathBuf>> = HashMap::new();
+        let mut derived: HashMap<String, Vec<PathBuf>> = HashMap::new();
         let dir = self.layers_dir();
         for entry in std::fs::read_dir(&dir).during(|| format!("list `{}`", dir.display()))? {
             let entry = entry.during(|| format!("list `{}`", dir.display()))?;
-            if let Some((hex, _)) = entry.file_name().to_string_lossy().split_once(".fix-") {
-                fixups.entry(hex.to_owned()).or_default().push(entry.path());
+            let name = entry.file_name();
+            if let Some((hex, kind)) = name.to_string_lossy().split_once('.')
+                && kind != "json"
+            {
+                derived.entry(hex.to_owned()).or_default().push(entry.path());
             }
         }
         Ok(Trash {
             content: self,
             staging: self.stage()?,
-            fixups,
+            derived,
         })
     }
 }
@@ -43,13 +46,13 @@ impl Trash<'_> {
         Ok(bytes)
     }
 
-    /// Takes an unpacked layer out of sight, with its record and its fix-ups. Returns the bytes of its files.
+    /// Takes an unpacked layer out of sight, with its record and what was made from it. Returns the bytes of its files.
     pub fn take_layer(&self, diff_id: &Digest) -> Result<u64> {
         let bytes = self.content.layer_size(diff_id).unwrap_or(0);
         self.take(&self.content.layer_dir(diff_id))?;
         self.take(&self.content.record_path(diff_id))?;
-        for fixup in self.fixups.get(diff_id.hex()).into_iter().flatten() {
-            self.take(fixup)?;
+        for dir in self.derived.get(diff_id.hex()).into_iter().flatten() {
+            self.take(dir)?;
         }
         Ok(bytes)
     }

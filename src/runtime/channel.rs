@@ -8,6 +8,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, sendms
 use serde::{Deserialize, Serialize};
 
 use super::Exit;
+use super::exit::{self, NotExecuted};
 use crate::error::{Context, Error, Kind, Result};
 
 /// The most bytes of output in one message; with its tag it fits a socket buffer several times.
@@ -49,9 +50,13 @@ impl Failure {
 
     pub(super) fn into_error(self) -> Error {
         let error = Error::new(Kind::parse(&self.kind).unwrap_or(Kind::Internal), self.message);
-        match self.hint {
+        let error = match self.hint {
             Some(hint) => error.hint(hint),
             None => error,
+        };
+        match self.code {
+            exit::NOT_EXECUTABLE | exit::NOT_FOUND => error.source(NotExecuted { code: self.code }),
+            _ => error,
         }
     }
 }

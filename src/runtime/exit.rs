@@ -6,13 +6,44 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{self, Bundle};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::sys::pidfd;
 
 /// The code of a run whose own code nobody saw, as Docker has it after a restart of the machine.
 pub(super) const LOST: i32 = 255;
 /// The code of a run that failed in Hoist, before the program was reached.
 pub(super) const NOT_STARTED: i32 = 125;
+/// The code of a program that is there and cannot be executed (POSIX shell, 2.8.2).
+pub(super) const NOT_EXECUTABLE: i32 = 126;
+/// The code of a program that is not there.
+pub(super) const NOT_FOUND: i32 = 127;
+
+/// The cause of an error whose container was set up, but whose program could not be executed: a matter of the command, as its code
+/// is, and not of the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotExecuted {
+    /// 126 if the program could not be executed, 127 if it was not found.
+    pub code: i32,
+}
+
+impl NotExecuted {
+    /// The cause of an error, if it is this one.
+    pub fn of(error: &Error) -> Option<NotExecuted> {
+        std::error::Error::source(error)?.downcast_ref().copied()
+    }
+}
+
+impl std::fmt::Display for NotExecuted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "the program could not be executed, which counts as code {}",
+            self.code
+        )
+    }
+}
+
+impl std::error::Error for NotExecuted {}
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

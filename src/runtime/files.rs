@@ -4,12 +4,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, getegid, geteuid};
 
+use super::overlay;
 use super::transfer::{Owner, Place, copy, name};
 use crate::error::{Context as _, Error, Result};
 use crate::model::Context;
@@ -26,10 +28,7 @@ pub fn copy_in(ctx: &Context, root: BorrowedFd, host_path: &str, path: &str) -> 
     let (host_dir, host_name) = open_host(host_path)?;
     let (dir, target) = destination(root, path, &host_name)?;
     let (from_name, to_name) = (name(&host_name)?, name(&target)?);
-    let owner = Owner {
-        uid: Uid::from_raw(0),
-        gid: Gid::from_raw(0),
-    };
+    let owner = Owner::Given(Uid::from_raw(0), Gid::from_raw(0));
     let from = Place {
         dir: host_dir.as_fd(),
         name: &from_name,
@@ -63,10 +62,7 @@ pub fn copy_out(ctx: &Context, root: BorrowedFd, path: &str, host_path: &str) ->
     let trailing = if host_path.ends_with('/') { "/" } else { "" };
     let (target_dir, target) = destination(slash.as_fd(), &format!("{}{trailing}", absolute.display()), source)?;
     let (from_name, to_name) = (name(source)?, name(&target)?);
-    let owner = Owner {
-        uid: geteuid(),
-        gid: getegid(),
-    };
+    let owner = Owner::Given(geteuid(), getegid());
     let from = Place {
         dir: dir.as_fd(),
         name: &from_name,
@@ -80,6 +76,28 @@ pub fn copy_out(ctx: &Context, root: BorrowedFd, path: &str, host_path: &str) ->
         },
         owner,
     )
+}
+
+/// Copies the directory at `path` in the tree the layers (topmost first, two at least) make to the new directory `target`, owners and
+/// attributes included. False, and nothing is made, if there is no directory.
+pub fn copy_directory(ctx: &Context, layers: &[PathBuf], path: &str, target: &Path) -> Result<bool> {
+    let view = overlay::view(layers)?;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    let source = match file::open_in_root(view.as_fd(), path.as_bytes(), flags) {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(false),
+        other => other.during(|| format!("open the directory `{path}` of the image"))?,
+    };
+    let (target_dir, target_name) = open_host_parent(target)?;
+    let target_name = name(&target_name)?;
+    let from = Place {
+        dir: source.as_fd(),
+        name: c".",
+    };
+    let to = Place {
+        dir: target_dir.as_fd(),
+        name: &target_name,
+    };
+    copy(ctx, from, to, Owner::Kept).map(|()| true)
 }
 
 /// The content of the file at `path` below `root`. Errors: `not_found`; `invalid` if it is no regular file or has more than
@@ -144,16 +162,23 @@ fn open_host(path: &str) -> Result<(File, String)> {
         false => std::path::absolute(path),
     };
     let resolved = resolved.during(what)?;
-    let name = resolved.file_name().and_then(|name| name.to_str());
-    let (Some(name), Some(dir)) = (name, resolved.parent()) else {
-        return Err(Error::invalid(format!(
-            "`{path}` does not name a file or directory to copy"
-        )));
-    };
     if resolved.symlink_metadata().is_err() {
         return Err(Error::not_found(format!("`{path}` does not exist on the host")).target(path));
     }
-    Ok((File::open(dir).during(what)?, name.to_owned()))
+    open_host_parent(&resolved)
+}
+
+/// The host directory that a path which may not exist yet is in, and its last name.
+fn open_host_parent(path: &Path) -> Result<(File, String)> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let (Some(name), Some(dir)) = (name, path.parent()) else {
+        return Err(Error::invalid(format!(
+            "`{}` does not name a file or directory to copy",
+            path.display()
+        )));
+    };
+    let dir = File::open(dir).during(|| format!("open `{}`", dir.display()))?;
+    Ok((dir, name.to_owned()))
 }
 
 /// Where a copy goes: into `path` under `own_name` if that is a directory, else to `path` itself in its directory.

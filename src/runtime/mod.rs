@@ -21,6 +21,7 @@ mod kill;
 mod launch;
 pub mod limits;
 mod logs;
+mod mount_points;
 mod mounts;
 mod namespaces;
 mod overlay;
@@ -47,10 +48,11 @@ pub use channel::Stream;
 pub use create::create;
 pub use delete::delete;
 pub use exec::exec;
-pub use exit::Exit;
+pub use exit::{Exit, NotExecuted};
 pub use kill::{kill, pause, stop, unpause};
 pub use launch::{Output, Sink, Stdin, set_executable};
 pub use logs::{LogLine, logs};
+pub use mount_points::make_mount_points;
 pub use request::{Bind, ExecRequest, NetworkMode, Request, Seccomp, Tmpfs};
 pub use signal::Signal;
 pub use state::{Act, State, Status, state};
@@ -123,6 +125,11 @@ pub fn root(bundle: &Bundle) -> Result<OwnedFd> {
     wait::until_unsupervised(&model::Context::new(), bundle)?;
     let settings = settings::Settings::read(bundle)?;
     overlay::mount(&settings.lower, &bundle.upper(), &bundle.work(), settings.volatile)
+}
+
+/// The directories below the container's own, topmost first.
+pub fn lowers(bundle: &Bundle) -> Result<Vec<std::path::PathBuf>> {
+    Ok(settings::Settings::read(bundle)?.lower)
 }
 
 /// A place (`O_PATH`) from which a container's own files are seen and cannot be written to, without its volumes, whether it runs or

@@ -12,6 +12,7 @@ use crate::error::{Context, Result};
 use crate::sys::mount::{Attributes, Filesystem, LONGEST_VALUE};
 
 /// An overlay mount that is attached nowhere; `lower` is topmost first. It is gone when the descriptor and its copies are closed.
+/// Device nodes in it, which an image may bring along, cannot be opened.
 ///
 /// With `volatile`, nothing written is forced to the disk, not even when the mount goes.
 pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path, volatile: bool) -> Result<OwnedFd> {
@@ -32,7 +33,8 @@ pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path, volatile: bool
 pub(super) fn view(layers: &[PathBuf]) -> Result<OwnedFd> {
     let overlay = Filesystem::open("overlay").during(|| "use the overlay file system")?;
     let mut held = Vec::new();
-    let mounted = set_lower(&overlay, layers, &mut held).and_then(|()| overlay.mount(Attributes::READ_ONLY));
+    let mounted = set_lower(&overlay, layers, &mut held)
+        .and_then(|()| overlay.mount(Attributes::READ_ONLY.with(Attributes::NO_DEV)));
     mounted.during(|| "mount the container's files")
 }
 
@@ -60,7 +62,7 @@ fn configure(
     if volatile {
         overlay.flag("volatile")?;
     }
-    overlay.mount(Attributes::NONE)
+    overlay.mount(Attributes::NO_DEV)
 }
 
 fn set_lower(overlay: &Filesystem, lower: &[PathBuf], held: &mut Vec<File>) -> nix::Result<()> {

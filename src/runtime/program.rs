@@ -13,14 +13,11 @@ use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
 
 use super::capabilities::CapSet;
 use super::channel::Failure;
-use super::exit::NOT_STARTED;
+use super::exit::{NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED};
 use super::seccomp::Filter;
 use super::user::Identity;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::{capability, process};
-
-const NOT_EXECUTABLE: i32 = 126;
-const NOT_FOUND: i32 = 127;
 
 /// A program to become.
 pub(super) struct Program<'a> {

@@ -307,7 +307,8 @@ fn etc_mounts(bundle: &Bundle) -> std::result::Result<Vec<Mount>, OciSpecError> 
 
 fn bind_mount(bind: &Bind) -> std::result::Result<Mount, OciSpecError> {
     let access = if bind.read_only { "ro" } else { "rw" };
-    let options = ["rbind", "rprivate", access].map(str::to_owned).to_vec();
+    // Its devices are the host's, and nothing else keeps a container from them.
+    let options = ["rbind", "rprivate", "nodev", access].map(str::to_owned).to_vec();
     MountBuilder::default()
         .typ("bind")
         .source(bind.source.clone())

@@ -20,11 +20,25 @@ use crate::sys::file;
 /// How deep a tree may be; the kernel's own limit on a path is reached before.
 const DEEPEST: usize = 2048;
 
-/// Copies go to this owner.
+/// Whose a copy is.
 #[derive(Clone, Copy)]
-pub(super) struct Owner {
-    pub(super) uid: Uid,
-    pub(super) gid: Gid,
+pub(super) enum Owner {
+    /// This user's and group's.
+    Given(Uid, Gid),
+    /// Whose the original is; it keeps its extended attributes, too.
+    Kept,
+}
+
+impl Owner {
+    fn of_copy(self, original: &FileStat) -> (Option<Uid>, Option<Gid>) {
+        match self {
+            Owner::Given(uid, gid) => (Some(uid), Some(gid)),
+            Owner::Kept => (
+                Some(Uid::from_raw(original.st_uid)),
+                Some(Gid::from_raw(original.st_gid)),
+            ),
+        }
+    }
 }
 
 /// One end of a copy: a name in an open directory.
@@ -88,7 +102,8 @@ fn copy_directory(ctx: &Context, from: Place, to: Place, owner: Owner, depth: us
         copy_entry(ctx, from, to, owner, depth + 1)?;
     }
     let status = fstat(&source).during(|| format!("look at `{}`", shown(from.name)))?;
-    finish(target.as_fd(), owner, &status).during(|| format!("set owner and times of `{}`", shown(to.name)))
+    finish(source.as_fd(), target.as_fd(), owner, &status)
+        .during(|| format!("set owner and times of `{}`", shown(to.name)))
 }
 
 fn copy_file(from: Place, to: Place, owner: Owner) -> Result<()> {
@@ -106,29 +121,43 @@ fn copy_file(from: Place, to: Place, owner: Owner) -> Result<()> {
     let target = target.during(|| format!("make the file `{}`", shown(to.name)))?;
     let (mut reader, mut writer) = (File::from(source), File::from(target));
     std::io::copy(&mut reader, &mut writer).during(|| format!("write `{}`", shown(to.name)))?;
-    finish(writer.as_fd(), owner, &status).during(|| format!("set owner and times of `{}`", shown(to.name)))
+    finish(reader.as_fd(), writer.as_fd(), owner, &status)
+        .during(|| format!("set owner and times of `{}`", shown(to.name)))
 }
 
-/// Owner before mode: chown takes setuid away.
-fn finish(fd: BorrowedFd, owner: Owner, status: &FileStat) -> nix::Result<()> {
-    nix::unistd::fchown(fd, Some(owner.uid), Some(owner.gid))?;
+/// Owner first: chown takes setuid and capabilities away.
+fn finish(original: BorrowedFd, fd: BorrowedFd, owner: Owner, status: &FileStat) -> nix::Result<()> {
+    let (uid, gid) = owner.of_copy(status);
+    nix::unistd::fchown(fd, uid, gid)?;
+    if let Owner::Kept = owner {
+        copy_attributes(original, fd)?;
+    }
     nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(status.st_mode & 0o7777))?;
     let mtime = TimeSpec::new(status.st_mtime, status.st_mtime_nsec);
     nix::sys::stat::futimens(fd, &TimeSpec::UTIME_OMIT, &mtime)
 }
 
+/// Copies the extended attributes but those of the kernel's own bookkeeping and of the host's policy.
+fn copy_attributes(from: BorrowedFd, to: BorrowedFd) -> nix::Result<()> {
+    for name in file::xattr_names(from)? {
+        let travels = match name.to_bytes() {
+            b"security.capability" => true,
+            other => other.starts_with(b"user.") || other.starts_with(b"system.posix_acl_"),
+        };
+        if let Some(value) = file::xattr(from, &name)?.filter(|_| travels) {
+            file::set_xattr(to, name.to_bytes(), &value)?;
+        }
+    }
+    Ok(())
+}
+
 fn copy_link(from: Place, to: Place, owner: Owner, status: &FileStat) -> Result<()> {
     let target = readlinkat(from.dir, from.name).during(|| format!("read the link `{}`", shown(from.name)))?;
     clear(to)?;
+    let (uid, gid) = owner.of_copy(status);
     let make = || -> nix::Result<()> {
         symlinkat(target.as_os_str(), to.dir, to.name)?;
-        fchownat(
-            to.dir,
-            to.name,
-            Some(owner.uid),
-            Some(owner.gid),
-            AtFlags::AT_SYMLINK_NOFOLLOW,
-        )?;
+        fchownat(to.dir, to.name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         let mtime = TimeSpec::new(status.st_mtime, status.st_mtime_nsec);
         utimensat(
             to.dir,
@@ -144,15 +173,10 @@ fn copy_link(from: Place, to: Place, owner: Owner, status: &FileStat) -> Result<
 fn copy_node(to: Place, owner: Owner, status: &FileStat) -> Result<()> {
     clear(to)?;
     let mode = Mode::from_bits_truncate(status.st_mode & 0o7777);
+    let (uid, gid) = owner.of_copy(status);
     let make = || -> nix::Result<()> {
         mknodat(to.dir, to.name, file::kind_of(status), mode, status.st_rdev)?;
-        fchownat(
-            to.dir,
-            to.name,
-            Some(owner.uid),
-            Some(owner.gid),
-            AtFlags::AT_SYMLINK_NOFOLLOW,
-        )
+        fchownat(to.dir, to.name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
     };
     make().during(|| format!("make the device `{}`", shown(to.name)))
 }
@@ -181,10 +205,7 @@ mod tests {
         build(from.path());
         let open = |dir: &tempfile::TempDir| File::open(dir.path()).unwrap();
         let (source, target) = (open(&from), open(&to));
-        let owner = Owner {
-            uid: nix::unistd::geteuid(),
-            gid: nix::unistd::getegid(),
-        };
+        let owner = Owner::Given(nix::unistd::geteuid(), nix::unistd::getegid());
         let from = Place {
             dir: source.as_fd(),
             name: c"x",
@@ -233,10 +254,7 @@ mod tests {
             File::open(dir.path()).unwrap(),
             File::open(dir.path().join("to")).unwrap(),
         );
-        let owner = Owner {
-            uid: nix::unistd::geteuid(),
-            gid: nix::unistd::getegid(),
-        };
+        let owner = Owner::Given(nix::unistd::geteuid(), nix::unistd::getegid());
         let from = Place {
             dir: source.as_fd(),
             name: c"x",

@@ -55,7 +55,7 @@ pub mod functions {
 
     /// Runs the command of an image in a new container to its end, removes the container, and returns the `Run`.
     ///
-    /// Throws `not_found` when there is no such image, and `exit_status` when the exit code is not 0.
+    /// Throws `not_found` when there is no such image or program, and `exit_status` when the exit code is not 0.
     ///
     /// ```rhai,images
     /// image::from_host("greeter", ["/bin/echo"], #{ cmd: ["echo", "hello"] });
@@ -69,7 +69,7 @@ pub mod functions {
     /// Runs a command in a new container to its end, removes the container, and returns the `Run`.
     ///
     /// The command is an array of words, or one string, which the shell of the image runs. A map in its place is the options.
-    /// Throws `not_found` when there is no such image, and `exit_status` when the exit code is not 0.
+    /// Throws `not_found` when there is no such image or program, and `exit_status` when the exit code is not 0.
     ///
     /// ```rhai,images
     /// assert::eq(container::run("tools", ["echo", "hello"]).text(), "hello");

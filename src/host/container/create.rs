@@ -8,6 +8,7 @@ use super::{Container, Status};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::host::image::Image;
+use crate::host::volume::Drafts;
 use crate::model::{Command, ContainerId, ContainerName, Context};
 use crate::runtime;
 use crate::store::{ContainerRow, Lease, Tx};
@@ -47,8 +48,11 @@ impl Host {
         let stored = image.stored()?;
         let lower = match self.plan() {
             Some(_) => Vec::new(),
-            None => self.content().lowers(ctx, &stored.layers)?,
+            None => self.content().lowers_with_init(ctx, &stored.layers, &|init| {
+                runtime::make_mount_points(init.lowers, init.upper, init.work)
+            })?,
         };
+        let drafts = self.draft_volumes(ctx, &lower, &recipe.volumes())?;
         let request = recipe.request(lower, owner.is_some(), |volume| self.volume_path(volume))?;
         let shown = if image_name.starts_with("sha256:") {
             image.to_string()
@@ -69,10 +73,13 @@ impl Host {
                 removing: false,
                 owner: owner.map(|lease| lease.owner().to_owned()),
             };
-            self.insert_row(tx, &row, &image, &recipe)?;
+            self.insert_row(tx, &row, &image)?;
             if self.plan().is_none() {
-                runtime::create(&bundle, &request).inspect_err(|_| drop(runtime::delete(&bundle)))?;
+                runtime::create(&bundle, &request)?;
             }
+            // Last, for a volume that came to be stays.
+            self.use_volumes(tx, &id, &recipe, &drafts)
+                .inspect_err(|_| drop(runtime::delete(&bundle)))?;
             Ok(row)
         })?;
         if self.plan().is_some() {
@@ -81,16 +88,19 @@ impl Host {
         Container::read(self, row)
     }
 
-    fn insert_row(&self, tx: &Tx, row: &ContainerRow, image: &Image, recipe: &Recipe) -> Result<()> {
+    fn insert_row(&self, tx: &Tx, row: &ContainerRow, image: &Image) -> Result<()> {
         if tx.image(image.id())?.is_none() {
             return Err(Error::not_found(format!("image `{image}` was removed meanwhile")).target(image.to_string()));
         }
         tx.insert_container(row)?;
-        for mount in recipe.mounts.iter().filter(|mount| mount.kind == "volume") {
-            self.ensure_volume(tx, &mount.source)?;
-            tx.use_volume(&row.id, &mount.source)?;
-        }
         tx.touch_image(image.id(), row.created)
+    }
+
+    fn use_volumes(&self, tx: &Tx, id: &ContainerId, recipe: &Recipe, drafts: &Drafts) -> Result<()> {
+        recipe.volumes().into_iter().try_for_each(|(volume, _)| {
+            self.ensure_volume(tx, volume, drafts)?;
+            tx.use_volume(id, volume)
+        })
     }
 }
 

@@ -31,7 +31,8 @@ pub struct ExecOptions {
 impl Container {
     /// Runs a command inside to its end.
     ///
-    /// Errors: `conflict` unless it is running; `exit_status` for a code other than zero, unless `check` is false; `timeout`.
+    /// Errors: `conflict` unless it is running; `exit_status` for a code other than zero, `not_found` and `denied` for a program that
+    /// cannot be executed, unless `check` is false (the code is then 127 or 126); `timeout`.
     pub fn exec(&self, ctx: &Context, cmd: &Command, options: &ExecOptions, sink: Sink) -> Result<Run> {
         let command = cmd.words();
         if command.is_empty() {
@@ -66,6 +67,7 @@ impl Container {
         let exit = collecting(&mut stdout, &mut stderr, sink, |output| {
             runtime::exec(&inner, &self.bundle(), &request, stdin, output)
         });
+        let check = options.check.unwrap_or(true);
         let exit = exit.map_err(|error| match (&options.timeout, inner.owns_timeout(&error)) {
             (Some(limit), true) => {
                 let limit = format_duration(limit.0);
@@ -75,12 +77,11 @@ impl Container {
                 ))
             }
             _ => error,
-        })?;
-        let run = self.run_of(&exit, stdout, stderr);
-        if options.check.unwrap_or(true) {
-            run.checked(&command)
-        } else {
-            Ok(run)
-        }
+        });
+        let run = match exit {
+            Err(error) => return Run::not_executed(self.id(), error, check, sink),
+            Ok(exit) => self.run_of(&exit, stdout, stderr),
+        };
+        if check { run.checked(&command) } else { Ok(run) }
     }
 }

@@ -11,8 +11,12 @@ use crate::model::Context;
 use crate::runtime::{self, files};
 
 impl Container {
-    /// The directories of its image's layers, topmost first.
+    /// The directories it is stacked on, topmost first; its image's for one that exists under dry-run only.
     pub(super) fn lowers(&self, ctx: &Context) -> Result<Vec<PathBuf>> {
+        let bundle = self.bundle();
+        if self.host.plan().is_none() || bundle.upper().exists() {
+            return runtime::lowers(&bundle);
+        }
         let stored = self.host.image(self.image_id().as_str())?.stored()?;
         self.host.content_of(&stored)?.lowers(ctx, &stored.layers)
     }

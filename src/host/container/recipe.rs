@@ -109,6 +109,14 @@ impl Recipe {
         entrypoint.chain(self.config.cmd.iter().flatten()).cloned().collect()
     }
 
+    /// Its named volumes, each with its place inside.
+    pub(super) fn volumes(&self) -> Vec<(&str, &str)> {
+        let volumes = self.mounts.iter().filter(|mount| mount.kind == "volume");
+        volumes
+            .map(|mount| (mount.source.as_str(), mount.target.as_str()))
+            .collect()
+    }
+
     pub(super) fn stop_signal(&self) -> Result<Signal> {
         self.config.stop_signal.as_deref().map_or(Ok(Signal::TERM), str::parse)
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::filter::{ContainerFilter, Purpose, decide};
 use super::{Container, Status};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::host::image::Matching;
 use crate::host::{Host, Item, Report};
 use crate::model::{ContainerId, Context};
@@ -101,19 +101,6 @@ impl Host {
         };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(names.filter_map(|name| name.parse().ok()).collect())
-    }
-
-    fn remove_unused_volumes(&self, names: &[String]) -> Result<()> {
-        for name in names {
-            let unused = self.store().write(|tx| match tx.users_of_volume(name)?.is_empty() {
-                true => tx.delete_volume(name),
-                false => Ok(false),
-            })?;
-            if unused {
-                std::fs::remove_dir_all(self.volume_path(name)).during(|| format!("remove the volume `{name}`"))?;
-            }
-        }
-        Ok(())
     }
 
     /// The containers that fit the filter, newest first; running ones only, unless `all` or `status` says otherwise.

@@ -8,7 +8,7 @@ use super::{Container, ContainerOptions, Status};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::model::{Command, ContainerId, Context, format_duration};
-use crate::runtime::{self, Exit, Output, Stdin};
+use crate::runtime::{self, Exit, NotExecuted, Output, Stdin};
 
 /// How much of a failed command's last words its error quotes.
 const QUOTED_LINES: usize = 5;
@@ -58,6 +58,24 @@ impl Run {
         }
     }
 
+    /// The outcome of a command whose program could not be executed, as a shell has it: the reason on standard error, and the code.
+    ///
+    /// The error itself if it has another cause, or if `check` asks for it.
+    pub(super) fn not_executed(id: &ContainerId, error: Error, check: bool, sink: Sink) -> Result<Run> {
+        let Some(cause) = NotExecuted::of(&error).filter(|_| !check) else {
+            return Err(error);
+        };
+        let stderr = format!("{error}\n").into_bytes();
+        if let Some(sink) = sink {
+            sink(true, &stderr);
+        }
+        Ok(Run {
+            code: cause.code,
+            stderr,
+            ..Run::simulated(id)
+        })
+    }
+
     /// What a dry run takes for the outcome: success, without output.
     pub(super) fn simulated(id: &ContainerId) -> Run {
         let (stdout, stderr) = (Vec::new(), Vec::new());
@@ -99,8 +117,9 @@ impl Run {
 impl Host {
     /// Runs a command in a new container to its end and, unless `keep`, removes the container.
     ///
-    /// Errors: those of [`Host::create_container`]; `exit_status` for a code other than zero, unless `check` is false;
-    /// `timeout` after the option `timeout`; `cancelled`. The container is gone in all these cases.
+    /// Errors: those of [`Host::create_container`]; `exit_status` for a code other than zero, `not_found` and `denied` for a program
+    /// that cannot be executed, unless `check` is false (the code is then 127 or 126); `timeout` after the option `timeout`;
+    /// `cancelled`. The container is gone in all these cases.
     pub fn run_container(
         &self,
         ctx: &Context,
@@ -127,10 +146,16 @@ impl Host {
             runtime::run(ctx, &container.bundle(), stdin, output)
         });
         let removed = if options.keep { Ok(()) } else { container.remove_now() };
-        let exit = exit?;
-        removed?;
-        let run = Run::new(container.id(), &exit, stdout, stderr);
-        finished(run, &exit, &container.command(), options)
+        let run = match exit {
+            Ok(exit) => finished(
+                Run::new(container.id(), &exit, stdout, stderr),
+                &exit,
+                &container.command(),
+                options,
+            ),
+            Err(error) => Run::not_executed(container.id(), error, options.check.unwrap_or(true), sink),
+        }?;
+        removed.map(|()| run)
     }
 
     /// Makes a container and starts it; it goes on when this process ends.

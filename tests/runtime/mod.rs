@@ -1,0 +1,7 @@
+//! Containers for real: a busybox root, the real kernel, the real supervisor. Needs root and `/bin/busybox` (static).
+
+mod exec;
+mod isolation;
+mod lifecycle;
+mod place;
+mod run;
