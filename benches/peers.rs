@@ -282,7 +282,7 @@ fn name_in_podman(arena: &Arena) {
     let mut images: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
     images[0]["names"] = (0..TAGS).map(|i| format!("example.org/bench/tag-{i}:latest")).collect();
     fs::write(file, images.to_string()).unwrap();
-    assert_eq!(arena.podman(&["images", "--noheading"]).lines().count(), TAGS);
+    assert!(arena.podman(&["images", "--noheading"]).lines().count() >= TAGS);
 }
 
 fn prune(arena: &Arena) {

@@ -31,6 +31,9 @@ const MIGRATIONS: [&str; 1] = [include_str!("migrations/001-first.sql")];
 /// How long a writer waits for another process before it gives up.
 const BUSY: Duration = Duration::from_secs(60);
 
+/// Pages of 4 KiB the log may have before it is copied into the database; whoever opens the database first reads all of it.
+const LOG_PAGES: u32 = 256;
+
 /// An open database. One connection, used by one thread at a time.
 pub struct Store(Mutex<Connection>);
 
@@ -76,6 +79,13 @@ impl Store {
         // NORMAL under WAL: a power cut may take back the last transactions, never tear one.
         connection
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
+            .map_err(failed)?;
+        // The last process to close the database would otherwise copy the log into it and delete the log, which waits for the
+        // disk several times: most of what a command that changes one thing would take. The log stays short instead.
+        let keep_log = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        connection.set_db_config(keep_log, true).map_err(failed)?;
+        connection
+            .pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
             .map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(64);
         migrate(&mut connection)?;

@@ -94,6 +94,11 @@ pub mod functions {
     /// `blkio_weight`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"` or `"unconfined"`), `no_new_privileges`,
     /// `stop_signal`, `stop_timeout`.
     ///
+    /// A new named volume starts as what the image has at its path. Device nodes in images and volumes cannot be opened.
+    ///
+    /// With `check: false` a program that is not there gives the code 127, one that cannot be executed 126, with the reason in
+    /// `stderr`.
+    ///
     /// ```rhai,images
     /// let run = container::run("tools", ["cat"], #{ stdin: "hello", memory: 64.mib, timeout: 1.minutes });
     /// assert::eq(run.stdout, "hello");

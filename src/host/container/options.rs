@@ -26,7 +26,7 @@ pub struct ContainerOptions {
     pub entrypoint: Option<Command>,
     /// Labels over the image's.
     pub labels: Pairs,
-    /// `/host/path:/path[:ro]` or `volume:/path[:ro]`.
+    /// `/host/path:/path[:ro]` or `volume:/path[:ro]`; a new volume starts as what the image has at the path.
     pub volumes: Words,
     /// `/path[:option,…]` in memory.
     pub tmpfs: Words,
