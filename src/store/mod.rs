@@ -43,13 +43,11 @@ pub struct Tx<'a>(rusqlite::Transaction<'a>);
 impl Store {
     /// Opens the database at `path`, makes it if it is absent, and brings its tables up to date.
     pub fn open(path: &Path) -> Result<Store> {
+        reserve::balance(path);
         let store = match Store::connect(path) {
             Err(error) if error.kind() == Kind::NoSpace && reserve::release(path) => Store::connect(path),
             other => other,
         };
-        if store.is_ok() {
-            reserve::keep(path);
-        }
         store.during(|| format!("open the store `{}`", path.display()))
     }
 

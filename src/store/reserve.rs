@@ -20,13 +20,20 @@ fn place(database: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Keeps space aside where there is plenty. Doing without is no error: it is for a day that may never come.
-pub(super) fn keep(database: &Path) {
+/// Keeps space aside where there is plenty, and lets it go where hardly any is left. Doing without is no error: it is for a day
+/// that may never come.
+pub(super) fn balance(database: &Path) {
     let place = place(database);
-    if place.metadata().is_ok_and(|facts| facts.len() == SIZE) || free(database).is_none_or(|free| free < ROOM) {
-        return;
+    let is_kept = place.metadata().is_ok_and(|facts| facts.len() == SIZE);
+    match free(database) {
+        Some(free) if is_kept && free < SIZE => drop(release(database)),
+        Some(free) if !is_kept && free >= ROOM => take(&place),
+        _ => {}
     }
-    if let Ok(file) = File::options().write(true).create(true).truncate(false).open(&place) {
+}
+
+fn take(place: &Path) {
+    if let Ok(file) = File::options().write(true).create(true).truncate(false).open(place) {
         let _ = posix_fallocate(file.as_fd(), 0, SIZE.cast_signed());
     }
 }
@@ -58,7 +65,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let database = dir.path().join("hoist.db");
         std::fs::write(place(&database), "left by a crash").unwrap();
-        keep(&database);
+        balance(&database);
         let facts = place(&database).metadata().unwrap();
         assert_eq!(facts.len(), SIZE);
         assert!(facts.blocks() * 512 >= SIZE, "a hole keeps nothing");
