@@ -5,12 +5,14 @@ use std::fs;
 use crate::harness::tree::{Ignore, Tree};
 use crate::harness::{Hoist, Merged, Peers, inputs, tool};
 
-/// The directories a container of the image stacks, topmost first, as an overlay takes them.
+/// The directories a container of the image stacks, topmost first, as an overlay takes them; without the one on top that has
+/// the places to mount on, which are the container's and not the image's.
 fn lower(hoist: &Hoist, image: &str) -> String {
     let dirs = hoist.value(&format!(
         r#"container::create("{image}", ["true"]).inspect().GraphDriver.Data.LowerDir"#
     ));
-    dirs.as_str().unwrap().to_owned()
+    let dirs = dirs.as_str().unwrap().split(':');
+    dirs.filter(|dir| !dir.contains(".init-")).collect::<Vec<_>>().join(":")
 }
 
 /// Loads an input, and returns the ID of its one image.

@@ -100,7 +100,7 @@ fn a_container_is_not_begun_without_room_and_runs_when_there_is() {
 
 #[test]
 fn the_end_of_a_container_that_fills_it_is_known() {
-    let hoist = Hoist::on_disk("24m");
+    let hoist = Hoist::on_disk("96m");
     hoist.import_busybox();
     let filling = "cat /dev/zero > /full; echo said; exit 7";
     let run = hoist.value(&format!(

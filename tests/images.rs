@@ -249,6 +249,6 @@ fn a_store_that_cannot_be_written_says_so() {
     assert_eq!(hoist.value(&load), 1);
     hoist
         .run_after(read_only, &["--dry-run", "eval", "image::list().len()"])
-        .fails_with(3)
-        .stderr_has(&["read-only", "--root"]);
+        .success()
+        .stdout_is("1");
 }
