@@ -1,8 +1,8 @@
 //! Values as a person or a program reads them: columns, JSON, or one JSON document per row.
 
-use comfy_table::{Table, presets};
 use rhai::{Array, Dynamic, Map};
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 use super::console::Format;
 use super::object::Shape;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::host::Action;
 
 /// Spaces between two columns.
-const GAP: u16 = 3;
+const GAP: usize = 3;
 
 /// The text of a value, ending in a line break unless it is empty. Nothing at all is shown for `()`.
 pub fn show(value: &Dynamic, format: Format) -> Result<String> {
@@ -153,28 +153,41 @@ fn cell(value: &Dynamic) -> String {
 }
 
 fn clean(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| match c.is_control() {
-            true => c.escape_default().collect::<Vec<char>>(),
-            false => vec![c],
-        })
-        .collect()
+    let mut cleaned = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_control() {
+            true => cleaned.extend(letter.escape_default()),
+            false => cleaned.push(letter),
+        }
+    }
+    cleaned
 }
 
+/// Columns as wide as their widest cell, [`GAP`] apart, and nothing behind the last.
 fn grid(header: &[&str], rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    if !header.is_empty() {
-        table.set_header(header.to_vec());
+    let header = (!header.is_empty()).then(|| header.iter().map(|&name| name.to_owned()).collect());
+    let rows: Vec<Vec<String>> = header
+        .into_iter()
+        .chain(rows)
+        .map(|row| row.iter().map(|cell| clean(cell)).collect())
+        .collect();
+    let mut widths: Vec<usize> = Vec::new();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.width());
+        }
     }
-    table.add_rows(
-        rows.into_iter()
-            .map(|row| row.iter().map(|cell| clean(cell)).collect::<Vec<_>>()),
-    );
-    for column in table.column_iter_mut() {
-        column.set_padding((0, GAP));
+    let mut text = String::new();
+    for row in &rows {
+        for (cell, width) in row.iter().zip(&widths) {
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', width - cell.width() + GAP));
+        }
+        text.truncate(text.trim_end_matches(' ').len());
+        text.push('\n');
     }
-    table.trim_fmt()
+    text
 }
 
 #[cfg(test)]
