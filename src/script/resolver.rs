@@ -1,4 +1,4 @@
-//! `import`: files next to the one that imports them.
+//! `import`: files next to the one that imports them, and the modules that come with the program, under `std/`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use rhai::{Dynamic, Engine, EvalAltResult, Module, ModuleResolver, Position, Sco
 use super::runner::Source;
 use crate::bindings::failure::{Failure, Scripted};
 use crate::error::{Error, Kind, Result};
+
+/// The modules that come with the program, by the path they are imported under.
+const STANDARD: [(&str, &str); 1] = [("std/names", include_str!("../../stdlib/names.rhai"))];
 
 /// Resolves `import "lib/names" as names` to `lib/names.rhai` next to the importing file; a script that is in no file imports from
 /// the current directory. Each file is evaluated once per run.
@@ -23,8 +26,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A module that comes with the program.
+fn standard(file: &Path) -> Option<&'static str> {
+    let found = STANDARD.iter().find(|(path, _)| Path::new(path) == file);
+    found.map(|(_, code)| *code)
+}
+
 /// The file an import names.
 fn file_for(importer: Option<&str>, path: &str) -> PathBuf {
+    if standard(Path::new(path)).is_some() {
+        return PathBuf::from(path);
+    }
     let directory = importer
         .and_then(|importer| Path::new(importer).parent())
         .unwrap_or(Path::new(""));
@@ -59,7 +71,13 @@ impl Neighbours {
 
     fn evaluate(&self, engine: &Engine, file: &Path) -> Scripted<Shared<Module>> {
         let _loading = self.begin(file).map_err(|error| thrown(error, Position::NONE))?;
-        let source = Source::file(file).map_err(|error| thrown(error, Position::NONE))?;
+        let source = match standard(file) {
+            Some(code) => Source {
+                code: code.to_owned(),
+                name: file.display().to_string(),
+            },
+            None => Source::file(file).map_err(|error| thrown(error, Position::NONE))?,
+        };
         let mut ast = engine.compile(&source.code)?;
         ast.set_source(source.name.as_str());
         Ok(Module::eval_ast_as_new(Scope::new(), &ast, engine)?.into())
@@ -110,7 +128,30 @@ fn unreadable(cause: &EvalAltResult, name: &str, position: Position) -> Box<Eval
         .op("import")
         .target(name);
     if failure.error().kind() == Kind::NotFound {
-        error = error.hint("an import is looked for next to the file that imports it, with `.rhai` added to its name");
+        let standard = STANDARD.map(|(path, _)| path).join("`, `");
+        error = error.hint(format!(
+            "an import is looked for next to the file that imports it, with `.rhai` added to its name; Hoist brings `{standard}`"
+        ));
     }
     thrown(error, position)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::script::testing;
+
+    #[test]
+    fn the_modules_that_come_along_do_what_they_say() {
+        let script = r#"
+            import "std/names" as names;
+            assert::eq(names::parts("localhost:5000/app"), #{ repository: "localhost:5000/app", tag: "latest" });
+            assert::eq(names::parts("localhost:5000/app:1.2"), #{ repository: "localhost:5000/app", tag: "1.2" });
+            assert::eq(names::promoted("app:1.2-rc", "app:*-rc", "app:*"), "app:1.2");
+            assert::eq(names::promoted("app:rc", "app:*-rc", "app:*"), ());
+            assert::eq(names::promoted("web:1-rc", "app:*-rc", "app:*"), ());
+            let all = ["app:1.10.0", "app:1.9.0", "app:latest", "app:1.2.0", "web:1.0.0"];
+            assert::eq(names::outdated(all, 1), ["app:1.2.0", "app:1.9.0"]);
+        "#;
+        testing::engine().run(script).unwrap();
+    }
 }
