@@ -26,8 +26,11 @@ impl Store {
         std::fs::create_dir_all(dir).during(|| format!("make the directory `{}`", dir.display()))?;
         let owner = random_hex(16)?;
         let path = dir.join(&owner);
-        let lock = File::create_new(&path).during(|| format!("make the lease `{}`", path.display()))?;
+        // Locked before it has its name, so that nobody ever sees a living owner's file without a lock.
+        let staged = dir.join(format!(".{owner}"));
+        let lock = File::create_new(&staged).during(|| format!("make the lease `{}`", path.display()))?;
         lock.lock().during(|| format!("lock the lease `{}`", path.display()))?;
+        std::fs::rename(&staged, &path).during(|| format!("make the lease `{}`", path.display()))?;
         Ok(Lease {
             store: self,
             owner,
@@ -36,9 +39,13 @@ impl Store {
         })
     }
 
-    /// Clears the leases of processes that are gone.
+    /// Clears the leases of processes that are gone, and their lock files.
     pub fn clear_dead_leases(&self, dir: &Path) -> Result<()> {
-        let owners = self.read(|tx| tx.lease_owners())?;
+        // After a reboot there are rows without files; a lease that holds nothing is a file without rows.
+        let mut owners = self.read(|tx| tx.lease_owners())?;
+        owners.extend(names(dir));
+        owners.sort_unstable();
+        owners.dedup();
         for owner in owners {
             let path = dir.join(&owner);
             if is_free(&path)? {
@@ -48,6 +55,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The owners that have a lock file; what is still being made has a name with a dot.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter(|name| !name.starts_with('.')).collect()
 }
 
 /// Whether the process that took this lease is gone.
@@ -149,5 +163,17 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+        assert_eq!(std::fs::read_dir(&locks).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_dead_owner_that_held_nothing_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("hoist.db")).unwrap();
+        let locks = dir.path().join("leases");
+        let (dead, alive) = (store.lease(&locks).unwrap(), store.lease(&locks).unwrap());
+        dead._lock.unlock().unwrap();
+        store.clear_dead_leases(&locks).unwrap();
+        assert_eq!(names(&locks), [alive.owner()]);
     }
 }
