@@ -1,4 +1,4 @@
-//! Output of containers passed through to the session's console as it comes.
+//! Output of containers passed through to the console as it comes.
 
 use std::cell::RefCell;
 
