@@ -2,6 +2,7 @@
 
 use globset::{Glob, GlobMatcher};
 
+use super::Words;
 use crate::error::{Error, Result};
 
 /// A compiled pattern: `*` and `?` within a name, `[a-z]`, `{a,b}`.
@@ -14,6 +15,12 @@ impl Pattern {
         let glob = Glob::new(text)
             .map_err(|cause| Error::invalid(format!("`{}` is not a pattern: {}", text.escape_debug(), cause.kind())))?;
         Ok(Pattern(glob.compile_matcher()))
+    }
+
+    /// Compiles each of the words; none gives none.
+    pub fn each(words: Option<&Words>) -> Result<Vec<Pattern>> {
+        let words = words.into_iter().flat_map(|words| &words.0);
+        words.map(|text| Pattern::new(text)).collect()
     }
 
     /// Whether the whole text fits.

@@ -200,26 +200,19 @@ mod tests {
     use super::*;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
+    fn copy_x_to_y(source: &File, target: &File) {
+        let owner = Owner::Given(nix::unistd::geteuid(), nix::unistd::getegid());
+        let place = |dir, name| Place { dir, name };
+        let (from, to) = (place(source.as_fd(), c"x"), place(target.as_fd(), c"y"));
+        copy(&Context::new(), from, to, owner).unwrap();
+    }
+
     fn copied(build: impl Fn(&std::path::Path), check: impl Fn(&std::path::Path)) {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         build(from.path());
         let open = |dir: &tempfile::TempDir| File::open(dir.path()).unwrap();
         let (source, target) = (open(&from), open(&to));
-        let owner = Owner::Given(nix::unistd::geteuid(), nix::unistd::getegid());
-        let from = Place {
-            dir: source.as_fd(),
-            name: c"x",
-        };
-        copy(
-            &Context::new(),
-            from,
-            Place {
-                dir: target.as_fd(),
-                name: c"y",
-            },
-            owner,
-        )
-        .unwrap();
+        copy_x_to_y(&source, &target);
         check(&to.path().join("y"));
     }
 
@@ -254,21 +247,7 @@ mod tests {
             File::open(dir.path()).unwrap(),
             File::open(dir.path().join("to")).unwrap(),
         );
-        let owner = Owner::Given(nix::unistd::geteuid(), nix::unistd::getegid());
-        let from = Place {
-            dir: source.as_fd(),
-            name: c"x",
-        };
-        copy(
-            &Context::new(),
-            from,
-            Place {
-                dir: target.as_fd(),
-                name: c"y",
-            },
-            owner,
-        )
-        .unwrap();
+        copy_x_to_y(&source, &target);
         assert_eq!(std::fs::read_to_string(dir.path().join("outside")).unwrap(), "safe");
         assert_eq!(std::fs::read_to_string(dir.path().join("to/y")).unwrap(), "new");
     }

@@ -88,18 +88,11 @@ pub(super) fn decide(
 
 impl Conditions<'_> {
     fn compile(filter: &ContainerFilter, purpose: Purpose) -> Result<Conditions<'_>> {
-        let patterns = |words: &Option<Words>| -> Result<Vec<Pattern>> {
-            words
-                .iter()
-                .flat_map(|words| &words.0)
-                .map(|text| Pattern::new(text))
-                .collect()
-        };
         let statuses = filter.status.iter().flat_map(|words| &words.0).map(|text| text.parse());
         Ok(Conditions {
             statuses: statuses.collect::<Result<_>>()?,
-            names: patterns(&filter.name)?,
-            keep: patterns(&filter.keep)?,
+            names: Pattern::each(filter.name.as_ref())?,
+            keep: Pattern::each(filter.keep.as_ref())?,
             filter,
             purpose,
             now: Timestamp::now(),

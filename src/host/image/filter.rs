@@ -148,13 +148,6 @@ type Ranks = HashMap<Digest, (u64, String)>;
 
 impl Conditions {
     fn compile(filter: &ImageFilter, has_more: bool, purpose: Purpose) -> Result<Conditions> {
-        let patterns = |words: &Option<Words>| -> Result<Vec<Pattern>> {
-            words
-                .iter()
-                .flat_map(|words| &words.0)
-                .map(|text| Pattern::new(text))
-                .collect()
-        };
         let group = match filter.per.as_deref() {
             None | Some("repo") => Group::Repository,
             Some(per) => match per.strip_prefix("label:").filter(|key| !key.is_empty()) {
@@ -173,7 +166,10 @@ impl Conditions {
             filter.dangling = Some(true);
         }
         let platform = filter.platform.as_deref().map(str::parse).transpose()?;
-        let (reference, keep) = (patterns(&filter.reference)?, patterns(&filter.keep)?);
+        let (reference, keep) = (
+            Pattern::each(filter.reference.as_ref())?,
+            Pattern::each(filter.keep.as_ref())?,
+        );
         Ok(Conditions {
             reference,
             keep,
