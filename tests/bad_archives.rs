@@ -262,3 +262,47 @@ fn files_that_are_no_archives() {
     assert!(!Path::new("/no").exists());
     assert_untouched(&hoist);
 }
+
+/// A limit is a setting: it stops an image, names itself and the way to raise it, and does so wherever it is set.
+#[test]
+fn limits_are_what_the_settings_say() {
+    let hoist = Hoist::new();
+    let layers = [good_layer(), layer(&[("b", Item::File(b"b"))])];
+    let archive = hoist.write("two.tar", Files::docker(&layers, "two:1").pack());
+    let load = format!(r#"image::load("{}").len()"#, archive.display());
+    let strict = hoist.write("strict.toml", "[limits]\nlayers = 1\n");
+    let strict = strict.to_str().unwrap();
+    for flags in [
+        &["--limit", "layers=1"][..],
+        &["--config", strict],
+        &["--dry-run", "--config", strict],
+        &["--limit", "ratio=300,layers=1"],
+    ] {
+        let refused = hoist.run(&[flags, &["eval", &load]].concat()).fails_with(1);
+        assert!(
+            refused.stderr.contains("exceeds the limit `layers` of 1"),
+            "{}",
+            refused.stderr
+        );
+        assert!(refused.stderr.contains("--limit layers=VALUE"), "{}", refused.stderr);
+        assert_untouched(&hoist);
+    }
+    let from_environment = hoist.command(&["eval", &load]).env("HOIST_LIMIT", "layers=1,ratio=300");
+    from_environment.output().fails_with(1);
+    // The flag has the last word over the file.
+    let raised = hoist.run(&["--config", strict, "--limit", "layers=2", "eval", &load]);
+    raised.success().stdout_is("1");
+}
+
+#[test]
+fn a_setting_that_does_not_exist_is_an_error_of_the_command_line() {
+    let hoist = Hoist::new();
+    let file = hoist.write("bad.toml", "[limits]\nlayer = 1\n");
+    for (flag, value) in [("--config", file.to_str().unwrap()), ("--limit", "layer=1")] {
+        let refused = hoist.run(&[flag, value, "eval", "1"]).fails_with(2);
+        assert!(refused.stderr.contains("unknown limit `layer`"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("did you mean `layers`?"), "{}", refused.stderr);
+    }
+    let missing = hoist.run(&["--config", "/no/such/file", "eval", "1"]).fails_with(1);
+    assert!(missing.stderr.contains("`/no/such/file`"), "{}", missing.stderr);
+}

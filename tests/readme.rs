@@ -51,3 +51,25 @@ fn its_links_lead_somewhere() {
         .collect();
     assert!(lost.is_empty(), "{lost:?}");
 }
+
+#[test]
+fn its_limits_are_those_there_are() {
+    let limits = serde_json::to_value(hoist::config::Limits::default()).unwrap();
+    let row = Regex::new(r"(?m)^\| `(\w+)` \| (\S+)").unwrap();
+    let told: Vec<(String, u64)> = row
+        .captures_iter(README)
+        .map(|found| {
+            (
+                found[1].to_owned(),
+                found[2].parse::<hoist::model::ByteSize>().unwrap().0,
+            )
+        })
+        .collect();
+    for (name, value) in limits.as_object().unwrap() {
+        assert!(
+            told.contains(&(name.clone(), value.as_u64().unwrap())),
+            "the README does not say that `{name}` is {value}"
+        );
+    }
+    assert_eq!(told.len(), limits.as_object().unwrap().len());
+}

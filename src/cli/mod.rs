@@ -52,6 +52,24 @@ struct Global {
     #[arg(long, env = "HOIST_RUN_ROOT", value_name = "DIR", global = true)]
     run_root: Option<PathBuf>,
 
+    /// The settings file
+    ///
+    /// Default, where there is one: /etc/hoist/hoist.toml for root, $XDG_CONFIG_HOME/hoist/hoist.toml for others.
+    #[arg(long, env = "HOIST_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+
+    /// Set a bound on what an image may cost, such as layer_size=2TiB; may be given several times
+    ///
+    /// Names and defaults are in the table of limits in the README.
+    #[arg(
+        long,
+        env = "HOIST_LIMIT",
+        value_name = "NAME=VALUE",
+        value_delimiter = ',',
+        global = true
+    )]
+    limit: Vec<String>,
+
     /// Record what would be changed instead of changing it
     #[arg(long, env = "HOIST_DRY_RUN", value_parser = FalseyValueParser::new(), global = true)]
     dry_run: bool,
@@ -201,7 +219,7 @@ impl App {
         self.interrupt.set(context.clone());
         let console: Arc<dyn Console> = self.terminal.clone();
         Ok(Session::new(Settings {
-            config: Config::new(global.root.clone(), global.run_root.clone(), global.dry_run)?,
+            config: self.config()?,
             context,
             console,
             format: global.format.into(),
@@ -212,6 +230,15 @@ impl App {
             },
             args,
         }))
+    }
+
+    /// The settings: the file's over the defaults, the flags' over both.
+    fn config(&self) -> Result<Config> {
+        let global = &self.global;
+        let mut config = Config::new(global.root.clone(), global.run_root.clone(), global.dry_run)?;
+        config.apply_file(global.config.as_deref())?;
+        global.limit.iter().try_for_each(|limit| config.limits.assign(limit))?;
+        Ok(config)
     }
 
     /// Tells what went wrong and, after a dry run, what would have been done; returns the exit code.

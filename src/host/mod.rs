@@ -59,11 +59,14 @@ impl Host {
     pub fn open(config: &Config, plan: Option<Arc<Plan>>) -> Result<Host> {
         let database = config.root.join("hoist.db");
         let (store, content) = match &plan {
-            Some(_) => (Store::open_copy(&database)?, Content::view(&config.root)),
+            Some(_) => (
+                Store::open_copy(&database)?,
+                Content::view(&config.root, &config.limits),
+            ),
             None => {
                 make_private_dir(&config.root)?;
                 make_private_dir(&config.run_root)?;
-                (Store::open(&database)?, Content::open(&config.root)?)
+                (Store::open(&database)?, Content::open(&config.root, &config.limits)?)
             }
         };
         let host = Host(Arc::new(Inner {

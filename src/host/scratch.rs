@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Context as _, Result};
-use crate::images::Content;
+use crate::images::{Content, Limits};
 
 /// A throw-away content store.
 pub(super) struct Scratch {
@@ -16,10 +16,10 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub(super) fn new() -> Result<Scratch> {
+    pub(super) fn new(limits: &Limits) -> Result<Scratch> {
         let dir = tempfile::Builder::new().prefix("hoist-dry-run-").tempdir();
         let dir = dir.during(|| "make a directory for the dry run")?;
-        let content = Content::open(dir.path())?;
+        let content = Content::open(dir.path(), limits)?;
         Ok(Scratch {
             content,
             dir,
@@ -39,7 +39,7 @@ impl super::Host {
 
     pub(super) fn scratch(&self) -> Result<&Scratch> {
         if self.0.scratch.get().is_none() {
-            let _ = self.0.scratch.set(Scratch::new()?);
+            let _ = self.0.scratch.set(Scratch::new(&self.config().limits)?);
         }
         Ok(self.0.scratch.get().expect("set just above"))
     }

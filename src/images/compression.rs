@@ -109,7 +109,10 @@ pub(crate) fn decode<'a, R: Read + Send + 'a>(
                 .during(|| "bound the zstd decoder")?;
             Box::new(decoder)
         }
-        _ => Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, limits.xz_memory >> 10)),
+        _ => {
+            let kib = u32::try_from(limits.xz_memory >> 10).unwrap_or(u32::MAX);
+            Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, kib))
+        }
     };
     Ok(Box::new(Bounded {
         output,

@@ -34,25 +34,9 @@ pub(crate) struct Record {
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Content {
-    /// Opens the content below `root`, making its directories where they are missing.
-    pub fn open(root: &Path) -> Result<Content> {
-        Content::with_limits(root, Limits::default())
-    }
-
-    /// The content below `root` as it is, for reading only; nothing is made.
-    pub fn view(root: &Path) -> Content {
-        Content {
-            root: root.to_owned(),
-            limits: Limits::default(),
-        }
-    }
-
-    /// The same with other bounds on what comes in.
-    pub fn with_limits(root: &Path, limits: Limits) -> Result<Content> {
-        let content = Content {
-            root: root.to_owned(),
-            limits,
-        };
+    /// Opens the content below `root`, making its directories where they are missing; `limits` bound what comes in.
+    pub fn open(root: &Path, limits: &Limits) -> Result<Content> {
+        let content = Content::view(root, limits);
         for dir in ["content/blobs/sha256", "ingest", "layers"] {
             let dir = root.join(dir);
             std::fs::create_dir_all(&dir).during(|| format!("make `{}`", dir.display()))?;
@@ -63,6 +47,14 @@ impl Content {
             content.replace(&layout, LAYOUT.as_bytes())?;
         }
         Ok(content)
+    }
+
+    /// The content below `root` as it is, for reading only; nothing is made.
+    pub fn view(root: &Path, limits: &Limits) -> Content {
+        Content {
+            root: root.to_owned(),
+            limits: limits.clone(),
+        }
     }
 
     /// Bytes of the disk it is on that are free for it.
@@ -339,7 +331,7 @@ mod tests {
 
     fn content() -> (tempfile::TempDir, Content) {
         let temp = tempfile::tempdir().unwrap();
-        let content = Content::open(temp.path()).unwrap();
+        let content = Content::open(temp.path(), &Limits::default()).unwrap();
         (temp, content)
     }
 

@@ -24,12 +24,12 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn new() -> Shop {
-        Shop::with_limits(Limits::default())
+        Shop::with_limits(&Limits::default())
     }
 
-    pub(crate) fn with_limits(limits: Limits) -> Shop {
+    pub(crate) fn with_limits(limits: &Limits) -> Shop {
         let temp = tempfile::tempdir().unwrap();
-        let content = Content::with_limits(&temp.path().join("root"), limits).unwrap();
+        let content = Content::open(&temp.path().join("root"), limits).unwrap();
         Shop { temp, content }
     }
 

@@ -137,7 +137,7 @@ fn limits_stop_bombs_of_size_names_and_ratio() {
         (packed(&docker_archive(&[zeros]), Compression::Gzip), "ratio"),
     ];
     for (bytes, setting) in cases {
-        let shop = Shop::with_limits(limits.clone());
+        let shop = Shop::with_limits(&limits);
         let error = load_bytes(&shop, &bytes).unwrap_err();
         assert!(error.message().contains(&format!("`{setting}`")), "{setting}: {error}");
         assert!(shop.is_empty(), "{setting}");

@@ -2,11 +2,16 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
 
+mod file;
+mod limits;
+
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// Settings of one invocation, from defaults and flags.
+pub use limits::Limits;
+
+/// Settings of one invocation: the defaults, what the settings file says over them, and flags over both.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The store: images, layers, containers (`--root`).
@@ -15,6 +20,8 @@ pub struct Config {
     pub run_root: PathBuf,
     /// Record mutations instead of carrying them out (`--dry-run`).
     pub dry_run: bool,
+    /// What an image may cost before it is refused (`[limits]`, `--limit`).
+    pub limits: Limits,
 }
 
 impl Config {
@@ -36,7 +43,18 @@ impl Config {
             root: absolute(&root)?,
             run_root: absolute(&run_root)?,
             dry_run,
+            limits: Limits::default(),
         })
+    }
+
+    /// The settings file that is read unless another is named: root's is the machine's, others have their own.
+    pub fn usual_file() -> Option<PathBuf> {
+        if nix::unistd::geteuid().is_root() {
+            return Some(PathBuf::from("/etc/hoist/hoist.toml"));
+        }
+        let config = variable("XDG_CONFIG_HOME").map(PathBuf::from);
+        let config = config.or_else(|| Some(home()?.join(".config")))?;
+        Some(config.join("hoist/hoist.toml"))
     }
 
     /// Where the REPL keeps its history.
