@@ -17,6 +17,7 @@ mod handles;
 mod harness;
 mod harness_itself;
 mod images;
+mod layers;
 mod licences;
 mod readme;
 mod runtime;

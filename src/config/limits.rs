@@ -18,7 +18,7 @@ pub struct Limits {
     pub sparse_segments: usize,
     /// Entries in one layer or archive.
     pub entries: u64,
-    /// Layers of one image; the kernel stacks 500 (`OVL_MAX_STACK`).
+    /// Layers of one image. Those that the kernel does not stack, which is about 500, are merged.
     pub layers: usize,
     /// Bytes of one manifest, index or configuration (OCI distribution-spec asks for at least 4 MiB).
     #[serde(deserialize_with = "size")]
@@ -53,7 +53,7 @@ impl Default for Limits {
             path: 4096,
             sparse_segments: 10_000,
             entries: 2_000_000,
-            layers: 500,
+            layers: 1000,
             document: 4 << 20,
             manifests: 1000,
             index_depth: 4,

@@ -3,58 +3,72 @@
 //! A tar may name `etc/x` and not `etc`. Unpacked alone, the layer's `etc` has made-up attributes that would hide those of the layers
 //! below; a small directory on top of the stack gives such directories back what they were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, fchmod, mkdirat};
-use nix::unistd::{Gid, Uid, fchown};
+use nix::sys::stat::{Mode, mkdirat};
 
 use super::content::{self, Content, implied_paths};
+use super::flat;
 use super::image::Layer;
+use super::share;
 use super::tree::{self, Layers, Node};
 use crate::error::{Context as _, Result};
 use crate::model::{Context, Digest, Hasher};
-use crate::sys::file::{open_no_links, set_mtime, set_xattr};
+use crate::sys::file::open_no_links;
+
+/// What sets fix-ups apart in `layers/`.
+const MARK: &str = ".fix-";
 
 impl Content {
-    /// The directories to stack for these layers (lowest first), topmost first, each once. Errors: `not_found` for a missing layer.
+    /// The directories to stack for these layers (lowest first), topmost first, each once, and never more than the kernel stacks.
+    /// Errors: `not_found` for a missing layer.
     pub fn lowers(&self, ctx: &Context, layers: &[Layer]) -> Result<Vec<PathBuf>> {
         let stack = stack(layers);
-        let mut dirs: Vec<PathBuf> = stack.iter().map(|diff_id| self.layer_dir(diff_id)).collect();
-        if let Some(fixup) = self.fixup(ctx, &stack, &dirs)? {
+        let (kept, merged) = stack.split_at(stack.len() - flat::merged_of(stack.len()));
+        let mut dirs: Vec<PathBuf> = kept.iter().map(|diff_id| self.layer_dir(diff_id)).collect();
+        let mut implied = kept
+            .iter()
+            .map(|diff_id| Ok(implied_paths(&self.record(diff_id)?)))
+            .collect::<Result<Vec<_>>>()?;
+        if !merged.is_empty() {
+            dirs.push(self.flat(ctx, merged)?);
+            implied.push(BTreeSet::new());
+        }
+        if let Some(fixup) = self.fixup(ctx, &stack, &dirs, &implied)? {
             dirs.insert(0, fixup);
         }
         Ok(dirs)
     }
 
-    fn fixup(&self, ctx: &Context, stack: &[Digest], dirs: &[PathBuf]) -> Result<Option<PathBuf>> {
-        let implied = stack
-            .iter()
-            .map(|diff_id| Ok(implied_paths(&self.record(diff_id)?)))
-            .collect::<Result<Vec<_>>>()?;
+    fn fixup(
+        &self,
+        ctx: &Context,
+        stack: &[Digest],
+        dirs: &[PathBuf],
+        implied: &[BTreeSet<Vec<u8>>],
+    ) -> Result<Option<PathBuf>> {
         let Some(top) = stack
             .first()
             .filter(|_| stack.len() > 1 && implied.iter().any(|paths| !paths.is_empty()))
         else {
             return Ok(None);
         };
-        let place = self.fixup_dir(top, &chain_id(stack));
-        if place.is_dir() {
-            return Ok(Some(place));
+        let place = self.derived_dir(top, MARK, &chain_id(stack));
+        if !place.is_dir() {
+            let fixes = fixes(ctx, &Layers::open(dirs)?, implied)?;
+            let staging = self.stage()?;
+            let dir = staging.free_path();
+            build(&dir, dirs, &fixes)?;
+            staging.sync()?;
+            self.publish_tree(&dir, &place)?;
         }
-        let fixes = fixes(&Layers::open(dirs)?, &implied)?;
-        if fixes.is_empty() {
-            return Ok(None);
-        }
-        ctx.check()?;
-        let staging = self.stage()?;
-        let dir = staging.free_path();
-        build(&dir, dirs, &fixes)?;
-        staging.sync()?;
-        self.publish_tree(&dir, &place)?;
-        Ok(Some(place))
+        // An empty one says that there is nothing to fix, so that nobody looks again.
+        let look = || format!("list `{}`", place.display());
+        let is_empty = std::fs::read_dir(&place).during(look)?.next().is_none();
+        Ok((!is_empty).then_some(place))
     }
 }
 
@@ -80,9 +94,11 @@ pub(super) fn chain_id(stack: &[Digest]) -> Digest {
 }
 
 /// The directories whose attributes come from another layer than the one on top, with their parents: path → layer and node.
-fn fixes(layers: &Layers, implied: &[Vec<Vec<u8>>]) -> Result<BTreeMap<Vec<u8>, (usize, Node)>> {
+fn fixes(ctx: &Context, layers: &Layers, implied: &[BTreeSet<Vec<u8>>]) -> Result<BTreeMap<Vec<u8>, (usize, Node)>> {
     let mut fixes = BTreeMap::new();
-    for path in implied.iter().flatten() {
+    let paths: BTreeSet<&Vec<u8>> = implied.iter().flatten().collect();
+    for path in paths {
+        ctx.check()?;
         let Some((place, node)) = named(layers, implied, path)? else {
             continue;
         };
@@ -107,12 +123,12 @@ fn fixes(layers: &Layers, implied: &[Vec<Vec<u8>>]) -> Result<BTreeMap<Vec<u8>, 
 }
 
 /// The topmost layer that has the directory by name and not by implication, as long as none above hides it.
-fn named(layers: &Layers, implied: &[Vec<Vec<u8>>], path: &[u8]) -> Result<Option<(usize, Node)>> {
+fn named(layers: &Layers, implied: &[BTreeSet<Vec<u8>>], path: &[u8]) -> Result<Option<(usize, Node)>> {
     for (place, node) in layers.find_all(path)? {
         if !node.is_dir() {
             return Ok(None);
         }
-        if !implied[place].iter().any(|known| known == path) {
+        if !implied[place].contains(path) {
             return Ok(Some((place, node)));
         }
         if tree::is_opaque_at(layers.root(place), path)? {
@@ -155,23 +171,7 @@ pub(super) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, node: &N
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
     let source = open_no_links(from, &node.path, flags).during(what)?;
     let target = open_no_links(to, &node.path, flags).during(what)?;
-    let status = &node.status;
-    fchown(
-        &target,
-        Some(Uid::from_raw(status.st_uid)),
-        Some(Gid::from_raw(status.st_gid)),
-    )
-    .during(what)?;
-    for (name, value) in tree::xattrs(source.as_fd())? {
-        set_xattr(target.as_fd(), &name, &value).during(what)?;
-    }
-    fchmod(&target, Mode::from_bits_truncate(status.st_mode & 0o7777)).during(what)?;
-    set_mtime(
-        target.as_fd(),
-        status.st_mtime,
-        u32::try_from(status.st_mtime_nsec).unwrap_or(0),
-    )
-    .during(what)
+    share::copy_attributes(source.as_fd(), target.as_fd(), node)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Where images' bytes are: blobs in an OCI layout, layers unpacked once each. Nothing is visible here before it is whole.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -212,11 +213,9 @@ impl Content {
         })
     }
 
-    /// Where the fix-ups for a chain with this topmost layer are.
-    pub(crate) fn fixup_dir(&self, top: &Digest, chain: &Digest) -> PathBuf {
-        self.root
-            .join("layers")
-            .join(format!("{}.fix-{}", top.hex(), chain.hex()))
+    /// Where what was made for a chain of layers is or would be: beside its topmost layer, with which it goes. `mark` tells what it is.
+    pub(super) fn derived_dir(&self, top: &Digest, mark: &str, chain: &Digest) -> PathBuf {
+        self.layers_dir().join(format!("{}{mark}{}", top.hex(), chain.hex()))
     }
 
     /// Makes a staged blob visible; it must be on disk and verified.
@@ -320,7 +319,7 @@ pub(crate) fn open_dir(path: &Path) -> Result<std::os::fd::OwnedFd> {
 }
 
 /// The paths of a record, as bytes again.
-pub(crate) fn implied_paths(record: &Record) -> Vec<Vec<u8>> {
+pub(crate) fn implied_paths(record: &Record) -> BTreeSet<Vec<u8>> {
     record.implied.iter().map(|text| path_text::decode(text)).collect()
 }
 
@@ -359,7 +358,7 @@ mod tests {
         let (temp, content) = content();
         let (record, fixup, whole) = (Digest::of(b"1"), Digest::of(b"2"), Digest::of(b"3"));
         std::fs::write(content.record_path(&record), "{}").unwrap();
-        std::fs::create_dir(content.fixup_dir(&fixup, &whole)).unwrap();
+        std::fs::create_dir(content.derived_dir(&fixup, ".fix-", &whole)).unwrap();
         std::fs::create_dir(content.layer_dir(&whole)).unwrap();
         std::fs::write(content.record_path(&whole), "{}").unwrap();
         let found = content.layers().unwrap();

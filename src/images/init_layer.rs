@@ -50,8 +50,7 @@ impl Content {
     /// Where the init layer is or would be: beside the topmost layer, with which it goes.
     fn init_dir(&self, layers: &[Layer]) -> Option<PathBuf> {
         let stack = chain::stack(layers);
-        let (top, chain) = (stack.first()?.hex(), chain::chain_id(&stack));
-        Some(self.layers_dir().join(format!("{top}{MARK}{}", chain.hex())))
+        Some(self.derived_dir(stack.first()?, MARK, &chain::chain_id(&stack)))
     }
 
     fn make_init(&self, ctx: &Context, lowers: &[PathBuf], place: &Path, fill: Fill<'_>) -> Result<()> {

@@ -11,6 +11,7 @@ mod compression;
 mod config;
 mod content;
 mod draft;
+mod flat;
 mod from_host;
 mod history;
 mod image;
@@ -25,6 +26,7 @@ pub mod pack;
 mod path_text;
 mod pipe;
 mod save;
+mod share;
 mod staging;
 #[cfg(test)]
 mod testing;

@@ -205,7 +205,8 @@ impl Layers {
     }
 }
 
-fn remove_below(all: &mut BTreeMap<Vec<u8>, (usize, Node)>, path: &[u8]) {
+/// Removes what lies below a path from paths in order.
+pub(crate) fn remove_below<T>(all: &mut BTreeMap<Vec<u8>, T>, path: &[u8]) {
     let (first, end) = ([path, b"/"].concat(), [path, b"0"].concat());
     let below: Vec<Vec<u8>> = all.range(first..end).map(|(path, _)| path.clone()).collect();
     for path in below {

@@ -21,6 +21,9 @@ const RECURSIVE: libc::c_uint = 0x8000;
 /// The longest value of an option: `fsconfig` copies 256 bytes with the terminator (fs/fsopen.c).
 pub const LONGEST_VALUE: usize = 255;
 
+/// The most directories an overlay takes below its upper one (`OVL_MAX_STACK`, fs/overlayfs/params.h).
+pub const DEEPEST_STACK: usize = 500;
+
 /// Attributes of a mount, as `mount_setattr(2)` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attributes(u64);
