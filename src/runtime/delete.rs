@@ -1,5 +1,7 @@
 //! Removing a container with everything of it, however its last run ended.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::bundle::{self, Bundle};
@@ -9,6 +11,7 @@ use super::wait::until_ended;
 use super::{Signal, launch};
 use crate::error::{Context, Result};
 use crate::model;
+use crate::sys::file::{self, Lock};
 use crate::sys::pidfd;
 
 /// How long the end of a killed process may take: it is over at once but for a disk or a network mount that does not answer.
@@ -16,9 +19,28 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Removes a container: ends what is left of it, then its control groups, its process state, and last its files.
 ///
-/// Can be called again after a failure or a crash at any point, and does nothing for a container that does not exist.
+/// Can be called again after a failure or a crash at any point, and does nothing for a container that does not exist. Of several
+/// processes that remove the same one, the first does it while the others wait.
 pub fn delete(bundle: &Bundle) -> Result<()> {
+    delete_by(bundle, |dir| file::lock(dir, false).map(Some)).map(drop)
+}
+
+/// The same, unless another process is at it: then nothing happens, and it is false.
+pub fn try_delete(bundle: &Bundle) -> Result<bool> {
+    delete_by(bundle, file::try_lock)
+}
+
+fn delete_by(bundle: &Bundle, lock: impl FnOnce(File) -> nix::Result<Option<Lock>>) -> Result<bool> {
     launch::reap();
+    let what = || format!("lock `{}`", bundle.dir.display());
+    let _lock = match File::open(&bundle.dir) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => None,
+        dir => match lock(dir.during(what)?).during(what)? {
+            None => return Ok(false),
+            lock => lock,
+        },
+    };
+    // Whoever had the lock may have removed all there was.
     if bundle.dir.exists() {
         bundle::write(&bundle.removing(), b"", false)?;
     }
@@ -30,7 +52,8 @@ pub fn delete(bundle: &Bundle) -> Result<()> {
     for dir in [bundle.upper(), bundle.work()] {
         bundle::remove_tree(&dir)?;
     }
-    bundle::remove_tree(&bundle.dir)
+    bundle::remove_tree(&bundle.dir)?;
+    Ok(true)
 }
 
 /// The supervisor goes last: it has the container's mount and sees to its control groups.

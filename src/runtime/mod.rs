@@ -46,7 +46,7 @@ use std::os::fd::OwnedFd;
 pub use bundle::Bundle;
 pub use channel::Stream;
 pub use create::create;
-pub use delete::delete;
+pub use delete::{delete, try_delete};
 pub use exec::exec;
 pub use exit::{Exit, NotExecuted};
 pub use kill::{kill, pause, stop, unpause};

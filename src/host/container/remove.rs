@@ -75,8 +75,9 @@ impl Host {
                 .owner
                 .as_ref()
                 .is_some_and(|owner| lease_is_dead(&self.lease_dir(), owner).unwrap_or(false));
-            if row.removing || is_orphan {
-                self.finish_removal(&row.id)?;
+            // One that cannot be removed keeps nobody from the others: it is listed as `removing`, and its removal tells why.
+            if (row.removing || is_orphan) && runtime::try_delete(&self.bundle(&row.id)).unwrap_or(false) {
+                self.store().write(|tx| tx.delete_container(&row.id))?;
             }
         }
         let known = |id: &ContainerId| rows.iter().any(|row| row.id == *id);
@@ -88,7 +89,7 @@ impl Host {
         self.store().write(|tx| {
             for id in &strays {
                 if tx.container(id)?.is_none() {
-                    runtime::delete(&self.bundle(id))?;
+                    let _ = runtime::try_delete(&self.bundle(id));
                 }
             }
             Ok(())
