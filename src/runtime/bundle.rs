@@ -57,7 +57,8 @@ impl Bundle {
     }
 }
 
-/// Writes a file so that a reader, or the next boot if `durable`, finds the old content or the new one, and nothing between.
+/// Writes a file so that a reader finds the old content or the new one, and nothing between. After a power cut it may be empty,
+/// unless it is `durable`.
 pub(super) fn write(path: &Path, content: &[u8], durable: bool) -> Result<()> {
     let mut staged = path.as_os_str().to_owned();
     staged.push(format!(".{}", std::process::id()));

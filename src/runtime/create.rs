@@ -67,7 +67,7 @@ fn write_etc(bundle: &Bundle, request: &Request) -> Result<()> {
     ];
     files.iter().try_for_each(|(name, content)| {
         let path = bundle.etc(name);
-        bundle::write(&path, content, false)?;
+        bundle::write(&path, content, !request.volatile)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).during(|| format!("write `/etc/{name}`"))
     })
 }

@@ -13,7 +13,7 @@ use super::cgroup::Cgroup;
 use super::exit::{self, Exit};
 use super::launch;
 use super::process::{self, Process};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 
 /// What a container is doing, in Docker's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -207,6 +207,23 @@ pub(super) struct Boot {
     pub(super) started: Timestamp,
 }
 
+impl Boot {
+    /// It is not worth waiting for the disk at each start: where a power cut tore it, there was another life of the machine.
+    fn read(bundle: &Bundle) -> Result<Option<Boot>> {
+        match bundle::read_json(&bundle.boot()) {
+            Err(error) if error.kind() == Kind::Corrupt => {
+                let written = std::fs::metadata(bundle.boot()).and_then(|facts| facts.modified());
+                let started = written.ok().and_then(|time| Timestamp::try_from(time).ok());
+                Ok(Some(Boot {
+                    boot_id: String::new(),
+                    started: started.unwrap_or_default(),
+                }))
+            }
+            other => other,
+        }
+    }
+}
+
 /// How long a supervisor may take to write down the end of its container until the container counts as still running.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -226,7 +243,7 @@ pub fn state(bundle: &Bundle) -> Result<State> {
         return Ok(State::ended(Status::Exited, exit));
     }
     let boot_id = process::boot_id()?;
-    if let Some(boot) = bundle::read_json::<Boot>(&bundle.boot())?.filter(|boot| boot.boot_id != boot_id) {
+    if let Some(boot) = Boot::read(bundle)?.filter(|boot| boot.boot_id != boot_id) {
         return Ok(State::ended(
             Status::Exited,
             Exit::failed(exit::LOST, boot.started, "the machine was restarted"),
@@ -313,7 +330,6 @@ pub(super) fn lock(bundle: &Bundle) -> Result<Flock<File>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     fn bundle(dir: &tempfile::TempDir) -> Bundle {
         let id = crate::model::ContainerId::generate().unwrap();
@@ -362,6 +378,9 @@ mod tests {
         };
         bundle::write_json(&bundle.boot(), &boot, false).unwrap();
         std::fs::remove_file(bundle.state_file()).unwrap();
+        assert_eq!(status(), Status::Exited);
+        // As a power cut may leave it.
+        std::fs::write(bundle.boot(), "").unwrap();
         assert_eq!(status(), Status::Exited);
         std::fs::write(bundle.removing(), "").unwrap();
         assert_eq!(status(), Status::Removing);
