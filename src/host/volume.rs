@@ -56,6 +56,10 @@ impl Host {
                 made.drafts.push(((*volume).to_owned(), dir));
             }
         }
+        match &made.staging {
+            Some(staging) if !made.drafts.is_empty() => staging.sync()?,
+            _ => {}
+        }
         Ok(made)
     }
 
