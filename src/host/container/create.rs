@@ -42,10 +42,14 @@ impl Host {
         owner: Option<&Lease>,
     ) -> Result<Container> {
         ctx.check()?;
-        let image = self.image(image_name)?;
+        let own = match owner {
+            Some(_) => None,
+            None => Some(self.store().lease(&self.staging_leases()?)?),
+        };
+        let lease = owner.or(own.as_ref()).expect("one of the two is there");
+        let (image, stored) = self.held_image(lease, image_name)?;
         let id = ContainerId::generate()?;
         let recipe = Recipe::new(image.config()?.config, cmd, options, &id)?;
-        let stored = image.stored()?;
         let lower = match self.plan() {
             Some(_) => Vec::new(),
             None => self.content().lowers_with_init(ctx, &stored.layers, &|init| {

@@ -3,8 +3,9 @@
 use super::Image;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::images;
 use crate::model::{Digest, Reference};
-use crate::store::{ImageRow, Tx};
+use crate::store::{ImageRow, Lease, Tx};
 
 /// How an image was named, which decides what removing it means.
 pub(super) enum Named {
@@ -20,6 +21,16 @@ impl Host {
     /// Errors: `not_found`; `invalid` if it is no name, or if several ids start so.
     pub fn image(&self, text: &str) -> Result<Image> {
         self.store().read(|tx| self.resolve(tx, text)).map(|(image, _)| image)
+    }
+
+    /// The image meant by `text`, whose content stays as long as the lease does, whatever others remove meanwhile.
+    pub(in crate::host) fn held_image(&self, lease: &Lease, text: &str) -> Result<(Image, images::Image)> {
+        let image = self.image(text)?;
+        let stored = image.stored()?;
+        lease.hold(&stored.digests())?;
+        // It may have been removed just before that, and its content with it.
+        self.image(image.id().as_str())?;
+        Ok((image, stored))
     }
 
     /// Like [`Host::image`], with `None` for an image that is not there.
