@@ -3,7 +3,7 @@
 use super::Host;
 use crate::error::Result;
 use crate::model::Digest;
-use crate::store::{LayerRow, Tx};
+use crate::store::{LayerRow, Lease, Tx};
 
 /// Blobs and layers that a removed image may have been the last to need.
 #[derive(Default)]
@@ -19,39 +19,103 @@ impl Candidates {
         self.blobs.extend(layers.iter().map(|layer| layer.blob.clone()));
         self.layers.extend(layers.iter().map(|layer| layer.diff_id.clone()));
     }
+
+    fn sorted(mut self) -> Candidates {
+        for digests in [&mut self.blobs, &mut self.layers] {
+            digests.sort_unstable();
+            digests.dedup();
+        }
+        self
+    }
 }
 
 impl Host {
-    /// Removes those candidates that no image and no lease needs; returns the bytes given back.
+    /// Removes images' rows by `work`, and then what only they needed; returns the bytes given back.
+    ///
+    /// What may have become garbage is noted in a lease by the transaction that takes the rows away: should this process die
+    /// before the content is gone as well, the next one to open the store goes on from there.
+    pub(super) fn remove_rows(&self, work: impl FnOnce(&Tx, &mut Candidates) -> Result<()>) -> Result<u64> {
+        let mut candidates = Candidates::default();
+        if self.plan().is_some() {
+            self.write_names(|tx| work(tx, &mut candidates))?;
+            return self.would_collect(&candidates.sorted());
+        }
+        let lease = self.store().lease(&self.lease_dir())?;
+        self.write_names(|tx| {
+            work(tx, &mut candidates)?;
+            lease.hold_within(tx, &candidates.blobs)?;
+            lease.hold_within(tx, &candidates.layers)
+        })?;
+        let outcome = self.collect(&[lease.owner().to_owned()], &candidates.sorted());
+        if outcome.is_err() {
+            lease.abandon();
+        }
+        outcome
+    }
+
+    /// Brings content in under a lease. What has become visible and no image came to need is removed again: all of it after a
+    /// failure, and blobs of an image that was there already with others, in another compression.
+    pub(super) fn bring_in<T>(&self, work: impl FnOnce(&Lease) -> Result<T>) -> Result<T> {
+        let lease = self.store().lease(&self.staging_leases()?)?;
+        let outcome = work(&lease);
+        if self.plan().is_none() && self.collect_leases(&[lease.owner().to_owned()]).is_err() {
+            lease.abandon();
+        }
+        outcome
+    }
+
+    /// Ends these leases and removes what they held and nothing else needs; returns the bytes given back.
+    pub(super) fn collect_leases(&self, owners: &[String]) -> Result<u64> {
+        let mut candidates = Candidates::default();
+        self.store().read(|tx| {
+            for owner in owners {
+                let held = tx.held_by(owner)?;
+                candidates.blobs.extend(held.iter().cloned());
+                candidates.layers.extend(held);
+            }
+            Ok(())
+        })?;
+        self.collect(owners, &candidates.sorted())
+    }
+
+    /// Ends these leases and removes those candidates that no image and no other lease needs; returns the bytes given back.
     ///
     /// The rows are gone already. Content moves to the trash inside a writing transaction: a process that wants to rely on it
     /// has taken its lease before, which is seen here, or takes it after, and then sees that the content is gone.
-    pub(super) fn collect(&self, mut candidates: Candidates) -> Result<u64> {
-        candidates.blobs.sort_unstable();
-        candidates.blobs.dedup();
-        candidates.layers.sort_unstable();
-        candidates.layers.dedup();
-        if self.plan().is_some() {
-            return self.would_collect(&candidates);
+    fn collect(&self, leases: &[String], candidates: &Candidates) -> Result<u64> {
+        if candidates.blobs.is_empty() && candidates.layers.is_empty() {
+            return Ok(0);
         }
-        // Deleting thousands of files takes time: that happens when the trash is dropped, after the transaction.
-        let trash = self.content().trash()?;
-        self.store().write(|tx| {
+        let taken = self.store().write(|tx| {
+            leases.iter().try_for_each(|owner| tx.delete_lease(owner))?;
+            let blobs = unneeded(tx, &candidates.blobs)?;
+            let layers = unneeded(tx, &candidates.layers)?;
+            if blobs.is_empty() && layers.is_empty() {
+                return Ok(None);
+            }
+            let trash = self.content().trash()?;
             let mut bytes = 0;
-            for blob in unneeded(tx, &candidates.blobs)? {
+            for blob in blobs {
                 bytes += trash.take_blob(blob)?;
             }
-            for layer in unneeded(tx, &candidates.layers)? {
+            for layer in layers {
                 bytes += trash.take_layer(layer)?;
             }
-            Ok(bytes)
-        })
+            Ok(Some((trash, bytes)))
+        })?;
+        // Deleting thousands of files takes time: that happens here, when the trash is dropped, after the transaction.
+        Ok(taken.map_or(0, |(_trash, bytes)| bytes))
     }
 
     fn would_collect(&self, candidates: &Candidates) -> Result<u64> {
         self.store().read(|tx| {
-            let blobs = unneeded(tx, &candidates.blobs)?.map(|blob| self.content().blob_size(blob).unwrap_or(0));
-            let layers = unneeded(tx, &candidates.layers)?.map(|layer| self.content().layer_size(layer).unwrap_or(0));
+            let (blobs, layers) = (unneeded(tx, &candidates.blobs)?, unneeded(tx, &candidates.layers)?);
+            let blobs = blobs
+                .into_iter()
+                .map(|blob| self.content().blob_size(blob).unwrap_or(0));
+            let layers = layers
+                .into_iter()
+                .map(|layer| self.content().layer_size(layer).unwrap_or(0));
             Ok(blobs.chain(layers).sum())
         })
     }
@@ -62,12 +126,12 @@ impl Host {
             blobs: self.content().blobs()?,
             layers: self.content().layers()?,
         };
-        self.collect(candidates)
+        self.collect(&[], &candidates)
     }
 }
 
 /// Those that no image and no lease needs.
-fn unneeded<'a>(tx: &Tx, digests: &'a [Digest]) -> Result<impl Iterator<Item = &'a Digest>> {
+fn unneeded<'a>(tx: &Tx, digests: &'a [Digest]) -> Result<Vec<&'a Digest>> {
     let needed = tx.needed(digests)?;
-    Ok(digests.iter().filter(move |digest| !needed.contains(digest)))
+    Ok(digests.iter().filter(|digest| !needed.contains(digest)).collect())
 }

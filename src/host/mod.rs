@@ -19,10 +19,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::config::Config;
 use crate::error::{Context as _, Result};
-use crate::images::Content;
+use crate::images::{Abandoned, Content};
 use crate::model::{ContainerId, Digest};
 use crate::runtime::Status;
-use crate::store::{Lease, Store, Tx};
+use crate::store::{Lease, Store, Tx, forget_leases};
 
 pub use container::{
     Container, ContainerFilter, ContainerOptions, ExecOptions, LogOptions, Mount, RemoveContainer, Run, Sink,
@@ -40,7 +40,7 @@ struct Inner {
     config: Config,
     store: Store,
     content: Content,
-    index_is_stale: AtomicBool,
+    changed_names: AtomicBool,
     /// Present exactly under dry-run.
     plan: Option<Arc<Plan>>,
     scratch: OnceLock<Scratch>,
@@ -73,7 +73,7 @@ impl Host {
             config: config.clone(),
             store,
             content,
-            index_is_stale: AtomicBool::new(false),
+            changed_names: AtomicBool::new(false),
             plan,
             scratch: OnceLock::new(),
             simulated: Mutex::default(),
@@ -117,17 +117,26 @@ impl Host {
         self.0.config.run_root.join("leases")
     }
 
-    /// Rolls back what dead processes left: their leases, staging directories and half-removed containers.
+    /// Finishes or rolls back what dead processes left: removals they had begun, content that came to nothing, the index.
     fn recover(&self) -> Result<()> {
-        self.store().clear_dead_leases(&self.lease_dir())?;
-        self.content().recover()?;
-        self.finish_removals()
+        self.finish_removals()?;
+        let dead = self.store().dead_leases(&self.lease_dir())?;
+        if !dead.is_empty() {
+            self.collect_leases(&dead)?;
+            forget_leases(&self.lease_dir(), &dead);
+        }
+        self.content().abandoned()?.iter().try_for_each(Abandoned::remove)?;
+        self.0.write_index()
     }
 
     /// A writing transaction after which the OCI layout's index has to be written again.
     fn write_names<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        let value = self.store().write_durably(work)?;
-        self.0.index_is_stale.store(true, Ordering::Relaxed);
+        let value = self.store().write_durably(|tx| {
+            let value = work(tx)?;
+            tx.set_index_stale(true)?;
+            Ok(value)
+        })?;
+        self.0.changed_names.store(true, Ordering::Relaxed);
         Ok(value)
     }
 
@@ -140,11 +149,14 @@ impl Host {
 impl Inner {
     /// The index is for other tools: Hoist itself reads names from the database only, so it is written once, not at each change.
     fn write_index(&self) -> Result<()> {
-        if self.plan.is_some() || !self.index_is_stale.swap(false, Ordering::Relaxed) {
+        if self.plan.is_some() || !self.store.read(|tx| tx.index_is_stale())? {
             return Ok(());
         }
         // Inside the write lock, so that of two processes the later one writes the later state.
         self.store.write(|tx| {
+            if !tx.index_is_stale()? {
+                return Ok(());
+            }
             let manifests: HashMap<Digest, Digest> = tx.manifests()?.into_iter().collect();
             let names = tx.references()?.into_iter();
             let entries = names.filter_map(|(name, image)| {
@@ -152,15 +164,18 @@ impl Inner {
                 Some((name, manifest.clone(), self.content.blob_size(manifest).ok()?))
             });
             let entries: Vec<_> = entries.collect();
-            self.content.write_index(&entries)
+            self.content.write_index(&entries)?;
+            tx.set_index_stale(false)
         })
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Nobody is left to tell: the next process that changes a name writes the index anyway.
-        let _ = self.write_index();
+        if *self.changed_names.get_mut() {
+            // Nobody is left to tell: the next process to open the store writes it.
+            let _ = self.write_index();
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::image::Layer;
 use super::limits::{self, Limits};
-use super::staging::{self, Staging};
+use super::staging::{self, Abandoned, Staging};
 use super::{compression, manifest, path_text};
 use crate::error::{Context as _, Error, Result};
 use crate::model::{Context, Digest, Hasher, Reference};
@@ -44,8 +44,9 @@ impl Content {
         }
         let layout = root.join("content/oci-layout");
         if !layout.exists() {
-            content.write_index(&[])?;
-            content.replace(&layout, LAYOUT.as_bytes())?;
+            // Another process may be as far, and further.
+            content.place(&root.join("content/index.json"), &manifest::index_bytes(Vec::new()))?;
+            content.place(&layout, LAYOUT.as_bytes())?;
         }
         Ok(content)
     }
@@ -70,9 +71,9 @@ impl Content {
         &self.limits
     }
 
-    /// Removes what dead processes left half made.
-    pub fn recover(&self) -> Result<()> {
-        staging::recover(&self.root.join("ingest"))
+    /// What dead processes left half made, or half removed.
+    pub fn abandoned(&self) -> Result<Vec<Abandoned>> {
+        staging::abandoned(&self.root.join("ingest"))
     }
 
     /// A place to put content together.
@@ -225,7 +226,7 @@ impl Content {
         std::fs::rename(staged, self.blob_path(digest)).during(|| format!("store the blob `{digest}`"))
     }
 
-    /// Makes a staged tree visible as a layer or a fix-up; where another process was faster, its equal one stays.
+    /// Makes a staged tree or file visible in a place of its own; where another process was faster, its equal one stays.
     pub(crate) fn publish_tree(&self, staged: &Path, place: &Path) -> Result<()> {
         let name = |path: &Path| {
             std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).expect("made by us, without a zero byte")
@@ -255,11 +256,14 @@ impl Content {
         Ok(())
     }
 
-    /// Replaces `index.json`, so that other tools find the images by name: reference, manifest digest, manifest size.
+    /// Replaces `index.json`, so that other tools find the images by name: reference, manifest digest, manifest size. An image whose
+    /// manifest cannot be read is left out, so that the others are found.
     pub fn write_index(&self, entries: &[(Reference, Digest, u64)]) -> Result<()> {
         let mut descriptors = Vec::new();
         for (name, digest, size) in entries {
-            let bytes = self.read_blob(digest, self.limits.document)?;
+            let Ok(bytes) = self.read_blob(digest, self.limits.document) else {
+                continue;
+            };
             let media_type = manifest::media_type_of(&bytes);
             descriptors.push(manifest::named_descriptor(&media_type, digest, *size, Some(name)));
         }
@@ -269,17 +273,30 @@ impl Content {
         )
     }
 
+    /// Writes a file, whole or not at all, in the place of the one that is there.
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.write_whole(path, bytes, |staged| {
+            std::fs::rename(staged, path).during(|| format!("write `{}`", path.display()))
+        })
+    }
+
+    /// The same where none is there yet.
+    fn place(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.write_whole(path, bytes, |staged| self.publish_tree(staged, path))
+    }
+
+    fn write_whole(&self, path: &Path, bytes: &[u8], publish: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let staging = self.stage()?;
-        let temporary = staging.free_path();
+        let staged = staging.free_path();
+        let what = || format!("write `{}`", path.display());
         let write = || {
-            let mut file = File::create_new(&temporary)?;
+            let mut file = File::create_new(&staged)?;
             file.write_all(bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)?;
-            file::sync_directory(path.parent().unwrap_or(Path::new("/")))
+            file.sync_all()
         };
-        write().during(|| format!("write `{}`", path.display()))
+        write().during(what)?;
+        publish(&staged)?;
+        file::sync_directory(path.parent().unwrap_or(Path::new("/"))).during(what)
     }
 }
 

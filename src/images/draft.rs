@@ -72,10 +72,12 @@ pub(crate) fn publish(
         holder.hold(&draft.image.digests())?;
         documents.extend(draft.stage(content, staging)?);
     }
-    if documents.is_empty() && !layers.iter().any(StagedLayer::is_new) {
-        return Ok(());
-    }
     ctx.check()?;
+    if documents.is_empty() && !layers.iter().any(StagedLayer::is_new) {
+        // All of it is there, but maybe only since a moment, and not on disk yet.
+        return content.settle();
+    }
+    // What is held gets to disk with it, before anything is visible: after a power cut it says what to look for.
     staging.sync()?;
     for layer in layers {
         layer.publish(content)?;

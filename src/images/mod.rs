@@ -49,6 +49,6 @@ pub use limits::Limits;
 pub use load::{Source, load};
 
 pub use save::{Format, Saved, save};
-pub use staging::Staging;
+pub use staging::{Abandoned, Staging};
 pub use trash::Trash;
 pub use upper::{Change, ChangeKind, upper_changes};

@@ -1,6 +1,7 @@
 //! A place where content is put together before anyone can see it, gone with its owner.
 //!
-//! The owner holds a lock on `ingest/<name>/lock` for its life, so that what a dead process left is told from what a live one makes.
+//! The owner holds a lock on the directory `ingest/<name>` itself for its life, so that what a dead process left is told from what a
+//! live one makes, or is about to have removed.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -25,12 +26,12 @@ pub struct Staging {
 impl Staging {
     /// A new directory below `ingest`.
     pub(crate) fn new(ingest: &Path) -> Result<Staging> {
-        // Until the new directory is locked itself, the shared lock keeps `recover` away from it.
+        // Until the new directory is locked itself, the shared lock keeps `abandoned` away from it.
         let _gate = gate(ingest, true)?;
         let name = random_hex(16)?;
         let dir = ingest.join(&name);
         std::fs::create_dir(&dir).during(|| format!("make the staging directory `{}`", dir.display()))?;
-        let lock = File::create_new(dir.join("lock")).during(|| format!("lock `{}`", dir.display()))?;
+        let lock = File::open(&dir).during(|| format!("lock `{}`", dir.display()))?;
         let lock = file::lock(lock, false).during(|| format!("lock `{}`", dir.display()))?;
         let ingest = File::open(ingest).during(|| format!("open `{}`", ingest.display()))?;
         Ok(Staging {
@@ -43,19 +44,19 @@ impl Staging {
     }
 
     /// A path in the directory that nothing has yet.
-    pub(crate) fn free_path(&self) -> PathBuf {
+    pub fn free_path(&self) -> PathBuf {
         self.dir.join(self.count.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
     /// Waits until all that was staged is on disk.
-    pub(crate) fn sync(&self) -> Result<()> {
+    pub fn sync(&self) -> Result<()> {
         file::sync_filesystem(self.ingest.as_fd()).during(|| "write staged content to disk")
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What stays behind on failure is found by `recover`, for the lock ends here.
+        // What stays behind on failure is found by `abandoned`, for the lock ends here.
         let _ = file::remove_tree_at(self.ingest.as_fd(), OsStr::new(&self.name));
     }
 }
@@ -68,16 +69,27 @@ fn gate(ingest: &Path, shared: bool) -> Result<Lock> {
     file::lock(file, shared).during(|| format!("lock `{}`", path.display()))
 }
 
-/// Removes the staging directories of processes that are gone.
-pub(crate) fn recover(ingest: &Path) -> Result<()> {
-    for (name, _lock) in abandoned(ingest)? {
-        let dir = File::open(ingest).during(|| format!("open `{}`", ingest.display()))?;
-        file::remove_tree_at(dir.as_fd(), &name).during(|| format!("remove `{}`", ingest.join(&name).display()))?;
-    }
-    Ok(())
+/// A staging directory whose owner is gone, locked against others that would clear it, too.
+#[derive(Debug)]
+pub struct Abandoned {
+    dir: PathBuf,
+    _lock: Lock,
 }
 
-fn abandoned(ingest: &Path) -> Result<Vec<(std::ffi::OsString, Option<Lock>)>> {
+impl Abandoned {
+    /// Removes it with all that is in it.
+    pub fn remove(&self) -> Result<()> {
+        let what = || format!("remove `{}`", self.dir.display());
+        let (Some(ingest), Some(name)) = (self.dir.parent(), self.dir.file_name()) else {
+            return Ok(());
+        };
+        let ingest = File::open(ingest).during(what)?;
+        file::remove_tree_at(ingest.as_fd(), name).during(what)
+    }
+}
+
+/// The staging directories of processes that are gone.
+pub(crate) fn abandoned(ingest: &Path) -> Result<Vec<Abandoned>> {
     let _gate = gate(ingest, false)?;
     let mut dead = Vec::new();
     for entry in std::fs::read_dir(ingest).during(|| format!("list `{}`", ingest.display()))? {
@@ -85,14 +97,13 @@ fn abandoned(ingest: &Path) -> Result<Vec<(std::ffi::OsString, Option<Lock>)>> {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        // No lock file: its maker died between two calls, for no maker is at work while we hold the gate.
-        match File::open(entry.path().join("lock")) {
-            Err(_) => dead.push((entry.file_name(), None)),
-            Ok(lock) => {
-                if let Some(lock) = file::try_lock(lock).during(|| format!("lock `{}`", entry.path().display()))? {
-                    dead.push((entry.file_name(), Some(lock)));
-                }
-            }
+        let dir = entry.path();
+        // One that has gone meanwhile was removed by its owner.
+        let Ok(lock) = File::open(&dir) else { continue };
+        let lock = file::try_lock(lock).during(|| format!("lock `{}`", dir.display()))?;
+        // The same, where its owner was about to do so.
+        if let Some(_lock) = lock.filter(|_| dir.exists()) {
+            dead.push(Abandoned { dir, _lock });
         }
     }
     Ok(dead)
@@ -108,16 +119,41 @@ mod tests {
         let live = Staging::new(temp.path()).unwrap();
         std::fs::write(live.free_path(), "x").unwrap();
         std::fs::create_dir_all(temp.path().join("dead/deep")).unwrap();
-        std::fs::write(temp.path().join("dead/lock"), "").unwrap();
-        std::fs::create_dir(temp.path().join("unlocked")).unwrap();
-        recover(temp.path()).unwrap();
-        let left = |name: &str| temp.path().join(name).exists();
+        let dead = abandoned(temp.path()).unwrap();
+        assert_eq!(dead.len(), 1);
         assert_eq!(
-            (left("dead"), left("unlocked"), live.dir.exists()),
-            (false, false, true)
+            abandoned(temp.path()).unwrap().len(),
+            0,
+            "one process clears it, not two"
         );
+        dead[0].remove().unwrap();
+        assert!(!temp.path().join("dead").exists() && live.dir.exists());
         let dir = live.dir.clone();
         drop(live);
         assert!(!dir.exists());
+    }
+
+    #[test]
+    fn what_its_owner_is_just_removing_is_not_taken_for_a_dead_ones() {
+        let temp = tempfile::tempdir().unwrap();
+        let owners = || {
+            for _ in 0..200 {
+                let staging = Staging::new(temp.path()).unwrap();
+                for name in ["a", "b", "c"] {
+                    std::fs::create_dir_all(staging.dir.join(name).join("deep")).unwrap();
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let making = [scope.spawn(owners), scope.spawn(owners)];
+            while !making.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                assert!(abandoned(temp.path()).unwrap().is_empty());
+            }
+        });
+        assert_eq!(
+            std::fs::read_dir(temp.path()).unwrap().count(),
+            1,
+            "only the lock stays"
+        );
     }
 }

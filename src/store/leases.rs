@@ -1,22 +1,24 @@
 //! Leases: content that an operation under way relies on, so that nobody collects it as garbage meanwhile.
 //!
 //! A lease lives as long as its process: the kernel drops the lock of its file however the process ends, and whoever opens
-//! the store next clears the rows of leases without a lock.
+//! the store next clears the rows of leases without a lock. They say what the dead process may have left behind.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use rusqlite::params;
 
-use super::{Store, Tx};
+use super::{Store, Tx, parsed};
 use crate::error::{Context as _, Result};
 use crate::model::{Digest, random_hex};
+use crate::sys::file::{self, Lock};
 
 /// A lease of this process; dropping it gives everything back.
 pub struct Lease<'a> {
     store: &'a Store,
     owner: String,
     path: PathBuf,
+    abandoned: bool,
     _lock: File,
 }
 
@@ -26,42 +28,59 @@ impl Store {
         std::fs::create_dir_all(dir).during(|| format!("make the directory `{}`", dir.display()))?;
         let owner = random_hex(16)?;
         let path = dir.join(&owner);
-        // Locked before it has its name, so that nobody ever sees a living owner's file without a lock.
-        let staged = dir.join(format!(".{owner}"));
-        let lock = File::create_new(&staged).during(|| format!("make the lease `{}`", path.display()))?;
+        // Until the new file is locked itself, the shared lock keeps `dead_leases` away from it.
+        let _gate = gate(dir, true).during(|| format!("lock `{}`", dir.display()))?;
+        let lock = File::create_new(&path).during(|| format!("make the lease `{}`", path.display()))?;
         lock.lock().during(|| format!("lock the lease `{}`", path.display()))?;
-        std::fs::rename(&staged, &path).during(|| format!("make the lease `{}`", path.display()))?;
         Ok(Lease {
             store: self,
             owner,
             path,
+            abandoned: false,
             _lock: lock,
         })
     }
 
-    /// Clears the leases of processes that are gone, and their lock files.
-    pub fn clear_dead_leases(&self, dir: &Path) -> Result<()> {
+    /// The owners of leases whose processes are gone.
+    pub fn dead_leases(&self, dir: &Path) -> Result<Vec<String>> {
         // After a reboot there are rows without files; a lease that holds nothing is a file without rows.
         let mut owners = self.read(|tx| tx.lease_owners())?;
+        let _gate = match gate(dir, false) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(owners),
+            gate => gate.during(|| format!("lock `{}`", dir.display()))?,
+        };
         owners.extend(names(dir));
         owners.sort_unstable();
         owners.dedup();
+        let mut dead = Vec::new();
         for owner in owners {
-            let path = dir.join(&owner);
-            if is_free(&path)? {
-                self.write(|tx| tx.delete_lease(&owner))?;
-                let _ = std::fs::remove_file(&path);
+            if is_free(&dir.join(&owner))? {
+                dead.push(owner);
             }
         }
-        Ok(())
+        Ok(dead)
     }
 }
 
-/// The owners that have a lock file; what is still being made has a name with a dot.
+/// Removes the lock files of these owners, who are dead and whose rows are gone.
+pub fn forget_leases(dir: &Path, owners: &[String]) {
+    for owner in owners {
+        // One that stays behind is found by the next process to open the store.
+        let _ = std::fs::remove_file(dir.join(owner));
+    }
+}
+
+/// The lock between making lease files (shared) and looking for dead ones (alone): that of their directory.
+fn gate(dir: &Path, shared: bool) -> std::io::Result<Lock> {
+    Ok(file::lock(File::open(dir)?, shared)?)
+}
+
+/// The owners that have a lock file.
 fn names(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten();
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.filter(|name| !name.starts_with('.')).collect()
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect()
 }
 
 /// Whether the process that took this lease is gone.
@@ -89,22 +108,30 @@ impl Lease<'_> {
         &self.owner
     }
 
+    /// Leaves the lease behind as a dead process would: the next one to open the store sees to what it holds.
+    pub fn abandon(mut self) {
+        self.abandoned = true;
+    }
+
     /// Holds content by its digest until the lease is dropped, whether or not it is there yet.
     pub fn hold(&self, digests: &[Digest]) -> Result<()> {
-        self.store.write(|tx| {
-            for digest in digests {
-                let sql = "INSERT INTO lease (owner, digest) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-                tx.execute(sql, params![self.owner, digest.as_str()])?;
-            }
-            Ok(())
-        })
+        self.store.write(|tx| self.hold_within(tx, digests))
+    }
+
+    /// The same within a transaction, together with what else that does.
+    pub fn hold_within(&self, tx: &Tx, digests: &[Digest]) -> Result<()> {
+        for digest in digests {
+            let sql = "INSERT INTO lease (owner, digest) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            tx.execute(sql, params![self.owner, digest.as_str()])?;
+        }
+        Ok(())
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         // A failure leaves a lease without a lock, which the next process to open the store clears.
-        if self.store.write(|tx| tx.delete_lease(&self.owner)).is_ok() {
+        if !self.abandoned && self.store.write(|tx| tx.delete_lease(&self.owner)).is_ok() {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -115,7 +142,15 @@ impl Tx<'_> {
         self.all("SELECT DISTINCT owner FROM lease", [], |row| row.get(0))
     }
 
-    fn delete_lease(&self, owner: &str) -> Result<()> {
+    /// What a lease holds.
+    pub fn held_by(&self, owner: &str) -> Result<Vec<Digest>> {
+        self.all("SELECT digest FROM lease WHERE owner = ?1", [owner], |row| {
+            parsed(row, "digest")
+        })
+    }
+
+    /// Ends a lease: what it held is garbage unless something else needs it.
+    pub fn delete_lease(&self, owner: &str) -> Result<()> {
         self.execute("DELETE FROM lease WHERE owner = ?1", [owner])?;
         Ok(())
     }
@@ -124,6 +159,14 @@ impl Tx<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn clear_dead(store: &Store, locks: &Path) {
+        let dead = store.dead_leases(locks).unwrap();
+        store
+            .write(|tx| dead.iter().try_for_each(|owner| tx.delete_lease(owner)))
+            .unwrap();
+        forget_leases(locks, &dead);
+    }
 
     #[test]
     fn content_is_needed_while_its_lease_lives() {
@@ -139,7 +182,7 @@ mod tests {
         };
         let lease = store.lease(&locks).unwrap();
         lease.hold(std::slice::from_ref(&digest)).unwrap();
-        store.clear_dead_leases(&locks).unwrap();
+        clear_dead(&store, &locks);
         assert!(needed());
         drop(lease);
         assert!(!needed());
@@ -156,7 +199,7 @@ mod tests {
         lease.hold(std::slice::from_ref(&digest)).unwrap();
         // As after a kill: the lock is gone, the row and the file are not.
         lease._lock.unlock().unwrap();
-        store.clear_dead_leases(&locks).unwrap();
+        clear_dead(&store, &locks);
         assert!(
             store
                 .read(|tx| tx.needed(std::slice::from_ref(&digest)))
@@ -173,7 +216,7 @@ mod tests {
         let locks = dir.path().join("leases");
         let (dead, alive) = (store.lease(&locks).unwrap(), store.lease(&locks).unwrap());
         dead._lock.unlock().unwrap();
-        store.clear_dead_leases(&locks).unwrap();
+        clear_dead(&store, &locks);
         assert_eq!(names(&locks), [alive.owner()]);
     }
 }

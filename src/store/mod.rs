@@ -10,8 +10,9 @@ mod references;
 mod reserve;
 mod volumes;
 
+use std::fs::File;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -20,13 +21,17 @@ use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_SHMSIZE};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::{Context as _, Error, Kind, Result};
+use crate::sys::file;
 
 pub use containers::ContainerRow;
 pub use images::{ImageRow, LayerRow};
-pub use leases::{Lease, lease_is_dead};
+pub use leases::{Lease, forget_leases, lease_is_dead};
 pub use volumes::VolumeRow;
 
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/001-first.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/001-first.sql"),
+    include_str!("migrations/002-index.sql"),
+];
 
 /// How long a writer waits for another process before it gives up.
 const BUSY: Duration = Duration::from_secs(60);
@@ -52,7 +57,19 @@ impl Store {
     }
 
     fn connect(path: &Path) -> Result<Store> {
-        let store = Connection::open(path).map_err(failed).and_then(Store::prepare);
+        let store = Connection::open(path).map_err(failed).and_then(|mut connection| {
+            configure(&connection)?;
+            if !is_current(&connection)? {
+                // SQLite does not wait for others where it changes the kind of its log: one process makes or changes a store.
+                let dir = File::open(path.parent().unwrap_or(Path::new("/")));
+                let _alone = dir
+                    .and_then(|dir| Ok(file::lock(dir, false)?))
+                    .during(|| "lock the store")?;
+                connection.execute_batch("PRAGMA journal_mode = WAL;").map_err(failed)?;
+                migrate(&mut connection)?;
+            }
+            Ok(Store(Mutex::new(connection)))
+        });
         store.map_err(|error| explained(error, path))
     }
 
@@ -69,25 +86,9 @@ impl Store {
                 .run_to_completion(i32::MAX, Duration::ZERO, None)
                 .map_err(failed)?;
         }
-        Store::prepare(copy)
-    }
-
-    fn prepare(mut connection: Connection) -> Result<Store> {
-        connection.busy_timeout(BUSY).map_err(failed)?;
-        // NORMAL under WAL: a power cut may take back the last transactions, never tear one.
-        connection
-            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
-            .map_err(failed)?;
-        // The last process to close the database would otherwise copy the log into it and delete the log, which waits for the
-        // disk several times: most of what a command that changes one thing would take. The log stays short instead.
-        let keep_log = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-        connection.set_db_config(keep_log, true).map_err(failed)?;
-        connection
-            .pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
-            .map_err(failed)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        migrate(&mut connection)?;
-        Ok(Store(Mutex::new(connection)))
+        configure(&copy)?;
+        migrate(&mut copy)?;
+        Ok(Store(Mutex::new(copy)))
     }
 
     /// Runs `work` on one consistent view.
@@ -103,31 +104,68 @@ impl Store {
     /// Like [`Store::write`], and on the disk when it returns: for what is followed by the removal of content, which a power
     /// cut must not find done while the rows that point to it are back.
     pub fn write_durably<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        self.synchronous("FULL")?;
-        let outcome = self.write(work);
-        self.synchronous("NORMAL")?;
+        // Another thread's transaction must not come between and set the level back, so all is done under one lock.
+        let mut connection = self.lock();
+        synchronous(&connection, "FULL")?;
+        let outcome = run(&mut connection, TransactionBehavior::Immediate, work);
+        synchronous(&connection, "NORMAL")?;
         outcome
     }
 
-    fn synchronous(&self, level: &str) -> Result<()> {
-        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        connection.pragma_update(None, "synchronous", level).map_err(failed)
+    fn run<T>(&self, behavior: TransactionBehavior, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        run(&mut self.lock(), behavior, work)
     }
 
-    fn run<T>(&self, behavior: TransactionBehavior, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let tx = Tx(connection.transaction_with_behavior(behavior).map_err(failed)?);
-        let value = work(&tx)?;
-        tx.0.commit().map_err(failed)?;
-        Ok(value)
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn run<T>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    work: impl FnOnce(&Tx) -> Result<T>,
+) -> Result<T> {
+    let tx = Tx(connection.transaction_with_behavior(behavior).map_err(failed)?);
+    let value = work(&tx)?;
+    tx.0.commit().map_err(failed)?;
+    Ok(value)
+}
+
+fn synchronous(connection: &Connection, level: &str) -> Result<()> {
+    connection.pragma_update(None, "synchronous", level).map_err(failed)
+}
+
+/// What holds for one connection and is not kept in the file.
+fn configure(connection: &Connection) -> Result<()> {
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    // NORMAL under WAL: a power cut may take back the last transactions, never tear one.
+    connection
+        .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
+        .map_err(failed)?;
+    // The last process to close the database would otherwise copy the log into it and delete the log, which waits for the
+    // disk several times: most of what a command that changes one thing would take. The log stays short instead.
+    let keep_log = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(keep_log, true).map_err(failed)?;
+    connection
+        .pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
+        .map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+fn version(connection: &Connection) -> Result<usize> {
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    version.map_err(failed)
+}
+
+/// Whether the file has its write-ahead log and the newest tables.
+fn is_current(connection: &Connection) -> Result<bool> {
+    let journal = connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+    Ok(journal.map_err(failed)? == "wal" && version(connection)? == MIGRATIONS.len())
+}
+
 fn migrate(connection: &mut Connection) -> Result<()> {
-    let version = |c: &Connection| {
-        c.query_row("PRAGMA user_version", [], |row| row.get::<_, usize>(0))
-            .map_err(failed)
-    };
     let found = version(connection)?;
     if found > MIGRATIONS.len() {
         return Err(Error::unsupported(format!(
@@ -285,6 +323,40 @@ mod tests {
         copy.write(|tx| tx.delete_volume("v")).unwrap();
         assert!(copy.read(|tx| tx.volume("v")).unwrap().is_none());
         assert!(store.read(|tx| tx.volume("v")).unwrap().is_some());
+    }
+
+    #[test]
+    fn many_open_a_new_store_at_once() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("hoist.db");
+            std::thread::scope(|scope| {
+                for _ in 0..16 {
+                    scope.spawn(|| Store::open(&path).unwrap());
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_durable_transaction_stays_one_beside_those_of_other_threads() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("hoist.db")).unwrap();
+        let level = |tx: &Tx| {
+            let level = tx.0.pragma_query_value(None, "synchronous", |row| row.get::<_, u8>(0));
+            level.map_err(failed)
+        };
+        let full = 2;
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        assert_eq!(store.write_durably(level).unwrap(), full);
+                    }
+                });
+            }
+        });
+        assert_ne!(store.write(level).unwrap(), full);
     }
 
     #[test]

@@ -44,6 +44,18 @@ impl Tx<'_> {
         })
     }
 
+    /// Notes whether `index.json`, which tells other tools the names, is behind them.
+    pub fn set_index_stale(&self, stale: bool) -> Result<()> {
+        self.execute("UPDATE layout_index SET stale = ?1 WHERE stale <> ?1", [stale])?;
+        Ok(())
+    }
+
+    /// Whether `index.json` is behind the names.
+    pub fn index_is_stale(&self) -> Result<bool> {
+        let stale = self.first("SELECT stale FROM layout_index", [], |row| row.get("stale"))?;
+        Ok(stale.unwrap_or(true))
+    }
+
     /// Forgets a name; false if it was not there.
     pub fn delete_reference(&self, name: &Reference) -> Result<bool> {
         Ok(self.execute("DELETE FROM reference WHERE name = ?1", [name.to_string()])? > 0)

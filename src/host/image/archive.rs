@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::images::{self, Source};
 use crate::model::{Command, Context, Digest, Pairs, Reference, Words};
+use crate::store::Lease;
 
 /// Options of `image::save`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -50,16 +51,16 @@ impl Host {
     ///
     /// A path of `-` is standard input. Errors: `not_found`, `corrupt`, `no_space`; nothing is left behind then.
     pub fn load_images(&self, ctx: &Context, path: &Path, tags: bool) -> Result<Vec<Image>> {
-        let lease = self.store().lease(&self.staging_leases()?)?;
         let input = self.input(path);
-        let source = Source::named(&input);
-        let loaded = images::load(ctx, self.new_content()?, &lease, source)?;
-        let mut handles = Vec::with_capacity(loaded.len());
-        for found in loaded {
-            let names: &[Reference] = if tags { &found.names } else { &[] };
-            let image = self.publish(found.image, names, None)?;
+        let handles = self.bring_in(|lease| {
+            let mut loaded = images::load(ctx, self.new_content()?, lease, Source::named(&input))?;
+            if !tags {
+                loaded.iter_mut().for_each(|found| found.names.clear());
+            }
+            self.publish_all(loaded, None)
+        })?;
+        for image in &handles {
             self.planned("image::load", &image.to_string(), &format!("from {}", path.display()));
-            handles.push(image);
         }
         Ok(handles)
     }
@@ -87,8 +88,7 @@ impl Host {
         let lease = self.store().lease(&self.staging_leases()?)?;
         let mut found: Vec<(images::Image, Vec<Reference>)> = Vec::new();
         for source in sources {
-            let (stored, names) = self.to_save(source)?;
-            lease.hold(&stored.digests())?;
+            let (stored, names) = self.to_save(&lease, source)?;
             match found.iter_mut().find(|(image, _)| image.id == stored.id) {
                 Some((_, before)) => before.extend(names),
                 None => found.push((stored, names)),
@@ -118,13 +118,14 @@ impl Host {
     }
 
     /// An image to save, with the names that go along.
-    fn to_save(&self, source: &str) -> Result<(images::Image, Vec<Reference>)> {
+    fn to_save(&self, lease: &Lease, source: &str) -> Result<(images::Image, Vec<Reference>)> {
         let (image, named) = self.store().read(|tx| self.resolve(tx, source))?;
         let names = match named {
             super::resolve::Named::Reference(name) => vec![name],
             super::resolve::Named::Id => image.references().to_vec(),
         };
-        Ok((image.stored()?, names))
+        let (_, stored) = self.held_image(lease, image.id().as_str())?;
+        Ok((stored, names))
     }
 
     /// Makes an image of one layer from a tarball of a root file system. A path of `-` is standard input.
@@ -132,17 +133,17 @@ impl Host {
     /// Errors: `invalid` for a bad name or change, `corrupt`, `not_found`, `no_space`.
     pub fn import_image(&self, ctx: &Context, path: &Path, name: &str, options: &ImportOptions) -> Result<Image> {
         let name: Reference = name.parse()?;
-        let lease = self.store().lease(&self.staging_leases()?)?;
         let input = self.input(path);
-        let source = Source::named(&input);
         let options = images::ImportOptions {
             changes: options.changes.0.clone(),
             message: options.message.clone(),
             platform: options.platform.as_deref().map(str::parse).transpose()?,
         };
-        let image = images::import_tar(ctx, self.new_content()?, &lease, source, &options)?;
-        self.planned("image::import_tar", &name.familiar(), &path.display().to_string());
-        self.publish(image, &[name], None)
+        self.bring_in(|lease| {
+            let image = images::import_tar(ctx, self.new_content()?, lease, Source::named(&input), &options)?;
+            self.planned("image::import_tar", &name.familiar(), &path.display().to_string());
+            self.publish(image, vec![name], None)
+        })
     }
 
     /// Makes an image from binaries of this host and the shared libraries they need.
@@ -156,16 +157,17 @@ impl Host {
         options: &FromHostOptions,
     ) -> Result<Image> {
         let name: Reference = name.parse()?;
-        let lease = self.store().lease(&self.staging_leases()?)?;
         let options = images::HostOptions {
             cmd: options.cmd.as_ref().map(Command::words),
             env: options.env.0.clone(),
             labels: options.labels.0.clone(),
             ..images::HostOptions::default()
         };
-        let image = images::from_host(ctx, self.new_content()?, &lease, binaries, &options)?;
-        self.planned("image::from_host", &name.familiar(), &binaries.join(", "));
-        self.publish(image, &[name], None)
+        self.bring_in(|lease| {
+            let image = images::from_host(ctx, self.new_content()?, lease, binaries, &options)?;
+            self.planned("image::from_host", &name.familiar(), &binaries.join(", "));
+            self.publish(image, vec![name], None)
+        })
     }
 
     /// Where the locks of leases are: with the store's, or with the dry run's own content.

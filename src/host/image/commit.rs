@@ -57,9 +57,7 @@ impl Host {
         options: &CommitOptions,
     ) -> Result<Image> {
         let names: Vec<Reference> = name.map(str::parse).transpose()?.into_iter().collect();
-        let lease = self.store().lease(&self.staging_leases()?)?;
         let base = changes.base.stored()?;
-        lease.hold(&base.digests())?;
         let options = images::CommitOptions {
             changes: options.changes.0.clone(),
             message: options.message.clone(),
@@ -69,8 +67,11 @@ impl Host {
             squash: options.squash,
         };
         let (upper, lowers) = (changes.upper, changes.lowers);
-        let image = images::commit(ctx, self.new_content()?, &lease, Some(&base), lowers, upper, &options)?;
         let parent = (!options.squash).then(|| changes.base.id());
-        self.publish(image, &names, parent)
+        self.bring_in(|lease| {
+            lease.hold(&base.digests())?;
+            let image = images::commit(ctx, self.new_content()?, lease, Some(&base), lowers, upper, &options)?;
+            self.publish(image, names, parent)
+        })
     }
 }

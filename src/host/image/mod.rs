@@ -270,31 +270,50 @@ impl From<images::Layer> for LayerRow {
 
 impl Host {
     /// Makes a whole image visible under its names; the caller's lease holds its content. Returns its handle.
-    fn publish(&self, image: images::Image, names: &[Reference], parent: Option<&Digest>) -> Result<Image> {
-        let config = image.config()?;
+    fn publish(&self, image: images::Image, names: Vec<Reference>, parent: Option<&Digest>) -> Result<Image> {
+        let mut handles = self.publish_all(vec![images::Loaded { image, names }], parent)?;
+        Ok(handles.pop().expect("one for each"))
+    }
+
+    /// The same for several at once: all of them are visible, or none.
+    fn publish_all(&self, images: Vec<images::Loaded>, parent: Option<&Digest>) -> Result<Vec<Image>> {
         let now = Timestamp::now();
-        let row = ImageRow {
-            size: image.size(),
-            created: config.created.as_deref().and_then(|text| text.parse().ok()),
-            os: config.os,
-            architecture: config.architecture,
-            variant: config.variant,
-            labels: serde_json::to_string(&config.config.labels).expect("text keys and values are JSON"),
-            parent: parent.filter(|parent| **parent != image.id).cloned(),
-            added: now,
-            last_used: now,
-            id: image.id,
-            manifest: image.manifest,
-            config: image.config,
-        };
-        let layers: Vec<LayerRow> = image.layers.into_iter().map(LayerRow::from).collect();
+        let rows = images.into_iter().map(|found| {
+            let (row, layers) = rows_of(found.image, parent, now)?;
+            Ok((row, layers, found.names))
+        });
+        let rows = rows.collect::<Result<Vec<_>>>()?;
         self.write_names(|tx| {
-            tx.insert_image(&row, &layers)?;
-            for name in names {
-                tx.set_reference(name, &row.id, now)?;
+            for (row, layers, names) in &rows {
+                tx.insert_image(row, layers)?;
+                names
+                    .iter()
+                    .try_for_each(|name| tx.set_reference(name, &row.id, now).map(drop))?;
             }
-            let stored = tx.image(&row.id)?.expect("inserted above or there before");
-            Image::read(self, tx, stored)
+            let stored = rows.iter().map(|(row, ..)| {
+                let stored = tx.image(&row.id)?.expect("inserted above or there before");
+                Image::read(self, tx, stored)
+            });
+            stored.collect()
         })
     }
+}
+
+fn rows_of(image: images::Image, parent: Option<&Digest>, now: Timestamp) -> Result<(ImageRow, Vec<LayerRow>)> {
+    let config = image.config()?;
+    let row = ImageRow {
+        size: image.size(),
+        created: config.created.as_deref().and_then(|text| text.parse().ok()),
+        os: config.os,
+        architecture: config.architecture,
+        variant: config.variant,
+        labels: serde_json::to_string(&config.config.labels).expect("text keys and values are JSON"),
+        parent: parent.filter(|parent| **parent != image.id).cloned(),
+        added: now,
+        last_used: now,
+        id: image.id,
+        manifest: image.manifest,
+        config: image.config,
+    };
+    Ok((row, image.layers.into_iter().map(LayerRow::from).collect()))
 }

@@ -40,8 +40,7 @@ impl Host {
     /// Errors: `not_found`; `in_use` while a container uses it (unless forced) or another image is made from it.
     pub fn remove_image(&self, text: &str, options: &RemoveImage) -> Result<Report> {
         let mut report = Report::default();
-        let mut candidates = Candidates::default();
-        self.write_names(|tx| {
+        report.reclaimed = self.remove_rows(|tx, candidates| {
             let (image, named) = self.resolve(tx, text)?;
             match named {
                 Named::Reference(name) if image.references().len() > 1 || !image.facts.children.is_empty() => {
@@ -52,11 +51,10 @@ impl Host {
                     });
                     Ok(())
                 }
-                _ => self.remove_whole(tx, &image, options, &mut report, &mut candidates),
+                _ => self.remove_whole(tx, &image, options, &mut report, candidates),
             }
         })?;
         self.record_removals("image::remove", &report);
-        report.reclaimed = self.collect(candidates)?;
         Ok(report)
     }
 
@@ -132,13 +130,12 @@ impl Host {
         let images = Image::read_all(self)?;
         let verdicts = decide(self, images, filter, matching, Purpose::Prune)?;
         let mut report = Report::default();
-        let mut candidates = Candidates::default();
         let (taken, kept): (Vec<Verdict>, Vec<Verdict>) = verdicts.into_iter().partition(|verdict| verdict.taken);
         report.kept = kept
             .iter()
             .map(|verdict| item(&verdict.image, &verdict.image.name(), &verdict.reason))
             .collect();
-        self.write_names(|tx| {
+        report.reclaimed = self.remove_rows(|tx, candidates| {
             let mut left: Vec<Verdict> = taken;
             // Children before parents: each round removes what nothing left is made from.
             while !left.is_empty() {
@@ -148,14 +145,13 @@ impl Host {
                     .collect();
                 let (waiting, now): (Vec<_>, Vec<_>) = left.into_iter().partition(|v| parents.contains(v.image.id()));
                 for verdict in now {
-                    self.prune_one(tx, &verdict, &mut report, &mut candidates)?;
+                    self.prune_one(tx, &verdict, &mut report, candidates)?;
                 }
                 left = waiting;
             }
             Ok(())
         })?;
         self.record_removals("image::prune", &report);
-        report.reclaimed = self.collect(candidates)?;
         if self.plan().is_none() {
             report.reclaimed += self.collect_orphans()?;
         }

@@ -41,8 +41,8 @@ impl Store {
             config: bytes,
             layers: Vec::new(),
         };
-        let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
-        self.host.publish(image, &names, parent.map(Image::id)).unwrap()
+        let names = names.iter().map(|name| name.parse().unwrap()).collect();
+        self.host.publish(image, names, parent.map(Image::id)).unwrap()
     }
 
     fn manifest(&self, seed: &str) -> Digest {
