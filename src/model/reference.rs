@@ -47,6 +47,8 @@ impl Reference {
         }
         match self.path.strip_prefix(DEFAULT_NAMESPACE) {
             Some(name) if !name.contains('/') => name.to_owned(),
+            // Without the registry its first part would be taken for one.
+            _ if self.path.split('/').next().is_some_and(is_registry) => self.repository(),
             _ => self.path.clone(),
         }
     }
@@ -167,9 +169,11 @@ fn is_registry(segment: &str) -> bool {
 
 fn check_registry(registry: &str) -> std::result::Result<(), String> {
     let bad = || Err(format!("`{registry}` is not a registry host"));
+    let is_v6 = |text: &str| text.parse::<std::net::Ipv6Addr>().is_ok();
     let (host, port) = match registry.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
-            Some((v6, port)) if v6.parse::<std::net::Ipv6Addr>().is_ok() => ("v6", port.strip_prefix(':')),
+            Some((v6, "")) if is_v6(v6) => ("v6", None),
+            Some((v6, port)) if is_v6(v6) && port.starts_with(':') => ("v6", Some(&port[1..])),
             _ => return bad(),
         },
         None => match registry.split_once(':') {
@@ -277,6 +281,13 @@ mod tests {
             ("Uppercase/a", "Uppercase/a:latest", "Uppercase/a:latest"),
             ("[::1]:5000/x", "[::1]:5000/x:latest", "[::1]:5000/x:latest"),
             ("a_b/c__d-e.f", "docker.io/a_b/c__d-e.f:latest", "a_b/c__d-e.f:latest"),
+            // Short, these would name another registry.
+            (
+                "docker.io/localhost/a",
+                "docker.io/localhost/a:latest",
+                "docker.io/localhost/a:latest",
+            ),
+            ("docker.io/a.b/c", "docker.io/a.b/c:latest", "docker.io/a.b/c:latest"),
         ] {
             let reference: Reference = text.parse().unwrap();
             assert_eq!(
@@ -316,6 +327,7 @@ mod tests {
             "a:-x",
             "localhost:x/a",
             "[::g]/a",
+            "[::1]x/a",
             &id,
             &long_tag,
             &long_name,
