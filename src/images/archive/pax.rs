@@ -80,9 +80,7 @@ impl Pax {
 fn record(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
     let bad = || Error::corrupt("an extended header is malformed");
     let blank = bytes.iter().take(20).position(|byte| *byte == b' ').ok_or_else(bad)?;
-    let length: usize = digits(&bytes[..blank])
-        .and_then(|n| usize::try_from(n).ok())
-        .ok_or_else(bad)?;
+    let length: usize = digits(&bytes[..blank]).ok_or_else(bad)?;
     let body = bytes.get(blank + 1..length).ok_or_else(bad)?;
     let body = body.strip_suffix(b"\n").ok_or_else(bad)?;
     let equals = body.iter().position(|byte| *byte == b'=').ok_or_else(bad)?;
@@ -97,7 +95,7 @@ fn is_name(key: &[u8]) -> bool {
     matches!(key, b"path" | b"linkpath" | b"GNU.sparse.name")
 }
 
-fn digits(text: &[u8]) -> Option<i64> {
+fn digits<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     let all_digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(text).ok().filter(|_| all_digits)?.parse().ok()
 }
@@ -107,7 +105,7 @@ fn decimal<T: TryFrom<i64>>(key: &[u8], value: &[u8]) -> Result<Option<T>> {
     if value.is_empty() {
         return Ok(None);
     }
-    let number = digits(value).and_then(|number| T::try_from(number).ok());
+    let number = digits::<i64>(value).and_then(|number| T::try_from(number).ok());
     let bad = || {
         Error::corrupt(format!(
             "the extended header `{}` is not a number: `{}`",
@@ -121,9 +119,7 @@ fn decimal<T: TryFrom<i64>>(key: &[u8], value: &[u8]) -> Result<Option<T>> {
 fn sparse_map(value: &[u8]) -> Result<Vec<u64>> {
     let bad = || Error::corrupt("a sparse map is not a list of numbers");
     let numbers = value.split(|byte| *byte == b',');
-    numbers
-        .map(|number| digits(number).and_then(|n| u64::try_from(n).ok()).ok_or_else(bad))
-        .collect()
+    numbers.map(|number| digits(number).ok_or_else(bad)).collect()
 }
 
 /// Seconds with a fraction, cut to nanoseconds: `-1.5` is 1.5 s before the epoch.
@@ -131,7 +127,7 @@ fn time(value: &[u8]) -> Result<Mtime> {
     let bad = || Error::corrupt(format!("the time `{}` is not a number", value.escape_ascii()));
     let (negative, rest) = value.strip_prefix(b"-").map_or((false, value), |rest| (true, rest));
     let dot = rest.iter().position(|byte| *byte == b'.').unwrap_or(rest.len());
-    let seconds = digits(&rest[..dot]).ok_or_else(bad)?;
+    let seconds: i128 = digits(&rest[..dot]).ok_or_else(bad)?;
     let fraction = rest.get(dot + 1..).unwrap_or_default();
     if !fraction.iter().all(u8::is_ascii_digit) {
         return Err(bad());
@@ -139,17 +135,13 @@ fn time(value: &[u8]) -> Result<Mtime> {
     let nanos = (0..9).fold(0u32, |nanos, at| {
         nanos * 10 + u32::from(fraction.get(at).map_or(0, |digit| digit - b'0'))
     });
-    Ok(match (negative, nanos) {
-        (false, _) => Mtime { seconds, nanos },
-        (true, 0) => Mtime {
-            seconds: -seconds,
-            nanos,
-        },
-        (true, _) => Mtime {
-            seconds: -seconds - 1,
-            nanos: 1_000_000_000 - nanos,
-        },
-    })
+    let (seconds, nanos) = match (negative, nanos) {
+        (false, _) => (seconds, nanos),
+        (true, 0) => (-seconds, 0),
+        (true, _) => (-seconds - 1, 1_000_000_000 - nanos),
+    };
+    let seconds = i64::try_from(seconds).map_err(|_| bad())?;
+    Ok(Mtime { seconds, nanos })
 }
 
 #[cfg(test)]
@@ -177,6 +169,31 @@ mod tests {
                 (b"b c".to_vec(), b"hi".to_vec())
             ]
         );
+    }
+
+    #[test]
+    fn times_before_the_epoch_are_rounded_down_and_end_where_numbers_do() {
+        for (text, seconds, nanos) in [
+            ("-9223372036854775808", i64::MIN, 0),
+            ("9223372036854775807.9999999999", i64::MAX, 999_999_999),
+            ("-9223372036854775807.1", i64::MIN, 900_000_000),
+            ("-0.000000001", -1, 999_999_999),
+            ("-0", 0, 0),
+        ] {
+            assert_eq!(time(text.as_bytes()).unwrap(), Mtime { seconds, nanos }, "{text}");
+        }
+        for text in [
+            "-9223372036854775808.1",
+            "9223372036854775808",
+            "--1",
+            "-",
+            "",
+            ".5",
+            "1.-5",
+            "1e3",
+        ] {
+            assert!(time(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]
