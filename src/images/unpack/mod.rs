@@ -12,6 +12,8 @@ mod whiteout;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 
+use nix::errno::Errno;
+
 use super::archive::{Entry, Input, Kind, Reader};
 use super::content::Record;
 use super::limits::{self, Limits};
@@ -109,7 +111,7 @@ impl Unpack<'_> {
             ctx.check()?;
             attributes
                 .set_on_directory(self.root.as_fd(), &path)
-                .during(|| format!("set the attributes of `{}`", shown(&path)))?;
+                .map_err(|cause| refused(cause, "set the attributes of", &path))?;
         }
         let implied = self.implied.iter().map(|path| path_text::encode(path)).collect();
         Ok(Record {
@@ -149,4 +151,17 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 /// A path as a message shows it.
 fn shown(path: &[u8]) -> impl std::fmt::Display + '_ {
     path.escape_ascii()
+}
+
+/// The error for what the kernel does not take: the layer's fault, not the machine's, where it is about what the layer says.
+fn refused(cause: Errno, act: &str, path: &[u8]) -> Error {
+    let error = Err::<(), _>(cause)
+        .during(|| format!("{act} `{}` of the layer", shown(path)))
+        .expect_err("made of an error");
+    match cause {
+        Errno::ENAMETOOLONG | Errno::EINVAL | Errno::ENOENT | Errno::ELOOP | Errno::EMLINK | Errno::ERANGE => {
+            error.with_kind(crate::error::Kind::Corrupt)
+        }
+        _ => error,
+    }
 }

@@ -12,8 +12,8 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::unistd::{linkat, symlinkat};
 
-use super::{Attributes, Unpack, normal, shown, split};
-use crate::error::{Context as _, Error, Kind as ErrorKind, Result};
+use super::{Attributes, Unpack, normal, refused, shown, split};
+use crate::error::{Context as _, Error, Result};
 use crate::images::archive::{Entry, Input, Kind, Reader};
 use crate::model::Context;
 use crate::sys::file::{self, kind_of, status_at};
@@ -45,12 +45,12 @@ impl Unpack<'_> {
             }
             other => other,
         };
-        let made = made.map_err(|cause| refused(cause, path))?;
+        let made = made.map_err(|cause| refused(cause, "make", path))?;
         match made {
             Some(open) => self.fill(ctx, &File::from(open), &entry, path, reader),
             None => Attributes::of(&entry)
                 .set_on_path(dir.as_fd(), name, entry.kind == Kind::Symlink)
-                .during(|| format!("set the attributes of `{}`", shown(path))),
+                .map_err(|cause| refused(cause, "set the attributes of", path)),
         }
     }
 
@@ -94,7 +94,7 @@ impl Unpack<'_> {
         }
         Attributes::of(entry)
             .set_on_open(file.as_fd())
-            .during(|| format!("set the attributes of `{}`", shown(path)))
+            .map_err(|cause| refused(cause, "set the attributes of", path))
     }
 
     /// A directory over a directory keeps what is in it; over anything else it takes its place.
@@ -108,10 +108,10 @@ impl Unpack<'_> {
                 if kind_of(&status) != SFlag::S_IFDIR {
                     was_hidden = self.whiteouts.contains(path);
                     self.clear(dir, path)?;
-                    mkdirat(&**dir, name, Mode::S_IRWXU).map_err(|cause| refused(cause, path))?;
+                    mkdirat(&**dir, name, Mode::S_IRWXU).map_err(|cause| refused(cause, "make", path))?;
                 }
             }
-            Err(cause) => return Err(refused(cause, path)),
+            Err(cause) => return Err(refused(cause, "make", path)),
         }
         if was_hidden {
             self.make_opaque(path)?;
@@ -182,7 +182,7 @@ impl Unpack<'_> {
             }
             self.clear(dir, path)?;
         }
-        linkat(&source, target_name, &**dir, name, AtFlags::empty()).map_err(|cause| refused(cause, path))?;
+        linkat(&source, target_name, &**dir, name, AtFlags::empty()).map_err(|cause| refused(cause, "make", path))?;
         Ok(true)
     }
 
@@ -229,18 +229,5 @@ fn copy<R: Input>(ctx: &Context, reader: &mut Reader<'_, R>, mut file: &File, le
         reader.advance(step);
         left -= step as u64;
         ctx.check()?;
-    }
-}
-
-/// The error for a name the kernel does not take: the layer's fault, not the machine's, where it is about the name.
-fn refused(cause: Errno, path: &[u8]) -> Error {
-    let error = Err::<(), _>(cause)
-        .during(|| format!("make `{}` of the layer", shown(path)))
-        .expect_err("made of an error");
-    match cause {
-        Errno::ENAMETOOLONG | Errno::EINVAL | Errno::ENOENT | Errno::ELOOP | Errno::EMLINK => {
-            error.with_kind(ErrorKind::Corrupt)
-        }
-        _ => error,
     }
 }

@@ -361,3 +361,20 @@ fn a_parent_swapped_for_a_link_meanwhile_leads_nowhere_else() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+/// The kernel's "invalid argument" is about what the layer says.
+#[test]
+fn attributes_the_kernel_refuses_are_the_layers_fault() {
+    let mut bad = [
+        file("f", "x"),
+        dir("d", 0o755),
+        (Entry::new(b"p".to_vec(), Kind::Fifo, 0o644), vec![]),
+    ];
+    for (entry, _) in &mut bad {
+        entry.xattrs = vec![(b"security.capability".to_vec(), vec![1; 5])];
+    }
+    for entry in bad {
+        let error = Yard::new().unpack(std::slice::from_ref(&entry)).unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Corrupt, "{error}");
+    }
+}
