@@ -13,6 +13,8 @@ mod content;
 mod draft;
 mod flat;
 mod from_host;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod history;
 mod image;
 mod import;

@@ -6,6 +6,8 @@ mod reader;
 mod sparse;
 mod writer;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use pax::Pax;
 pub(crate) use reader::{Input, Reader};
 pub(crate) use sparse::Segment;
 pub(crate) use writer::Writer;
