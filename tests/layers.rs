@@ -140,3 +140,19 @@ fn what_is_merged_is_made_once() {
     }
     assert!(hoist.staged().is_empty());
 }
+
+#[test]
+fn what_a_container_writes_never_refers_to_a_layer() {
+    let hoist = Hoist::with_busybox();
+    let mounts = hoist.value(r#"container::run("busybox", ["cat", "/proc/self/mountinfo"]).stdout"#);
+    let root = mounts
+        .as_str()
+        .unwrap()
+        .lines()
+        .find(|line| line.contains(" / / "))
+        .unwrap();
+    assert!(root.contains(" - overlay "), "{root}");
+    for option in ["metacopy", "redirect_dir", "index", "xino"] {
+        assert!(!root.contains(&format!("{option}=on")), "{root}");
+    }
+}

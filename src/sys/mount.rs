@@ -126,6 +126,15 @@ impl Filesystem {
     }
 }
 
+/// Whether the kernel only collects the options of a filesystem, as a text for later, and so takes any (fs/fs_context.c, `legacy`).
+pub fn takes_any_option(kind: &str) -> nix::Result<bool> {
+    match Filesystem::open(kind)?.flag("no-such-option") {
+        Ok(()) => Ok(true),
+        Err(Errno::EINVAL) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// A copy of the mount at an open place (a bind mount), attached nowhere yet; with all mounts below it when `recursive`.
 pub fn copy(place: impl AsFd, recursive: bool) -> nix::Result<OwnedFd> {
     let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | EMPTY_PATH | if recursive { RECURSIVE } else { 0 };
