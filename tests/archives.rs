@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::harness::tree::{Ignore, Tree};
-use crate::harness::{Hoist, Merged, Peers, inputs, tool};
+use crate::harness::{Hoist, Merged, PROGRAM, Peers, inputs, tool};
 
 /// The directories a container of the image stacks, topmost first, as an overlay takes them; without the one on top that has
 /// the places to mount on, which are the container's and not the image's.
@@ -74,11 +74,12 @@ fn names_come_with_the_archive() {
 #[test]
 fn compressed_archives_are_the_same_image() {
     let hoist = Hoist::new();
-    for (program, args) in [("gzip", ["-c"]), ("xz", ["-0c"]), ("zstd", ["-qc"])] {
+    for (program, flags) in [("gzip", "-c"), ("xz", "-0c"), ("zstd", "-qc"), ("bzip2", "-c")] {
+        // In two parts, as programs that compress side by side write them.
+        let archive = inputs::path("layers.docker.tar");
+        let archive = archive.display();
         let script = format!(
-            "{program} {} {} > archive.{program}",
-            args[0],
-            inputs::path("layers.docker.tar").display()
+            "for part in 'head -c 1000000' 'tail -c +1000001'; do $part {archive} | {program} {flags}; done > archive.{program}"
         );
         tool(&hoist.dir(), "sh", &["-c", &script]);
         let path = hoist.file(&format!("archive.{program}"));
@@ -235,6 +236,84 @@ fn saving_twice_writes_the_same_bytes() {
             fs::read(path).unwrap()
         };
         assert!(save("one.tar") == save("two.tar"), "{format}");
+    }
+}
+
+#[test]
+fn an_archive_on_standard_output_is_the_file_and_nothing_else() {
+    let hoist = Hoist::new();
+    let id = load(&hoist, "layers.docker.tar");
+    for options in [
+        "",
+        r#", #{compression: "zstd"}"#,
+        r#", #{format: "oci-archive", compression: "gzip"}"#,
+    ] {
+        let file = hoist.file("file.tar");
+        let save = |path: &str| format!(r#"image::save("{id}", "{path}"{options})"#);
+        hoist.eval(&format!("{}.size", save(file.to_str().unwrap()))).success();
+        let script =
+            r#""$1" --root "$2" --run-root "$3" eval "$4" > piped.tar 2> said; cat said; cmp piped.tar file.tar"#;
+        let piped = format!(r#"let saved = {}; print("saved"); saved.sha256"#, save("-"));
+        let (root, run) = (hoist.root(), hoist.root().with_file_name("run"));
+        let args = ["-euc", script, "sh", PROGRAM];
+        let args = [&args[..], &[root.to_str().unwrap(), run.to_str().unwrap(), &piped]].concat();
+        let said = tool(&hoist.dir(), "sh", &args);
+        let digest = crate::harness::forge::sha256(&fs::read(&file).unwrap());
+        assert_eq!(said.trim(), format!("saved\n{digest}"));
+    }
+}
+
+#[test]
+fn standard_output_is_not_for_an_archive_when_it_is_for_people_or_words() {
+    let hoist = Hoist::with_busybox();
+    let refused = |script: &str| hoist.eval(script).fails_with(1).stderr;
+    let printed = refused(r#"print("first"); image::save("busybox", "-")"#);
+    assert!(printed.contains("carries what the script printed"), "{printed}");
+    let save = r#"image::save("busybox", "-")"#;
+    assert!(refused(&format!("{save}; {save}")).contains("carries an archive already"));
+    let (root, run) = (hoist.root(), hoist.root().with_file_name("run"));
+    let command = format!(
+        "{} --root {} --run-root {} eval '{save}'; echo ended with $?",
+        PROGRAM,
+        root.display(),
+        run.display()
+    );
+    let shown = tool(&hoist.dir(), "script", &["--quiet", "--command", &command, "/dev/null"]);
+    assert!(shown.contains("standard output is a terminal"), "{shown}");
+    assert!(shown.contains("ended with 1"), "{shown}");
+}
+
+#[test]
+fn what_is_no_file_is_written_to_and_stays_what_it_is() {
+    let hoist = Hoist::with_busybox();
+    let script = r#"mkfifo pipe; cat pipe > copy.tar & ln -s real.tar link.tar; echo old > real.tar
+        for place in pipe link.tar; do "$1" --root "$2" --run-root "$3" eval "image::save(\"busybox\", \"$place\").size"; done
+        wait; test -p pipe; test -L link.tar; cmp copy.tar real.tar"#;
+    let (root, run) = (hoist.root(), hoist.root().with_file_name("run"));
+    let (root, run) = (root.to_str().unwrap(), run.to_str().unwrap());
+    tool(&hoist.dir(), "sh", &["-euc", script, "sh", PROGRAM, root, run]);
+    let directory = hoist.eval(r#"image::save("busybox", ".")"#).fails_with(1);
+    assert!(directory.stderr.contains("is a directory"), "{}", directory.stderr);
+}
+
+#[test]
+fn a_killed_save_leaves_nothing_that_the_next_does_not_clear() {
+    let hoist = Hoist::new();
+    load(&hoist, "debian.docker.tar");
+    for (format, dest) in [("docker", "out.tar"), ("oci-dir", "out")] {
+        let save =
+            format!(r#"image::save(image::list()[0], "{dest}", #{{format: "{format}", compression: "gzip"}}).size"#);
+        let running = hoist.command(&["eval", &save]).spawn();
+        running.wait_until_it_has_open(&hoist.dir());
+        running.signal(nix::sys::signal::Signal::SIGKILL);
+        running.wait_only();
+        assert!(!hoist.file(dest).exists());
+        hoist.eval(&save).success();
+        let names = fs::read_dir(hoist.dir())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        let strays: Vec<_> = names.filter(|name| name.to_str().unwrap().starts_with('.')).collect();
+        assert!(strays.is_empty(), "{strays:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use super::console::{Console, Format, Level};
 use super::files::{Files, View};
 use super::scope;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::{Host, Plan};
 use crate::model::Context;
 
@@ -38,6 +38,17 @@ struct Inner {
     temporary: Mutex<Vec<PathBuf>>,
     files: Files,
     exit: Mutex<Option<u8>>,
+    output: Mutex<Output>,
+}
+
+/// What standard output carries.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Output {
+    #[default]
+    Nothing,
+    Words,
+    /// Bytes among which no word may come.
+    Archive,
 }
 
 /// One run of a script or one REPL. Clones are the same session.
@@ -57,6 +68,7 @@ impl Session {
             temporary: Mutex::default(),
             files: Files::default(),
             exit: Mutex::default(),
+            output: Mutex::default(),
         }))
     }
 
@@ -106,11 +118,42 @@ impl Session {
     }
 
     /// Writes data, then ends the script quietly if nobody reads it any more, as a shell's pipeline does.
+    ///
+    /// Beside an archive on standard output it is said on standard error.
     pub fn print(&self, text: &str) {
+        let mut output = lock(&self.0.output);
+        if *output == Output::Archive {
+            return self.0.settings.console.talk(text.trim_end_matches('\n'));
+        }
+        *output = Output::Words;
+        drop(output);
         if self.0.settings.console.data(text).is_err() {
             self.set_exit(0);
             self.root_context().cancel();
         }
+    }
+
+    /// Does work that writes an archive to standard output, which from then on is the archive's alone.
+    ///
+    /// Errors: `conflict` if it carries something already.
+    pub fn write_archive<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        {
+            let mut output = lock(&self.0.output);
+            match *output {
+                Output::Nothing => *output = Output::Archive,
+                Output::Words => {
+                    return Err(
+                        Error::conflict("standard output carries what the script printed already")
+                            .hint("say it by `log::info`, which goes to standard error"),
+                    );
+                }
+                Output::Archive => {
+                    return Err(Error::conflict("standard output carries an archive already")
+                        .hint("save several images at once by an array of them"));
+                }
+            }
+        }
+        work().inspect_err(|_| *lock(&self.0.output) = Output::Words)
     }
 
     /// Says a line at a level, if it is important enough.

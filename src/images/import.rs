@@ -25,7 +25,7 @@ pub struct ImportOptions {
     pub platform: Option<Platform>,
 }
 
-/// Stores a root file system, a tar that may be wrapped in gzip, zstd or xz, as an image whose layer blob is the plain tar.
+/// Stores a root file system, a tar that may be wrapped in gzip, zstd, xz or bzip2, as an image whose layer blob is the plain tar.
 ///
 /// Errors: `corrupt` for a damaged or incomplete tar, `invalid` for changes that are none.
 pub fn import_tar(

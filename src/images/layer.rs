@@ -146,7 +146,7 @@ fn consume(ctx: &Context, content: &Content, stream: Stream, tree: Option<&Tree>
 
 fn media_type(encoding: Encoding) -> String {
     match encoding {
-        Encoding::Plain | Encoding::Xz => OCI_LAYER.to_owned(),
+        Encoding::Plain | Encoding::Xz | Encoding::Bzip2 => OCI_LAYER.to_owned(),
         Encoding::Gzip => format!("{OCI_LAYER}+gzip"),
         Encoding::Zstd => format!("{OCI_LAYER}+zstd"),
     }

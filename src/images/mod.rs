@@ -19,6 +19,7 @@ mod history;
 mod image;
 mod import;
 mod init_layer;
+mod jobs;
 mod layer;
 mod limits;
 mod load;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::{Context, Digest, Hasher};
 
 /// Bytes handed on at once: large enough that a queue's locks cost nothing, small enough to stay in the processor's cache.
-const CHUNK: usize = 256 << 10;
+pub(crate) const CHUNK: usize = 256 << 10;
 /// Chunks that may wait between two stages.
 const DEPTH: usize = 8;
 
@@ -46,11 +46,12 @@ pub(crate) fn queue(hashed: bool) -> (Feed, Stream) {
 
 impl Feed {
     /// Hands on a chunk; false if nobody reads any more.
-    fn send(&self, chunk: Chunk) -> bool {
+    pub(crate) fn send(&self, chunk: Chunk) -> bool {
         self.0.send(Some(chunk)).is_ok()
     }
 
-    fn end(self) {
+    /// Tells the reader that this was all.
+    pub(crate) fn end(self) {
         let _ = self.0.send(None);
     }
 }

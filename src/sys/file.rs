@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fstat, fstatat, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, unlinkat};
 
 /// An open directory or file that can be locked; the lock ends with the value.
 pub type Lock = Flock<File>;
@@ -252,6 +252,11 @@ fn move_up(dir: BorrowedFd<'_>, name: &CStr, top: BorrowedFd<'_>, moved: &mut u6
             Err(cause) => return Err(cause),
         }
     }
+}
+
+/// Gives an open file a name that nothing has yet (`EEXIST` otherwise), even if it was opened with `O_TMPFILE` and has none.
+pub fn link(file: BorrowedFd<'_>, name: &Path) -> nix::Result<()> {
+    linkat(AT_FDCWD, &magic_path(file), AT_FDCWD, name, AtFlags::AT_SYMLINK_FOLLOW)
 }
 
 /// Renames to a name that nothing has yet (`EEXIST` otherwise; renameat2(2), `RENAME_NOREPLACE`).

@@ -269,6 +269,24 @@ impl Running {
         }
     }
 
+    /// Waits until it has a file or directory open below this directory.
+    #[track_caller]
+    pub(crate) fn wait_until_it_has_open(&self, dir: &Path) {
+        let files = PathBuf::from(format!("/proc/{}/fd", self.0.id()));
+        let is_open = || {
+            let open = list(&files).into_iter().filter_map(|file| fs::read_link(file).ok());
+            open.into_iter().any(|path| path.starts_with(dir))
+        };
+        while !is_open() {
+            assert!(
+                files.exists(),
+                "it ended before it opened anything in `{}`",
+                dir.display()
+            );
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits for its end, and returns the rest of its errors and its status.
     pub(crate) fn wait(mut self) -> (String, ExitStatus) {
         let stderr = read_all(self.0.stderr.take().unwrap());

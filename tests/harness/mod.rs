@@ -15,7 +15,7 @@ pub(crate) mod source;
 pub(crate) mod tree;
 
 pub(crate) use filters::Filters;
-pub(crate) use hoist::Hoist;
+pub(crate) use hoist::{Hoist, PROGRAM};
 pub(crate) use merged::Merged;
 pub(crate) use output::{Output, assert_same};
 pub(crate) use peers::Peers;

@@ -55,9 +55,13 @@ pub(super) fn history_of(image: &Image) -> Result<Array> {
 /// Saves images and tells what was written.
 pub(super) fn save_to(session: &Session, images: &[String], path: &str, options: Map) -> Result<Map> {
     let options = options::parse(options)?;
-    let saved = session
-        .host()?
-        .save_images(&session.context(), images, Path::new(path), &options)?;
+    let host = session.host()?;
+    let save = || host.save_images(&session.context(), images, Path::new(path), &options);
+    let saved = match path {
+        // A dry run writes elsewhere.
+        "-" if session.plan().is_none() => session.write_archive(save)?,
+        _ => save()?,
+    };
     let facts = json!({ "path": saved.path.display().to_string(), "size": saved.size, "sha256": saved.sha256.hex() });
     Ok(from_json(&facts).try_cast().unwrap_or_default())
 }
@@ -180,7 +184,7 @@ pub mod functions {
 
     /// Brings in every image of an archive or OCI layout, with its names, and returns them.
     ///
-    /// The format and a compression by gzip, zstd or xz are detected. A path of `-` is standard input. A layout whose name for
+    /// The format and a compression by gzip, zstd, xz or bzip2 are detected. A path of `-` is standard input. A layout whose name for
     /// an image is a tag alone, such as `latest`, says nothing of the repository: the image comes in without a name. Throws
     /// `not_found`, and `corrupt` when a digest does not match; nothing is left behind then.
     ///
@@ -215,6 +219,9 @@ pub mod functions {
     /// Writes an image, or an array of images, to an archive that Docker and Podman load, and returns `#{path, size, sha256}`.
     ///
     /// A name goes along alone; an id or an `Image` brings all its names. An existing file is replaced once the new one is whole.
+    /// A path of `-` is standard output, for `hoist eval 'image::save("app", "-")' | ssh host hoist eval 'image::load("-")'`: what is
+    /// printed from then on, the value of the expression included, goes to standard error. Throws `invalid` when that is a terminal,
+    /// and `conflict` when it carries something already.
     ///
     /// ```rhai,images
     /// let saved = image::save("tools", fs::temp_dir() + "/tools.tar");
@@ -228,7 +235,8 @@ pub mod functions {
     /// Writes an image, or an array of images, to an archive or a directory and returns `#{path, size, sha256}`.
     ///
     /// Options: `format` (`"docker"`, the default, which is a valid OCI layout, too; `"oci-archive"`; `"oci-dir"`), `compression`
-    /// (`"gzip"`, `"zstd"` or `"none"`; by default layers stay as they are stored).
+    /// (`"gzip"`, `"zstd"` or `"none"`: of the whole file for `"docker"`, of the layers otherwise; by default layers stay as they are
+    /// stored). All processors compress, and the same images give the same bytes on however many.
     ///
     /// ```rhai,images
     /// let path = fs::temp_dir() + "/tools.tar.gz";

@@ -65,7 +65,8 @@ impl Host {
         Ok(handles)
     }
 
-    /// Writes images to a file or directory. Each is given by name or id; a name goes along, an id brings all its names.
+    /// Writes images to a file, a directory or, by a path of `-`, standard output. Each is given by name or id; a name goes along, an
+    /// id brings all its names.
     ///
     /// Counts as a use of them. Errors: `not_found`, `no_space`, `denied`; an existing file stays as it was then.
     pub fn save_images(

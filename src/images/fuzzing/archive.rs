@@ -7,7 +7,7 @@ use super::limits;
 use super::yard::Yard;
 use crate::error::Result;
 use crate::images::archive::{Entry, Kind, Writer};
-use crate::images::compression::{Compression, Encoder};
+use crate::images::compression::{Compression, Encoder, Pool};
 use crate::images::{Content, Holder, Source, load};
 use crate::model::{Context, Digest};
 
@@ -46,6 +46,7 @@ impl Holder for NoHolder {
 }
 
 thread_local! {
+    static POOL: Pool = Pool::new();
     static YARD: Yard = Yard::new();
 }
 
@@ -164,7 +165,9 @@ fn packed(files: &[Member]) -> Vec<u8> {
 }
 
 pub(super) fn compressed(bytes: &[u8], compression: Compression) -> Vec<u8> {
-    let mut encoder = Encoder::new(Vec::new(), compression).expect("an encoder can be made");
-    std::io::Write::write_all(&mut encoder, bytes).expect("memory takes all");
-    encoder.finish().expect("memory takes all")
+    POOL.with(|pool| {
+        let mut encoder = Encoder::new(Vec::new(), compression, pool).expect("an encoder can be made");
+        std::io::Write::write_all(&mut encoder, bytes).expect("memory takes all");
+        encoder.finish().expect("memory takes all")
+    })
 }

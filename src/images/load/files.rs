@@ -53,7 +53,7 @@ impl Files {
                     file.seek(SeekFrom::Start(0))
                         .during(|| format!("read `{}`", path.display()))?;
                 }
-                if status.is_file() && Encoding::of(&start)? == Encoding::Plain {
+                if status.is_file() && Encoding::of(&start) == Encoding::Plain {
                     return Files::index(ctx, limits, file);
                 }
                 Files::spool(ctx, limits, staging, Box::new(file))

@@ -9,14 +9,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use super::compression::{Encoding, peek};
 use super::config::Config;
 use super::content::Content;
 use super::draft::{self, Draft};
 use super::image::{Holder, Loaded};
+use super::jobs;
 use super::layer::{self, Expected, StagedLayer};
 use super::staging::Staging;
 use crate::error::{Error, Result};
@@ -41,9 +40,6 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Layers staged at once.
-const JOBS: usize = 2;
-
 /// An image as its archive describes it.
 struct Found {
     config: Vec<u8>,
@@ -62,7 +58,7 @@ struct FoundLayer {
     media_type: Option<String>,
 }
 
-/// Stores every image of a docker archive (of any version), an OCI archive or an OCI layout; gzip, zstd and xz around it are undone.
+/// Stores every image of a docker archive (of any version), an OCI archive or an OCI layout; gzip, zstd, xz and bzip2 around it are undone.
 ///
 /// Manifests and configurations stay byte for byte as received; a docker archive without manifest gets one. Errors: `corrupt` for
 /// digests, sizes or diff ids that do not fit and for archives that are damaged; nothing is then left behind.
@@ -102,7 +98,10 @@ fn store(
             .map(|layer| ((layer.diff_id.clone(), layer.file.clone()), layer.clone()));
         wanted.extend(layers);
     }
-    let staged = stage_all(ctx, content, staging, files, wanted)?;
+    let staged = jobs::run(ctx, wanted.into_iter().collect(), |ctx, (key, layer)| {
+        Ok((key, stage_one(ctx, content, staging, files, &layer)?))
+    })?;
+    let staged: BTreeMap<(Digest, String), StagedLayer> = staged.into_iter().collect();
     let mut drafts = Vec::new();
     for image in &found {
         let layers = image
@@ -138,59 +137,6 @@ fn known_digests(image: &Found) -> Vec<Digest> {
         .iter()
         .flat_map(|layer| [Some(layer.diff_id.clone()), layer.blob.clone()]);
     documents.into_iter().chain(layers).flatten().collect()
-}
-
-type Staged = BTreeMap<(Digest, String), StagedLayer>;
-
-/// Stages layers side by side; the first failure stops the rest.
-fn stage_all(
-    ctx: &Context,
-    content: &Content,
-    staging: &Staging,
-    files: &Files,
-    wanted: BTreeMap<(Digest, String), FoundLayer>,
-) -> Result<Staged> {
-    let group = ctx.child();
-    let jobs = JOBS.min(wanted.len());
-    let queue = Mutex::new(wanted.into_iter());
-    let work = || {
-        let mut done = Staged::new();
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((key, layer)) = next else { return Ok(done) };
-            let staged = stage_one(&group, content, staging, files, &layer).inspect_err(|_| group.cancel())?;
-            done.insert(key, staged);
-        }
-    };
-    let results: Vec<Result<Staged>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().expect("a worker does not panic"))
-            .collect()
-    });
-    merge(ctx, results)
-}
-
-/// All results, or the error that stopped the others rather than theirs.
-fn merge(ctx: &Context, results: Vec<Result<Staged>>) -> Result<Staged> {
-    let mut all = Staged::new();
-    let mut failures = Vec::new();
-    for result in results {
-        match result {
-            Ok(staged) => all.extend(staged),
-            Err(error) => failures.push(error),
-        }
-    }
-    ctx.check()?;
-    let cause = failures
-        .iter()
-        .position(|error| error.kind() != crate::error::Kind::Cancelled)
-        .unwrap_or(0);
-    match failures.is_empty() {
-        true => Ok(all),
-        false => Err(failures.swap_remove(cause)),
-    }
 }
 
 fn stage_one(

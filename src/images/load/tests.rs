@@ -5,7 +5,7 @@ use std::io::Write as _;
 use super::*;
 use crate::error::Kind;
 use crate::images::Limits;
-use crate::images::compression::{Compression, Encoder};
+use crate::images::compression::{Compression, Encoder, Pool};
 use crate::images::testing::{self, NoHolder, Shop, dir, docker_archive, docker_archive_of, file, tar};
 
 fn load_bytes(shop: &Shop, bytes: &[u8]) -> Result<Vec<Loaded>> {
@@ -15,7 +15,8 @@ fn load_bytes(shop: &Shop, bytes: &[u8]) -> Result<Vec<Loaded>> {
 }
 
 fn packed(bytes: &[u8], compression: Compression) -> Vec<u8> {
-    let mut encoder = Encoder::new(Vec::new(), compression).unwrap();
+    let pool = Pool::new();
+    let mut encoder = Encoder::new(Vec::new(), compression, &pool).unwrap();
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }

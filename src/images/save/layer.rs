@@ -1,0 +1,134 @@
+//! Layers in the compression they are saved in.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+
+use crate::error::{Context as _, Error, Result};
+use crate::images::compression::{self, Compression, Encoder, Encoding, Pool};
+use crate::images::content::{self, Content};
+use crate::images::image::Layer;
+use crate::images::manifest::{Descriptor, OCI_LAYER};
+use crate::images::pipe;
+use crate::images::staging::Staging;
+use crate::model::{Context, Digest, Hasher};
+
+/// What layers are to become.
+pub(super) struct Form<'a> {
+    pub(super) content: &'a Content,
+    pub(super) staging: &'a Staging,
+    pub(super) pool: &'a Pool,
+    /// `None` leaves them as they are stored.
+    pub(super) compression: Option<Compression>,
+}
+
+/// A layer's blob as it is saved.
+#[derive(Clone)]
+pub(super) struct Blob {
+    pub(super) path: PathBuf,
+    pub(super) descriptor: Descriptor,
+    /// Whether it is the stored one.
+    pub(super) is_stored: bool,
+}
+
+impl Form<'_> {
+    /// The layer in the form asked for: the stored blob if it has that, else a new one in the staging directory.
+    pub(super) fn blob(&self, ctx: &Context, layer: &Layer) -> Result<Blob> {
+        let Some(compression) = self.compression else {
+            return Ok(self.stored(layer));
+        };
+        let (encoding, input) = compression::peek(self.content.open_blob(&layer.blob)?)?;
+        let already = matches!(
+            (encoding, compression),
+            (Encoding::Plain, Compression::None)
+                | (Encoding::Gzip, Compression::Gzip)
+                | (Encoding::Zstd, Compression::Zstd)
+        );
+        if already {
+            return Ok(self.stored(layer));
+        }
+        let plain = compression::decode(encoding, input, self.content.limits())?;
+        self.compressed(ctx, layer, plain, compression)
+    }
+
+    fn stored(&self, layer: &Layer) -> Blob {
+        Blob {
+            path: self.content.blob_path(&layer.blob),
+            descriptor: Descriptor::new(&layer.media_type, layer.blob.clone(), layer.blob_size),
+            is_stored: true,
+        }
+    }
+
+    /// A new blob of plain bytes, which must be the layer's.
+    fn compressed(
+        &self,
+        ctx: &Context,
+        layer: &Layer,
+        mut plain: impl Read + Send,
+        compression: Compression,
+    ) -> Result<Blob> {
+        let path = self.staging.free_path();
+        let file = File::create_new(&path).during(|| format!("make `{}`", path.display()))?;
+        let (feed, stream) = pipe::queue(true);
+        let (made, diff_id) = std::thread::scope(|scope| {
+            let pump = scope.spawn(move || pipe::pump(ctx, &mut plain, feed, |_| Ok(())));
+            let encoded = self.encode(ctx, stream, file, compression);
+            pipe::first_cause(pump.join().expect("a pump does not panic"), encoded)
+        })?;
+        content::check_digest(&diff_id, &layer.diff_id, "the uncompressed layer")?;
+        Ok(Blob {
+            path,
+            descriptor: Descriptor::new(media_type(compression), made.hasher.finish(), made.written),
+            is_stored: false,
+        })
+    }
+
+    fn encode(
+        &self,
+        ctx: &Context,
+        mut stream: pipe::Stream,
+        file: File,
+        compression: Compression,
+    ) -> Result<(Hashed, Digest)> {
+        let made = Hashed {
+            file,
+            hasher: Hasher::new(),
+            written: 0,
+        };
+        let mut encoder = Encoder::new(made, compression, self.pool)?;
+        std::io::copy(&mut stream, &mut encoder).map_err(compression::read_error)?;
+        let made = encoder.finish()?;
+        let diff_id = stream.drain(ctx)?;
+        Ok((
+            made,
+            diff_id.ok_or_else(|| Error::internal("the stream was not hashed"))?,
+        ))
+    }
+}
+
+fn media_type(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => OCI_LAYER,
+        Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+        Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+    }
+}
+
+/// A file that knows the digest of what was written.
+struct Hashed {
+    file: File,
+    hasher: Hasher,
+    written: u64,
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let length = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..length]);
+        self.written += length as u64;
+        Ok(length)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

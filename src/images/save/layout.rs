@@ -1,0 +1,199 @@
+//! The files of a layout, and their way into a tar or a directory.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+use super::Format;
+use super::inlet::Inlet;
+use super::layer::{Blob, Form};
+use super::output::{NewDirectory, Output};
+use super::part::Part;
+use crate::error::{Context as _, Error, Result};
+use crate::images::archive::{Entry, Kind, Writer};
+use crate::images::compression::{self, Compression, Encoder, Pool};
+use crate::images::image::{Image, Layer};
+use crate::images::manifest::{self, Descriptor, OCI_CONFIG, SavedImage};
+use crate::images::{jobs, pipe};
+use crate::model::{Context, Digest, Reference};
+
+/// The files of a layout by path.
+pub(super) struct Layout(BTreeMap<String, Part>);
+
+/// An image and the names it is saved under.
+type Named<'a> = (&'a Image, Vec<Reference>);
+
+impl Layout {
+    pub(super) fn new(ctx: &Context, form: &Form<'_>, images: &[Named<'_>], format: Format) -> Result<Layout> {
+        let blobs = blobs(ctx, form, images)?;
+        let mut layout = Layout(BTreeMap::new());
+        let (mut entries, mut saved) = (Vec::new(), Vec::new());
+        for (image, names) in images {
+            let layers: Vec<&Blob> = image.layers.iter().map(|layer| &blobs[&layer.blob]).collect();
+            let manifest = manifest_of(form, image, &layers)?;
+            let digest = Digest::of(&manifest);
+            entries.extend(descriptors(&manifest, &digest, names));
+            saved.push(saved_image(image, names, &layers));
+            layout.add(blob_name(&digest), manifest);
+            layout.add(blob_name(&image.id), image.config.clone());
+        }
+        for blob in blobs.into_values() {
+            let digest = blob.descriptor.digest;
+            layout.0.insert(blob_name(&digest), Part::Blob(blob.path, digest));
+        }
+        layout.add("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec());
+        layout.add("index.json".to_owned(), manifest::index_bytes(entries));
+        if format == Format::Docker {
+            layout.add("manifest.json".to_owned(), json(&saved));
+            layout.add("repositories".to_owned(), json(&repositories(images)));
+        }
+        Ok(layout)
+    }
+
+    fn add(&mut self, name: String, bytes: Vec<u8>) {
+        self.0.insert(name, Part::Bytes(bytes));
+    }
+
+    /// Every directory that a file is in, outermost first.
+    fn directories(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self
+            .0
+            .keys()
+            .flat_map(|name| name.match_indices('/').map(|(at, _)| &name[..at]))
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Writes the archive, made on one thread while another hashes and writes it; gives its size and digest.
+    pub(super) fn write_tar(
+        &self,
+        ctx: &Context,
+        mut output: Output,
+        compression: Compression,
+        pool: &Pool,
+    ) -> Result<(u64, Digest)> {
+        let (feed, mut stream) = pipe::queue(false);
+        std::thread::scope(|scope| {
+            let made = scope.spawn(move || {
+                let mut tar = Writer::new(Encoder::new(Inlet::new(feed), compression, pool)?);
+                self.write_parts(ctx, &mut tar)?;
+                tar.finish()?.finish()?.end().during(|| "write the archive")
+            });
+            let written = copy(ctx, &mut stream, &mut output);
+            drop(stream);
+            pipe::first_cause(made.join().expect("an archiver does not panic"), written)
+        })?;
+        output.finish()
+    }
+
+    fn write_parts<W: std::io::Write>(&self, ctx: &Context, tar: &mut Writer<W>) -> Result<()> {
+        for dir in self.directories() {
+            tar.entry(&Entry::new(format!("{dir}/").into_bytes(), Kind::Directory, 0o755))?;
+        }
+        for (name, part) in &self.0 {
+            let entry = Entry {
+                size: part.size()?,
+                ..Entry::new(name.as_bytes().to_vec(), Kind::Regular, 0o644)
+            };
+            tar.entry(&entry)?;
+            part.read(ctx, &mut |bytes| tar.data(bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Fills the directory; gives the size of all files and the digest of the index.
+    pub(super) fn write_dir(&self, ctx: &Context, directory: NewDirectory) -> Result<(u64, Digest)> {
+        for dir in self.directories() {
+            let dir = directory.path().join(dir);
+            std::fs::create_dir(&dir).during(|| format!("make `{}`", dir.display()))?;
+        }
+        let mut size = 0;
+        for (name, part) in &self.0 {
+            part.copy_to(ctx, &directory.path().join(name))?;
+            size += part.size()?;
+        }
+        directory.finish()?;
+        match self.0.get("index.json") {
+            Some(Part::Bytes(index)) => Ok((size, Digest::of(index))),
+            _ => Err(Error::internal("a layout without index")),
+        }
+    }
+}
+
+fn copy(ctx: &Context, stream: &mut pipe::Stream, output: &mut Output) -> Result<()> {
+    loop {
+        ctx.check()?;
+        let chunk = stream.fill_buf().map_err(compression::read_error)?;
+        let length = chunk.len();
+        if length == 0 {
+            return Ok(());
+        }
+        output.put(chunk)?;
+        stream.consume(length);
+    }
+}
+
+/// The layers of all images, each once, by the digest they are stored under.
+fn blobs(ctx: &Context, form: &Form<'_>, images: &[Named<'_>]) -> Result<BTreeMap<Digest, Blob>> {
+    let layers: BTreeMap<&Digest, &Layer> = images
+        .iter()
+        .flat_map(|(image, _)| image.layers.iter().map(|layer| (&layer.blob, layer)))
+        .collect();
+    let made = jobs::run(ctx, layers.into_iter().collect(), |ctx, (stored, layer)| {
+        Ok((stored.clone(), form.blob(ctx, layer)?))
+    })?;
+    Ok(made.into_iter().collect())
+}
+
+/// The manifest byte for byte as it is, or a new one where a layer is another blob.
+fn manifest_of(form: &Form<'_>, image: &Image, layers: &[&Blob]) -> Result<Vec<u8>> {
+    if layers.iter().all(|layer| layer.is_stored) {
+        return form.content.read_blob(&image.manifest, form.content.limits().document);
+    }
+    let config = Descriptor::new(OCI_CONFIG, image.id.clone(), image.config.len() as u64);
+    let layers: Vec<Descriptor> = layers.iter().map(|layer| layer.descriptor.clone()).collect();
+    Ok(manifest::manifest_bytes(&config, &layers))
+}
+
+fn saved_image(image: &Image, names: &[Reference], layers: &[&Blob]) -> SavedImage {
+    let tags = names.iter().filter_map(Reference::tagged).map(|name| name.familiar());
+    SavedImage {
+        config: blob_name(&image.id),
+        repo_tags: Some(tags.collect()),
+        layers: Some(layers.iter().map(|layer| blob_name(&layer.descriptor.digest)).collect()),
+    }
+}
+
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
+}
+
+/// One entry per name, or one without.
+fn descriptors(manifest: &[u8], digest: &Digest, names: &[Reference]) -> Vec<Descriptor> {
+    let media_type = manifest::media_type_of(manifest);
+    let entry = |name| manifest::named_descriptor(&media_type, digest, manifest.len() as u64, name);
+    if names.is_empty() {
+        return vec![entry(None)];
+    }
+    names.iter().map(|name| entry(Some(name))).collect()
+}
+
+/// `repositories` of old Docker versions: repository → tag → topmost layer.
+fn repositories(images: &[Named<'_>]) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut all: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for (image, names) in images {
+        let top = image.layers.last().map_or(image.id.hex(), |layer| layer.diff_id.hex());
+        for name in names {
+            if let Some(tag) = name.tag() {
+                let tags = all.entry(name.familiar_repository()).or_default();
+                tags.insert(tag.to_owned(), top.to_owned());
+            }
+        }
+    }
+    all
+}
+
+fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("has text keys only")
+}

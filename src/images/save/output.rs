@@ -1,0 +1,276 @@
+//! Where an archive goes: a file that has no name before it is whole, or a stream.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use crate::error::{Context as _, Error, Result};
+use crate::images::content;
+use crate::model::{Digest, Hasher};
+use crate::sys::file::{self, Lock};
+
+/// A file or stream that knows its digest.
+pub(super) struct Output {
+    file: File,
+    place: Option<Place>,
+    hasher: Hasher,
+    written: u64,
+    started: u64,
+}
+
+/// What becomes of a new file.
+struct Place {
+    dest: PathBuf,
+    /// Its name meanwhile, where the file system has no files without one; locked, so that a dead process's is told from a live one's.
+    partial: Option<(PathBuf, Lock)>,
+}
+
+/// Bytes after which the kernel is asked to start writing, so that the final sync finds little to do.
+const WRITEBACK: u64 = 8 << 20;
+
+impl Output {
+    /// A new file for `dest`; `-` is standard output, and a device or FIFO is written to as it is.
+    ///
+    /// Errors: `invalid` for a terminal and for a directory, `not_found`, `denied`.
+    pub(super) fn open(dest: &Path) -> Result<Output> {
+        let what = || format!("write `{}`", dest.display());
+        if dest.as_os_str() == "-" {
+            return standard_output();
+        }
+        let (file, place) = match std::fs::metadata(dest) {
+            Ok(facts) if facts.is_dir() => return Err(Error::invalid(format!("`{}` is a directory", dest.display()))),
+            Ok(facts) if !facts.is_file() => (File::options().write(true).open(dest).during(what)?, None),
+            // The file that a link leads to is replaced, not the link.
+            Ok(_) => unnamed(&std::fs::canonicalize(dest).during(what)?).during(what)?,
+            Err(_) => unnamed(dest).during(what)?,
+        };
+        Ok(Output::new(file, place))
+    }
+
+    fn new(file: File, place: Option<Place>) -> Output {
+        Output {
+            file,
+            place,
+            hasher: Hasher::new(),
+            written: 0,
+            started: 0,
+        }
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.hasher.update(bytes);
+        self.file.write_all(bytes).during(|| "write the archive")?;
+        self.written += bytes.len() as u64;
+        if self.place.is_some() && self.written - self.started >= WRITEBACK {
+            file::start_writeback(self.file.as_fd(), self.started, self.written - self.started);
+            self.started = self.written;
+        }
+        Ok(())
+    }
+
+    /// Has the file on disk and then under its name; gives its size and digest.
+    pub(super) fn finish(self) -> Result<(u64, Digest)> {
+        if let Some(place) = self.place {
+            let dest = place.dest.clone();
+            let what = || format!("write `{}`", dest.display());
+            self.file.sync_all().during(what)?;
+            place.take(&self.file).during(what)?;
+            sync_parent(&dest)?;
+        }
+        Ok((self.written, self.hasher.finish()))
+    }
+}
+
+fn standard_output() -> Result<Output> {
+    let stdout = std::io::stdout();
+    if stdout.is_terminal() {
+        return Err(
+            Error::invalid("standard output is a terminal, which an archive is not for")
+                .hint("send it to a file or a program: `hoist eval '…' > FILE`"),
+        );
+    }
+    let file = stdout
+        .as_fd()
+        .try_clone_to_owned()
+        .during(|| "open standard output again")?;
+    Ok(Output::new(File::from(file), None))
+}
+
+/// A new file that nobody sees before [`Place::take`].
+fn unnamed(dest: &Path) -> Result<(File, Option<Place>)> {
+    let place = |partial| {
+        Some(Place {
+            dest: dest.to_owned(),
+            partial,
+        })
+    };
+    let mut options = File::options();
+    options.write(true).mode(0o666).custom_flags(OFlag::O_TMPFILE.bits());
+    match options.open(parent_of(dest)) {
+        Ok(file) => Ok((file, place(None))),
+        // Not every file system can.
+        Err(cause)
+            if [Errno::EOPNOTSUPP, Errno::EISDIR]
+                .map(|e| Some(e as i32))
+                .contains(&cause.raw_os_error()) =>
+        {
+            let path = partial_path(dest)?;
+            let (file, lock) = claim(&path, || {
+                File::options().create(true).truncate(false).write(true).open(&path)
+            })?;
+            file.set_len(0).during(|| format!("empty `{}`", path.display()))?;
+            Ok((file, place(Some((path, lock)))))
+        }
+        Err(cause) => Err(cause).during(|| "make a file"),
+    }
+}
+
+impl Place {
+    /// Gives the file its name.
+    fn take(mut self, file: &File) -> Result<()> {
+        if let Some((path, _)) = &self.partial {
+            std::fs::rename(path, &self.dest).during(|| "name the file")?;
+            self.partial = None;
+            return Ok(());
+        }
+        match file::link(file.as_fd(), &self.dest) {
+            Err(Errno::EEXIST) => self.replace(file),
+            named => named.during(|| "name the file"),
+        }
+    }
+
+    /// Names the file beside the one it replaces, for only a rename replaces. What a dead process left there goes.
+    fn replace(&self, file: &File) -> Result<()> {
+        let path = partial_path(&self.dest)?;
+        loop {
+            match file::link(file.as_fd(), &path) {
+                Err(Errno::EEXIST) => {
+                    let _ = std::fs::remove_file(&path);
+                    continue;
+                }
+                named => named.during(|| "name the file")?,
+            }
+            match std::fs::rename(&path, &self.dest) {
+                Ok(()) => break,
+                // Another process, at the same point, took ours for a dead one's.
+                Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
+                Err(cause) => return Err(cause).during(|| "name the file"),
+            }
+        }
+        // Of two names of one file a rename leaves both.
+        let _ = std::fs::remove_file(&path);
+        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((path, _)) = &self.partial {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// A directory that becomes `dest` when it is whole.
+pub(super) struct NewDirectory {
+    dest: PathBuf,
+    path: PathBuf,
+    is_named: bool,
+    _lock: Lock,
+}
+
+impl NewDirectory {
+    /// Errors: `already_exists`.
+    pub(super) fn make(dest: &Path) -> Result<NewDirectory> {
+        if dest.exists() {
+            return Err(Error::already_exists(format!("`{}` exists", dest.display()))
+                .hint("name a directory that does not exist yet"));
+        }
+        let path = partial_path(dest)?;
+        let (_, lock) = claim(&path, || match std::fs::create_dir(&path) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(cause),
+            _ => File::open(&path),
+        })?;
+        let new = NewDirectory {
+            dest: dest.to_owned(),
+            path,
+            is_named: false,
+            _lock: lock,
+        };
+        new.empty()?;
+        Ok(new)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes what a dead process left in it.
+    fn empty(&self) -> Result<()> {
+        let what = || format!("empty `{}`", self.path.display());
+        let dir = content::open_dir(&self.path)?;
+        for entry in std::fs::read_dir(&self.path).during(what)? {
+            file::remove_tree_at(dir.as_fd(), &entry.during(what)?.file_name()).during(what)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<()> {
+        let what = || format!("write `{}`", self.dest.display());
+        file::sync_filesystem(content::open_dir(&self.path)?.as_fd()).during(what)?;
+        std::fs::rename(&self.path, &self.dest).during(what)?;
+        self.is_named = true;
+        sync_parent(&self.dest)
+    }
+}
+
+impl Drop for NewDirectory {
+    fn drop(&mut self) {
+        if !self.is_named && self.empty().is_ok() {
+            let _ = std::fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// Opens what has a dead or no process's name and locks it. Errors: `conflict` while a living one has it.
+fn claim(path: &Path, open: impl Fn() -> std::io::Result<File>) -> Result<(File, Lock)> {
+    let what = || format!("make `{}`", path.display());
+    loop {
+        let file = open().during(what)?;
+        let again = file.try_clone().during(what)?;
+        let Some(lock) = file::try_lock(again).during(what)? else {
+            return Err(Error::conflict("another process is saving to the same place"));
+        };
+        // Its last owner may have finished, and renamed it, between the two calls.
+        let facts = file.metadata().during(what)?;
+        if std::fs::symlink_metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (facts.dev(), facts.ino())) {
+            return Ok((file, lock));
+        }
+    }
+}
+
+/// The name beside `dest` that work for it has meanwhile: always the same, so that the next finds what the dead left.
+fn partial_path(dest: &Path) -> Result<PathBuf> {
+    let name = dest
+        .file_name()
+        .ok_or_else(|| Error::invalid(format!("`{}` is not a path to save to", dest.display())))?;
+    let mut partial = std::ffi::OsString::from(".");
+    partial.push(name);
+    partial.push(".hoist-partial");
+    Ok(dest.with_file_name(partial))
+}
+
+fn parent_of(dest: &Path) -> &Path {
+    let parent = dest.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+fn sync_parent(dest: &Path) -> Result<()> {
+    let parent = parent_of(dest);
+    file::sync_directory(parent).during(|| format!("write `{}` to disk", parent.display()))
+}
