@@ -1,29 +1,72 @@
-//! `kill -9` at any moment: what is listed is whole, nothing stays mounted, and the next command works.
+//! `kill -9` at any moment: what is listed is whole, nothing half made is in sight, nothing stays mounted, and the next command works.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Hoist, inputs};
-use crate::images::{content, verify};
+use crate::harness::forge::{Files, Item, layer};
+use crate::harness::{Hoist, Witness, fault, inputs};
+use crate::images::verify;
 
-const KILLS: u32 = 50;
+/// How often each act is killed at the least.
+const KILLS: u32 = 130;
 
-/// Runs the expression again and again, each time killed after another part of the time that it takes in full.
-fn kill_at_random_moments(hoist: &Hoist, expression: &str, after_each: impl Fn(u32)) {
-    let start = Instant::now();
-    hoist.eval(expression).success();
-    let whole = start.elapsed();
-    for number in 0..KILLS {
-        let running = hoist.command(&["eval", expression]).spawn();
-        // One in each of as many equal parts of the time, and a random place in it.
-        let moment = whole.mul_f64((f64::from(number) + fraction()) / f64::from(KILLS));
-        wait(moment);
-        running.signal(Signal::SIGKILL);
-        running.wait_only();
-        after_each(number);
+/// How often a container's run is killed.
+const RUNS: u32 = 50;
+
+/// An act on a store, and what has to be true before each time.
+struct Act<'a> {
+    before: &'a str,
+    act: &'a str,
+}
+
+/// Kills the act at every call that changes something, and at moments all over its time, and looks at the store after each.
+fn kill_everywhere(hoist: &Hoist, act: &Act, mut after_each: impl FnMut(&str)) {
+    let mut witness = Witness::default();
+    let mut kills = 0;
+    let prepare = || hoist.eval(act.before).success();
+    for _ in 0..2 {
+        // Both what there is before and what there is after.
+        prepare();
+        witness.learn(hoist);
+        hoist.eval(act.act).success();
+        witness.learn(hoist);
     }
+    let mut look = |when: &str| {
+        witness.check(hoist, when);
+        hoist.assert_nothing_left();
+        after_each(when);
+    };
+    fault::everywhere(|place| {
+        prepare();
+        let killed = fault::kill(hoist, act.act, place);
+        if killed {
+            kills += 1;
+            look(&place.to_string());
+        }
+        killed
+    });
+    prepare();
+    let start = Instant::now();
+    hoist.eval(act.act).success();
+    let whole = start.elapsed();
+    for number in kills..KILLS {
+        prepare();
+        let part = (f64::from(number - kills) + fraction()) / f64::from(KILLS - kills);
+        kill_after(hoist, act.act, whole.mul_f64(part));
+        look(&format!("after {part:.2} of the time"));
+    }
+    println!(
+        "killed {} times, at {kills} of them at one call after the other",
+        kills.max(KILLS)
+    );
+}
+
+fn kill_after(hoist: &Hoist, expression: &str, moment: Duration) {
+    let running = hoist.command(&["eval", expression]).spawn();
+    wait(moment);
+    running.signal(Signal::SIGKILL);
+    running.wait_only();
 }
 
 fn fraction() -> f64 {
@@ -38,30 +81,156 @@ fn wait(moment: Duration) {
     std::thread::sleep(moment);
 }
 
+/// An archive of two images with a layer in common; it has all that unpacking has to do: implied directories, links, whiteouts.
+fn archive() -> Vec<u8> {
+    let base = layer(&[
+        ("etc/", Item::Dir),
+        ("etc/name", Item::File(b"base")),
+        ("bin/sh", Item::File(&[7; 9000])),
+        ("bin/ash", Item::Hardlink("bin/sh")),
+        ("bin/hush", Item::Symlink("sh")),
+        ("gone/", Item::Dir),
+        ("gone/x", Item::File(b"x")),
+    ]);
+    let top = layer(&[
+        ("etc/more", Item::File(b"implied")),
+        ("etc/.wh.name", Item::File(b"")),
+        ("gone/.wh..wh..opq", Item::File(b"")),
+        ("pipe", Item::Fifo),
+    ]);
+    Files::docker(&[base, top], "crash:1").pack()
+}
+
+const CLEAR: &str = "for i in image::list(#{all: true}) { i.remove(#{force: true}); }";
+
 #[test]
 fn in_a_load() {
     let hoist = Hoist::new();
-    let archive = inputs::path("layers.docker.tar");
-    // Removed first, so that each load has all its work to do.
-    let load = format!(
-        r#"for i in image::list(#{{all: true}}) {{ i.remove(#{{force: true}}); }} image::load("{}").len()"#,
-        archive.display()
+    let path = hoist.write("image.tar", archive());
+    let load = format!(r#"image::load("{}")"#, path.display());
+    let act = Act {
+        before: CLEAR,
+        act: &load,
+    };
+    kill_everywhere(&hoist, &act, |_| {});
+}
+
+#[test]
+fn in_an_import() {
+    let hoist = Hoist::new();
+    let files = [
+        ("a/b/", Item::Dir),
+        ("a/b/c", Item::File(&[1; 5000])),
+        ("d", Item::Symlink("a")),
+    ];
+    let path = hoist.write("root.tar", layer(&files));
+    let import = format!(r#"image::import_tar("{}", "crash:1")"#, path.display());
+    let act = Act {
+        before: CLEAR,
+        act: &import,
+    };
+    kill_everywhere(&hoist, &act, |_| {});
+}
+
+#[test]
+fn in_a_commit() {
+    let hoist = Hoist::new();
+    let path = hoist.write("image.tar", archive());
+    let make = format!(
+        r#"image::load("{}"); let c = container::create("crash:1", ["sh"], #{{name: "c"}}); c.write_file("/etc/new", "new");"#,
+        path.display()
     );
-    kill_at_random_moments(&hoist, &load, |number| {
-        hoist.eval("image::list(#{all: true}).len()").success();
-        assert!(hoist.staged().is_empty(), "kill {number} left {:?}", hoist.staged());
-        verify(&hoist);
-        hoist.assert_nothing_left();
+    hoist.eval(&make).success();
+    let act = Act {
+        before: r#"for i in image::list(#{all: true}) { if i.used_by.is_empty() { i.remove(#{force: true}); } }"#,
+        act: r#"container::get("c").commit("made:1")"#,
+    };
+    kill_everywhere(&hoist, &act, |_| {});
+}
+
+#[test]
+fn in_a_tag() {
+    let hoist = Hoist::new();
+    let path = hoist.write("image.tar", archive());
+    hoist.eval(&format!(r#"image::load("{}")"#, path.display())).success();
+    let act = Act {
+        before: r#"image::tag("crash:1", "moved:1")"#,
+        act: r#"image::tag("crash:1", "crash:2"); image::tag("crash:2", "moved:1"); image::untag("crash:2");"#,
+    };
+    kill_everywhere(&hoist, &act, |when| {
+        assert_eq!(
+            hoist.value(r#"image::exists("crash:1") && image::exists("moved:1")"#),
+            true,
+            "{when}"
+        );
     });
-    assert_eq!(hoist.value(&load), 1);
-    hoist
-        .eval("for i in image::list(#{all: true}) { i.remove(#{force: true}); }")
-        .success();
-    assert_eq!(
-        content(&hoist),
-        Vec::<PathBuf>::new(),
-        "what the dead left stays for ever"
+}
+
+#[test]
+fn in_a_removal() {
+    let hoist = Hoist::new();
+    let path = hoist.write("image.tar", archive());
+    let load = format!(r#"image::load("{}")"#, path.display());
+    let act = Act {
+        before: &load,
+        act: r#"image::remove("crash:1")"#,
+    };
+    kill_everywhere(&hoist, &act, |_| {});
+}
+
+#[test]
+fn in_a_prune() {
+    let hoist = Hoist::new();
+    let path = hoist.write("image.tar", archive());
+    let load = format!(r#"image::load("{}"); image::untag("crash:1");"#, path.display());
+    let act = Act {
+        before: &load,
+        act: "image::prune()",
+    };
+    kill_everywhere(&hoist, &act, |_| {});
+}
+
+#[test]
+fn in_a_save() {
+    let hoist = Hoist::new();
+    let path = hoist.write("image.tar", archive());
+    hoist.eval(&format!(r#"image::load("{}")"#, path.display())).success();
+    let saved = hoist.file("saved.tar");
+    let save = format!(r#"image::save("crash:1", "{}")"#, saved.display());
+    hoist.eval(&save).success();
+    let whole = std::fs::read(&saved).unwrap();
+    let old = b"what was there before";
+    let act = Act {
+        before: &format!(r#"fs::write("{}", "what was there before")"#, saved.display()),
+        act: &save,
+    };
+    kill_everywhere(&hoist, &act, |when| {
+        let found = std::fs::read(&saved).unwrap();
+        assert!(
+            found == whole || found == old,
+            "{when}: the file is neither the new one nor the old"
+        );
+    });
+}
+
+/// What is made of layers for containers: attributes of implied directories, mount points, a volume's first files, the bundle.
+#[test]
+fn in_an_unpacking_for_a_container() {
+    let hoist = Hoist::new();
+    let path = hoist.write("image.tar", archive());
+    let load = format!(
+        r#"for c in container::list(#{{all: true}}) {{ c.remove(#{{volumes: true}}); }} {CLEAR} image::load("{}")"#,
+        path.display()
     );
+    let act = Act {
+        before: &load,
+        act: r#"container::create("crash:1", ["sh"], #{volumes: ["crash:/bin"]})"#,
+    };
+    kill_everywhere(&hoist, &act, |when| {
+        let made = hoist.value("container::list(#{all: true}).map(|c| c.id)");
+        let dirs = std::fs::read_dir(hoist.root().join("containers")).unwrap().count();
+        assert_eq!(made.as_array().unwrap().len(), dirs, "{when}: {made}");
+    });
 }
 
 #[test]
@@ -83,14 +252,21 @@ fn in_a_load_of_debian() {
 #[test]
 fn in_a_run() {
     let hoist = Hoist::with_busybox();
-    kill_at_random_moments(&hoist, r#"container::run("busybox", ["true"]).code"#, |number| {
-        // What the dead process left is finished or rolled back by the next one.
-        let left = hoist.value(
-            r#"let left = container::list(#{all: true}); for c in left { c.remove(#{force: true}); } left.len()"#,
+    let run = r#"container::run("busybox", ["true"]).code"#;
+    let start = Instant::now();
+    hoist.eval(run).success();
+    let whole = start.elapsed();
+    for number in 0..RUNS {
+        // One in each of as many equal parts of the time, and a random place in it.
+        kill_after(
+            &hoist,
+            run,
+            whole.mul_f64((f64::from(number) + fraction()) / f64::from(RUNS)),
         );
-        assert!(left.as_i64().unwrap() <= 1, "kill {number} left {left} containers");
+        // What the dead process left is finished or rolled back by the next one.
+        assert_eq!(hoist.value("container::list(#{all: true}).len()"), 0, "kill {number}");
         hoist.assert_nothing_left();
-    });
+    }
     verify(&hoist);
 }
 

@@ -82,6 +82,11 @@ impl Hoist {
         self.disk.as_ref().map_or(root.clone(), |disk| disk.view(&root))
     }
 
+    /// Where the state of processes is.
+    pub(crate) fn run_root(&self) -> PathBuf {
+        self.dir.path().join("run")
+    }
+
     /// The directory scripts run in, for files of the test.
     pub(crate) fn dir(&self) -> PathBuf {
         self.dir.path().join("work")
@@ -101,12 +106,19 @@ impl Hoist {
 
     /// `hoist --root … ARGS`, to be refined.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Invocation {
+        self.command_under(&[], args)
+    }
+
+    /// The same, started by another program: `tracer … hoist --root … ARGS`.
+    pub(crate) fn command_under<S: AsRef<OsStr>>(&self, tracer: &[&str], args: &[S]) -> Invocation {
         let at = |name: &str| self.dir.path().join(name);
+        let words = [tracer, &[PROGRAM]].concat();
         let mut command = match &self.disk {
-            Some(disk) => disk.program(PROGRAM, &self.dir()),
-            None => program(PROGRAM),
+            Some(disk) => disk.program(words[0], &self.dir()),
+            None => program(words[0]),
         };
         command
+            .args(&words[1..])
             .arg("--root")
             .arg(at("root"))
             .arg("--run-root")

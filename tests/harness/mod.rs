@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "a helper is there before the first test that needs it")]
 
 mod disk;
+pub(crate) mod fault;
 mod filters;
 pub(crate) mod forge;
 mod hoist;
@@ -13,12 +14,14 @@ mod output;
 pub(crate) mod peers;
 pub(crate) mod source;
 pub(crate) mod tree;
+mod witness;
 
 pub(crate) use filters::Filters;
 pub(crate) use hoist::{Hoist, PROGRAM};
 pub(crate) use merged::Merged;
 pub(crate) use output::{Output, assert_same};
 pub(crate) use peers::Peers;
+pub(crate) use witness::Witness;
 
 use std::ffi::OsStr;
 use std::path::Path;

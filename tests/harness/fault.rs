@@ -1,0 +1,83 @@
+//! Faults at exact places: a program is killed, or refused something, as it makes its n-th system call of a name. Between two calls
+//! nothing of it shows outside, so that going through all of them is going through all moments there are.
+
+use std::os::unix::process::ExitStatusExt;
+
+use nix::sys::signal::Signal;
+
+use super::{Hoist, Output};
+
+/// The calls by which a store is changed, and those at which it waits for the disk or for others.
+pub(crate) const CALLS: [&str; 19] = [
+    "flock",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "linkat",
+    "mkdir",
+    "mkdirat",
+    "openat",
+    "openat2",
+    "pwrite64",
+    "rename",
+    "renameat2",
+    "symlinkat",
+    "sync_file_range",
+    "syncfs",
+    "unlink",
+    "unlinkat",
+    "utimensat",
+    "write",
+];
+
+/// The n-th call of a name that a thread of a program makes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) call: &'static str,
+    pub(crate) number: u32,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} number {}", self.call, self.number)
+    }
+}
+
+/// Runs `hoist eval EXPRESSION`, killed when it comes to this place; false if it came to its end without.
+pub(crate) fn kill(hoist: &Hoist, expression: &str, place: Place) -> bool {
+    let output = traced(hoist, expression, place, "signal=KILL");
+    match output.status.signal() {
+        Some(signal) if signal == Signal::SIGKILL as i32 => true,
+        _ => {
+            output.success();
+            false
+        }
+    }
+}
+
+/// Runs `hoist eval EXPRESSION`, in which the call at this place and all later ones of its name fail as on a full disk.
+pub(crate) fn no_space(hoist: &Hoist, expression: &str, place: Place) -> Output {
+    traced(hoist, expression, place, "error=ENOSPC")
+}
+
+fn traced(hoist: &Hoist, expression: &str, place: Place, fault: &str) -> Output {
+    let Place { call, number } = place;
+    let (trace, inject) = (
+        format!("--trace={call}"),
+        format!("--inject={call}:{fault}:when={number}+"),
+    );
+    let tracer = ["strace", "-f", "-qq", "-o", "/dev/null", &trace, &inject];
+    hoist
+        .command_under(&tracer, &["--format", "json", "eval", expression])
+        .output()
+}
+
+/// Calls `at` with place after place: the first calls of every name one by one, later ones in steps, until `at` says there are no more.
+pub(crate) fn everywhere(mut at: impl FnMut(Place) -> bool) {
+    for call in CALLS {
+        let mut number = 1;
+        while at(Place { call, number }) {
+            number += 1 + number / 10;
+        }
+    }
+}
