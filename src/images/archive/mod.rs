@@ -1,5 +1,6 @@
 //! Tar archives as streams: read with limits, written reproducibly. Knows nothing of layers or file systems.
 
+mod acl;
 mod header;
 mod pax;
 mod reader;

@@ -1,6 +1,6 @@
 //! Extended headers (POSIX pax(1), "pax Extended Header") with the records of GNU tar, star and libarchive.
 
-use super::Mtime;
+use super::{Mtime, acl};
 use crate::error::{Error, Result};
 use crate::images::path_text;
 
@@ -14,6 +14,8 @@ pub(crate) struct Pax {
     pub(crate) gid: Option<i64>,
     pub(crate) mtime: Option<Mtime>,
     pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Names of attributes that came encoded, as they were written.
+    encoded: Vec<Vec<u8>>,
     pub(crate) sparse: PaxSparse,
 }
 
@@ -60,16 +62,35 @@ impl Pax {
 
     fn take_xattr(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-            self.set_xattr(name.to_vec(), value.to_vec());
+            // bsdtar writes every attribute in both forms, and encodes the name in both.
+            if !self.encoded.iter().any(|known| known == name) {
+                self.set_xattr(name.to_vec(), value.to_vec());
+            }
         } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
             let bad = || Error::corrupt(format!("the extended header `{}` is not base64", key.escape_ascii()));
-            let name = path_text::decode(std::str::from_utf8(name).map_err(|_| bad())?);
-            self.set_xattr(name, path_text::base64(value).ok_or_else(bad)?);
+            let decoded = path_text::decode(std::str::from_utf8(name).map_err(|_| bad())?);
+            self.xattrs.retain(|(known, _)| known != name);
+            self.encoded.push(name.to_vec());
+            self.set_xattr(decoded, path_text::base64(value).ok_or_else(bad)?);
+        } else if let Some(which) = key.strip_prefix(b"SCHILY.acl.") {
+            return self.take_acl(which, value);
         }
         Ok(())
     }
 
-    /// bsdtar writes every attribute in both forms.
+    /// An access control list; those of other systems (`ace`) mean nothing here.
+    fn take_acl(&mut self, which: &[u8], text: &[u8]) -> Result<()> {
+        let name: &[u8] = match which {
+            b"access" => b"system.posix_acl_access",
+            b"default" => b"system.posix_acl_default",
+            _ => return Ok(()),
+        };
+        if let Some(value) = acl::value(text)? {
+            self.set_xattr(name.to_vec(), value);
+        }
+        Ok(())
+    }
+
     fn set_xattr(&mut self, name: Vec<u8>, value: Vec<u8>) {
         self.xattrs.retain(|(known, _)| *known != name);
         self.xattrs.push((name, value));

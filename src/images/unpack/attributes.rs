@@ -1,15 +1,21 @@
-//! Owner, permissions, extended attributes and times, in the order in which none undoes another: owner, attributes, mode, time.
+//! Owner, permissions, extended attributes and times, in the order in which none undoes another: owner, attributes, mode, access
+//! control list, time.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchown};
 
+use super::{refused, shown, split};
+use crate::error::{Error, Result};
 use crate::images::archive::{Entry, Kind, Mtime};
 use crate::images::overlay;
 use crate::sys::file;
+
+/// The attribute that is the mode in more words.
+const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
 
 /// What an entry says of a file besides its content.
 pub(super) struct Attributes {
@@ -48,12 +54,11 @@ impl Attributes {
     }
 
     /// Sets those of the directory at `path`, which must be there without passing a link.
-    pub(super) fn set_on_directory(&self, root: BorrowedFd<'_>, path: &[u8]) -> nix::Result<()> {
-        use std::os::fd::AsFd as _;
+    pub(super) fn set_on_directory(&self, root: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
         let dir = match file::open_no_links(root, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             // Replaced by something else later in the stream.
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
-            other => other?,
+            other => other.map_err(|cause| refused(cause, "open", path))?,
         };
         let same = self
             .inode
@@ -61,37 +66,69 @@ impl Attributes {
         if !same {
             return Ok(());
         }
-        self.set_on_open(dir.as_fd())
+        self.set_on_open(dir.as_fd(), path)
     }
 
-    /// Sets those of an open file or directory.
-    pub(super) fn set_on_open(&self, fd: BorrowedFd<'_>) -> nix::Result<()> {
-        fchown(fd, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))?;
-        self.set_xattrs(fd)?;
-        fchmod(fd, Mode::from_bits_truncate(self.mode))?;
-        file::set_mtime(fd, self.mtime.seconds, self.mtime.nanos)
+    /// Sets those of an open file or directory at `path`.
+    pub(super) fn set_on_open(&self, fd: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
+        let owned = fchown(fd, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)));
+        owned.map_err(|cause| self.not_owned(cause, path))?;
+        let set = || {
+            self.set_xattrs(fd)?;
+            fchmod(fd, Mode::from_bits_truncate(self.mode))?;
+            self.set_access_list(fd)?;
+            file::set_mtime(fd, self.mtime.seconds, self.mtime.nanos)
+        };
+        set().map_err(|cause| refused(cause, "set the attributes of", path))
     }
 
-    /// Sets those of something that must not be opened: a device, a FIFO or, without mode, a link.
-    pub(super) fn set_on_path(&self, dir: BorrowedFd<'_>, name: &[u8], is_link: bool) -> nix::Result<()> {
-        use std::os::fd::AsFd as _;
-        let node = file::open_no_links(dir, name, OFlag::O_PATH)?;
-        file::change_owner(node.as_fd(), self.uid, self.gid)?;
-        self.set_xattrs(node.as_fd())?;
-        if !is_link {
-            file::change_mode(node.as_fd(), self.mode)?;
+    /// Sets those of something in `dir` that must not be opened: a device, a FIFO or, without mode, a link.
+    pub(super) fn set_on_path(&self, dir: BorrowedFd<'_>, path: &[u8], is_link: bool) -> Result<()> {
+        let (_, name) = split(path);
+        let node = file::open_no_links(dir, name, OFlag::O_PATH).map_err(|cause| refused(cause, "open", path))?;
+        let owned = file::change_owner(node.as_fd(), self.uid, self.gid);
+        owned.map_err(|cause| self.not_owned(cause, path))?;
+        let set = || {
+            self.set_xattrs(node.as_fd())?;
+            if !is_link {
+                file::change_mode(node.as_fd(), self.mode)?;
+                self.set_access_list(node.as_fd())?;
+            }
+            file::set_mtime_at(dir, name, self.mtime.seconds, self.mtime.nanos)
+        };
+        set().map_err(|cause| refused(cause, "set the attributes of", path))
+    }
+
+    fn not_owned(&self, cause: Errno, path: &[u8]) -> Error {
+        let (uid, gid) = (self.uid, self.gid);
+        match cause {
+            Errno::EINVAL => Error::unsupported(format!(
+                "`{}` belongs to {uid}:{gid}, which this user namespace does not have",
+                shown(path)
+            ))
+            .hint("run as root, or give the user more ids in /etc/subuid and /etc/subgid"),
+            cause => refused(cause, "set the owner of", path),
         }
-        file::set_mtime_at(dir, name, self.mtime.seconds, self.mtime.nanos)
     }
 
     fn set_xattrs(&self, fd: BorrowedFd<'_>) -> nix::Result<()> {
-        for (name, value) in self.xattrs.iter().filter(|(name, _)| overlay::may_travel(name)) {
-            match file::set_xattr(fd, name, value) {
-                // The file system has none, or none of this sort for this type of file; the file is of use without.
-                Err(Errno::EOPNOTSUPP | Errno::EPERM) => {}
-                other => other?,
-            }
-        }
-        Ok(())
+        let early = self.xattrs.iter().filter(|(name, _)| name != ACCESS_LIST);
+        set_those(fd, early.filter(|(name, _)| overlay::may_travel(name)))
     }
+
+    /// After the mode, whose group bits would overwrite the list's mask.
+    fn set_access_list(&self, fd: BorrowedFd<'_>) -> nix::Result<()> {
+        set_those(fd, self.xattrs.iter().filter(|(name, _)| name == ACCESS_LIST))
+    }
+}
+
+fn set_those<'a>(fd: BorrowedFd<'_>, xattrs: impl Iterator<Item = &'a (Vec<u8>, Vec<u8>)>) -> nix::Result<()> {
+    for (name, value) in xattrs {
+        match file::set_xattr(fd, name, value) {
+            // The file system has none, or none of this sort for this type of file; the file is of use without.
+            Err(Errno::EOPNOTSUPP | Errno::EPERM) => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }

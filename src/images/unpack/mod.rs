@@ -109,9 +109,7 @@ impl Unpack<'_> {
         // Children sort after their parents, so going backwards sets a directory's time after all below it was made.
         for (path, attributes) in std::mem::take(&mut self.directories).into_iter().rev() {
             ctx.check()?;
-            attributes
-                .set_on_directory(self.root.as_fd(), &path)
-                .map_err(|cause| refused(cause, "set the attributes of", &path))?;
+            attributes.set_on_directory(self.root.as_fd(), &path)?;
         }
         let implied = self.implied.iter().map(|path| path_text::encode(path)).collect();
         Ok(Record {

@@ -48,9 +48,7 @@ impl Unpack<'_> {
         let made = made.map_err(|cause| refused(cause, "make", path))?;
         match made {
             Some(open) => self.fill(ctx, &File::from(open), &entry, path, reader),
-            None => Attributes::of(&entry)
-                .set_on_path(dir.as_fd(), name, entry.kind == Kind::Symlink)
-                .map_err(|cause| refused(cause, "set the attributes of", path)),
+            None => Attributes::of(&entry).set_on_path(dir.as_fd(), path, entry.kind == Kind::Symlink),
         }
     }
 
@@ -92,9 +90,7 @@ impl Unpack<'_> {
                 file.set_len(entry.size).during(|| format!("write `{}`", shown(path)))?;
             }
         }
-        Attributes::of(entry)
-            .set_on_open(file.as_fd())
-            .map_err(|cause| refused(cause, "set the attributes of", path))
+        Attributes::of(entry).set_on_open(file.as_fd(), path)
     }
 
     /// A directory over a directory keeps what is in it; over anything else it takes its place.
