@@ -5,16 +5,6 @@ use std::fs;
 use crate::harness::tree::{Ignore, Tree};
 use crate::harness::{Hoist, Merged, PROGRAM, Peers, inputs, tool};
 
-/// The directories a container of the image stacks, topmost first, as an overlay takes them; without the one on top that has
-/// the places to mount on, which are the container's and not the image's.
-fn lower(hoist: &Hoist, image: &str) -> String {
-    let dirs = hoist.value(&format!(
-        r#"container::create("{image}", ["true"]).inspect().GraphDriver.Data.LowerDir"#
-    ));
-    let dirs = dirs.as_str().unwrap().split(':');
-    dirs.filter(|dir| !dir.contains(".init-")).collect::<Vec<_>>().join(":")
-}
-
 /// Loads an input, and returns the ID of its one image.
 fn load(hoist: &Hoist, archive: &str) -> String {
     let path = inputs::path(archive);
@@ -93,7 +83,7 @@ fn debian_unpacks_as_umoci_does_it() {
     let hoist = Hoist::new();
     let id = load(&hoist, "debian.skopeo.docker.tar");
     let right = Tree::read(&inputs::path("unpacked/debian/rootfs"));
-    let merged = Merged::new(&lower(&hoist, &id));
+    let merged = Merged::of(&hoist, &id);
     right.assert_same(
         &Tree::read(&merged.path()),
         Ignore {
@@ -124,7 +114,7 @@ fn debian_unpacks_as_tar_does_it() {
         "tar",
         &[&flags[..], &[archive.to_str().unwrap()]].concat(),
     );
-    let merged = Merged::new(&lower(&hoist, "debian"));
+    let merged = Merged::of(&hoist, "debian");
     Tree::read(reference.path()).assert_same(
         &Tree::read(&merged.path()),
         Ignore {
@@ -139,7 +129,7 @@ fn every_kind_of_file_change_and_whiteout_unpacks_as_umoci_does_it() {
     let hoist = Hoist::new();
     let id = load(&hoist, "layers.skopeo.oci.tar");
     let right = Tree::read(&inputs::path("unpacked/layers/rootfs"));
-    let merged = Merged::new(&lower(&hoist, &id));
+    let merged = Merged::of(&hoist, &id);
     right.assert_same(
         &Tree::read(&merged.path()),
         Ignore {

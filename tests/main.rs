@@ -9,6 +9,7 @@
 mod architecture;
 mod archives;
 mod bad_archives;
+mod checklist;
 mod containers;
 mod crash;
 mod examples;

@@ -44,6 +44,7 @@ pub(crate) fn layer(entries: &[(&str, Item<'_>)]) -> Vec<u8> {
 }
 
 /// The files of an archive, by name, open to any change before they are packed.
+#[derive(Clone)]
 pub(crate) struct Files(pub(crate) BTreeMap<String, Vec<u8>>);
 
 impl Files {
@@ -61,26 +62,48 @@ impl Files {
 
     /// An OCI layout of one image with these layers, uncompressed.
     pub(crate) fn oci(layers: &[Vec<u8>], name: &str) -> Files {
-        let mut files = BTreeMap::from([("oci-layout".to_owned(), bytes(&json!({"imageLayoutVersion": "1.0.0"})))]);
-        let mut blob = |kind: &str, content: Vec<u8>| {
-            let digest = sha256(&content);
-            let descriptor = json!({
-                "mediaType": format!("application/vnd.oci.image.{kind}"),
-                "digest": format!("sha256:{digest}"),
-                "size": content.len(),
-            });
-            files.insert(format!("blobs/sha256/{digest}"), content);
-            descriptor
+        let plain = |layer: &Vec<u8>| (layer.clone(), layer.clone(), "application/vnd.oci.image.layer.v1.tar");
+        Files::oci_of(&layers.iter().map(plain).collect::<Vec<_>>(), name)
+    }
+
+    /// An OCI layout of one image; of each layer what is hashed for the configuration, the blob, and the blob's media type.
+    pub(crate) fn oci_of(layers: &[(Vec<u8>, Vec<u8>, &str)], name: &str) -> Files {
+        let plain: Vec<_> = layers.iter().map(|(plain, ..)| plain.clone()).collect();
+        let blobs = layers
+            .iter()
+            .map(|(_, blob, media_type)| (descriptor(media_type, blob), blob.clone()));
+        let named = |mut index: Value| {
+            index["manifests"][0]["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+            bytes(&index)
         };
-        let config = blob("config.v1+json", config(layers));
-        let layers: Vec<_> = layers.iter().map(|layer| blob("layer.v1.tar", layer.clone())).collect();
-        let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
-        let mut manifest = blob("manifest.v1+json", bytes(&manifest));
-        manifest["annotations"] = json!({"org.opencontainers.image.ref.name": name});
-        files.insert(
-            "index.json".into(),
-            bytes(&json!({"schemaVersion": 2, "manifests": [manifest]})),
-        );
+        let blobs: Vec<_> = blobs.collect();
+        Files::oci_by(config(&plain), &blobs, |manifest| bytes(&manifest), named)
+    }
+
+    /// An OCI layout of this configuration and these blobs with their descriptors; the documents above them are open to any change.
+    pub(crate) fn oci_by(
+        config: Vec<u8>,
+        layers: &[(Value, Vec<u8>)],
+        manifest: impl FnOnce(Value) -> Vec<u8>,
+        index: impl FnOnce(Value) -> Vec<u8>,
+    ) -> Files {
+        let mut files = BTreeMap::from([("oci-layout".to_owned(), bytes(&json!({"imageLayoutVersion": "1.0.0"})))]);
+        let mut put = |content: Vec<u8>| files.insert(format!("blobs/sha256/{}", sha256(&content)), content);
+        let described: Vec<_> = layers.iter().map(|(descriptor, _)| descriptor).collect();
+        let top = json!({
+            "schemaVersion": 2,
+            "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+            "layers": described,
+        });
+        let manifest = manifest(top);
+        let top = json!({
+            "schemaVersion": 2,
+            "manifests": [descriptor("application/vnd.oci.image.manifest.v1+json", &manifest)],
+        });
+        layers.iter().for_each(|(_, blob)| drop(put(blob.clone())));
+        put(config);
+        put(manifest);
+        files.insert("index.json".into(), index(top));
         Files(files)
     }
 
@@ -113,8 +136,13 @@ impl Files {
     }
 }
 
+/// What names a blob.
+pub(crate) fn descriptor(media_type: &str, content: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": format!("sha256:{}", sha256(content)), "size": content.len()})
+}
+
 /// A configuration that is true to the layers.
-fn config(layers: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn config(layers: &[Vec<u8>]) -> Vec<u8> {
     let diff_ids: Vec<_> = layers.iter().map(|layer| format!("sha256:{}", sha256(layer))).collect();
     bytes(&json!({
         "architecture": match std::env::consts::ARCH { "aarch64" => "arm64", _ => "amd64" },
@@ -126,7 +154,8 @@ fn config(layers: &[Vec<u8>]) -> Vec<u8> {
     }))
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
+/// A document's bytes.
+pub(crate) fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 

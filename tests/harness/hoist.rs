@@ -237,6 +237,19 @@ impl Invocation {
         self
     }
 
+    /// The same by way of another program, which runs what its last arguments say.
+    #[must_use]
+    pub(crate) fn under(self, mut outer: Command) -> Invocation {
+        outer.arg(self.command.get_program()).args(self.command.get_args());
+        outer.current_dir(self.command.get_current_dir().unwrap());
+        let variables = self.command.get_envs();
+        outer.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        Invocation {
+            command: outer,
+            stdin: self.stdin,
+        }
+    }
+
     /// Runs it to its end.
     pub(crate) fn output(self) -> Output {
         Output::of(self.command, self.stdin)

@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use tempfile::TempDir;
 
-use super::program;
+use super::{Hoist, program};
 
 /// A read-only view of layers.
 pub(crate) struct Merged {
@@ -33,6 +33,16 @@ impl Merged {
         std::io::Read::read_exact(stdout, &mut ready)
             .unwrap_or_else(|_| panic!("failed to mount an overlay of `{lower}`"));
         Merged { child, dir }
+    }
+
+    /// What a container of an image in the store stacks, without the layer on top that has the places to mount on, which are the
+    /// container's and not the image's.
+    pub(crate) fn of(hoist: &Hoist, image: &str) -> Merged {
+        let dirs = hoist.value(&format!(
+            r#"container::create("{image}", ["true"]).inspect().GraphDriver.Data.LowerDir"#
+        ));
+        let dirs = dirs.as_str().unwrap().split(':');
+        Merged::new(&dirs.filter(|dir| !dir.contains(".init-")).collect::<Vec<_>>().join(":"))
     }
 
     /// Where the tree is to be seen.

@@ -9,6 +9,7 @@ pub(crate) mod forge;
 mod hoist;
 pub(crate) mod inputs;
 mod leftovers;
+pub(crate) mod members;
 mod merged;
 mod output;
 pub(crate) mod peers;
