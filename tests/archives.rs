@@ -307,6 +307,73 @@ fn a_killed_save_leaves_nothing_that_the_next_does_not_clear() {
     }
 }
 
+/// A name that meant another image is loud, whoever's archive it is; with `tags: false` no name moves.
+#[test]
+fn the_names_a_load_sets_are_told() {
+    let hoist = Hoist::with_busybox();
+    let (layers, busybox) = (
+        load(&hoist, "layers.docker.tar"),
+        hoist.value(r#"image::get("busybox").id"#),
+    );
+    let file = hoist.file("taken.tar");
+    let (file, short) = (file.display(), |id: &str| id["sha256:".len()..][..12].to_owned());
+    let save = format!(
+        r#"image::tag("{layers}", "taken:1"); image::save(["taken:1"], "{file}"); image::tag("busybox", "taken:1")"#
+    );
+    hoist.eval(&save).success();
+    let kept = hoist
+        .eval(&format!(r#"image::load("{file}", #{{tags: false}}).len()"#))
+        .success();
+    assert_eq!(kept.stderr, "");
+    assert_eq!(hoist.value(r#"image::get("taken:1").id"#), busybox);
+    let moved = hoist.eval(&format!(r#"image::load("{file}").len()"#)).success();
+    let told = format!(
+        "warn: `taken:1` is now `{}`, no longer `{}`\n",
+        short(&layers),
+        short(busybox.as_str().unwrap())
+    );
+    assert_eq!(moved.stderr, told);
+    let again = hoist.eval(&format!(r#"image::load("{file}").len()"#)).success();
+    assert_eq!(again.stderr, format!("info: `taken:1` is `{}`\n", short(&layers)));
+}
+
+#[test]
+fn layers_of_zstd_in_dockers_form_are_read_by_docker_and_podman() {
+    let (hoist, peers) = (Hoist::new(), Peers::new());
+    let id = load(&hoist, "layers.docker.tar");
+    let (zstd, saved) = (peers.file("zstd.tar"), peers.file("saved.tar"));
+    hoist
+        .eval(&format!(
+            r#"image::save("{id}", "{}", #{{format: "oci-archive", compression: "zstd"}}).size"#,
+            zstd.display()
+        ))
+        .success();
+    let other = Hoist::new();
+    other
+        .eval(&format!(
+            r#"let i = image::load("{}")[0]; i.tag("example.org/zstd:1"); image::save("example.org/zstd:1", "{}").size"#,
+            zstd.display(),
+            saved.display()
+        ))
+        .success();
+    let saved = saved.to_str().unwrap();
+    let script = r#"
+        docker load --quiet --input "$1" >&2
+        docker run --rm --network none --ulimit nofile=1024:1024 example.org/zstd:1 cat /whole/new"#;
+    peers.docker(script, &[saved]).success().stdout_is("new");
+    peers.podman(&["load", "--quiet", "--input", saved]).success();
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "example.org/zstd:1",
+        "cat",
+        "/whole/new",
+    ];
+    peers.podman(&run).success().stdout_is("new");
+}
+
 #[test]
 fn several_images_go_into_one_archive_and_come_back() {
     let hoist = Hoist::new();

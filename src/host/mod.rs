@@ -29,7 +29,7 @@ pub use container::{
     StopOptions,
 };
 pub use image::{
-    CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, RemoveImage, SaveOptions,
+    BroughtIn, CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, RemoveImage, SaveOptions,
 };
 pub use plan::{Action, Plan};
 pub use report::{Item, Report};

@@ -32,6 +32,9 @@ pub(crate) struct Record {
     pub(crate) implied: Vec<String>,
 }
 
+/// Where blobs are, by the algorithm that names them; the second is there once it is needed.
+const BLOB_DIRS: [&str; 2] = ["content/blobs/sha256", "content/blobs/sha512"];
+
 const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Content {
@@ -117,14 +120,14 @@ impl Content {
         if bytes.len() as u64 > limit {
             return Err(limits::exceeded(format!("the blob `{digest}`"), "document", limit));
         }
-        check_digest(&Digest::of(&bytes), digest, "the blob")?;
+        check_digest(&digest.same_of(&bytes), digest, "the blob")?;
         Ok(bytes)
     }
 
     /// Reads a whole blob and compares it with its name. Errors: `not_found`, `corrupt`.
     pub fn verify_blob(&self, ctx: &Context, digest: &Digest) -> Result<()> {
         let mut file = self.open_blob(digest)?;
-        check_digest(&hash(ctx, &mut file)?, digest, "the blob")
+        check_digest(&hash(ctx, &mut file, digest)?, digest, "the blob")
     }
 
     /// Compares a layer's blob with its digest, size and diff id, and sees that it is unpacked. Errors: `not_found`, `corrupt`.
@@ -139,7 +142,8 @@ impl Content {
         }
         let blob = self.open_blob(&layer.blob)?;
         let mut plain = compression::decoder(blob, &self.limits)?;
-        check_digest(&hash(ctx, &mut plain)?, &layer.diff_id, "the uncompressed layer")?;
+        let found = hash(ctx, &mut plain, &layer.diff_id)?;
+        check_digest(&found, &layer.diff_id, "the uncompressed layer")?;
         if !self.has_layer(&layer.diff_id) {
             return Err(Error::not_found(format!(
                 "the layer `{}` is not unpacked",
@@ -158,28 +162,14 @@ impl Content {
 
     /// The digests of all blobs.
     pub fn blobs(&self) -> Result<Vec<Digest>> {
-        let mut all = self.digests_in(&self.root.join("content/blobs/sha256"), "sha256")?;
-        let other = self.root.join("content/blobs/sha512");
-        if other.is_dir() {
-            all.extend(self.digests_in(&other, "sha512")?);
-        }
-        Ok(all)
+        let dirs = BLOB_DIRS.map(|dir| self.root.join(dir));
+        let lists = dirs.iter().filter(|dir| dir.is_dir()).map(|dir| digests_in(dir));
+        Ok(lists.collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// The diff ids of all unpacked layers, and of those of which a crash left a part: a record, or a fix-up.
     pub fn layers(&self) -> Result<Vec<Digest>> {
-        self.digests_in(&self.root.join("layers"), "sha256")
-    }
-
-    fn digests_in(&self, dir: &Path, algorithm: &str) -> Result<Vec<Digest>> {
-        let entries = std::fs::read_dir(dir).during(|| format!("list `{}`", dir.display()))?;
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut digests: Vec<Digest> = names
-            .filter_map(|name| format!("{algorithm}:{}", name.split('.').next()?).parse().ok())
-            .collect();
-        digests.sort();
-        digests.dedup();
-        Ok(digests)
+        digests_in(&self.root.join("layers"))
     }
 
     /// Where a layer's tree is or would be, in overlay form.
@@ -249,8 +239,8 @@ impl Content {
 
     /// Makes the renames of a publication last.
     pub(crate) fn settle(&self) -> Result<()> {
-        for dir in ["content/blobs/sha256", "layers"] {
-            let dir = self.root.join(dir);
+        let dirs = BLOB_DIRS.iter().chain(&["content/blobs", "layers"]);
+        for dir in dirs.map(|dir| self.root.join(dir)).filter(|dir| dir.is_dir()) {
             file::sync_directory(&dir).during(|| format!("write `{}` to disk", dir.display()))?;
         }
         Ok(())
@@ -300,14 +290,20 @@ impl Content {
     }
 }
 
+/// The digests that names in a directory start with, each once.
+fn digests_in(dir: &Path) -> Result<Vec<Digest>> {
+    let entries = std::fs::read_dir(dir).during(|| format!("list `{}`", dir.display()))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut digests: Vec<Digest> = names
+        .filter_map(|name| Digest::from_hex(name.split('.').next()?).ok())
+        .collect();
+    digests.sort();
+    digests.dedup();
+    Ok(digests)
+}
+
 /// Errors with `corrupt` unless the digests are the same.
 pub(crate) fn check_digest(found: &Digest, wanted: &Digest, what: &str) -> Result<()> {
-    if wanted.algorithm() != found.algorithm() {
-        return Err(Error::unsupported(format!(
-            "{what} `{wanted}` is named by {}, which cannot be verified",
-            wanted.algorithm()
-        )));
-    }
     if found == wanted {
         return Ok(());
     }
@@ -316,9 +312,9 @@ pub(crate) fn check_digest(found: &Digest, wanted: &Digest, what: &str) -> Resul
     )))
 }
 
-/// The digest of all that is left to read.
-pub(crate) fn hash(ctx: &Context, input: &mut dyn Read) -> Result<Digest> {
-    let mut hasher = Hasher::new();
+/// The digest of all that is left to read, by the algorithm of another.
+pub(crate) fn hash(ctx: &Context, input: &mut dyn Read, like: &Digest) -> Result<Digest> {
+    let mut hasher = Hasher::like(like);
     let mut buffer = vec![0; 1 << 18];
     loop {
         ctx.check()?;

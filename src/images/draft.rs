@@ -16,21 +16,26 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// An image from its configuration and layers. Without a manifest as received, a new one describes it.
-    pub(crate) fn new(config: Vec<u8>, layers: Vec<Layer>, manifest: Option<Vec<u8>>) -> Draft {
-        let id = Digest::of(&config);
-        let manifest = manifest.unwrap_or_else(|| {
+    /// An image from its configuration, with the digest that names it, and its layers. Without a manifest as received, with the digest
+    /// that names that, a new one describes it.
+    pub(crate) fn new(
+        (id, config): (Digest, Vec<u8>),
+        layers: Vec<Layer>,
+        manifest: Option<(Digest, Vec<u8>)>,
+    ) -> Draft {
+        let (digest, manifest) = manifest.unwrap_or_else(|| {
             let described = Descriptor::new(OCI_CONFIG, id.clone(), config.len() as u64);
             let layers: Vec<_> = layers
                 .iter()
                 .map(|layer| Descriptor::new(&layer.media_type, layer.blob.clone(), layer.blob_size))
                 .collect();
-            manifest::manifest_bytes(&described, &layers)
+            let bytes = manifest::manifest_bytes(&described, &layers);
+            (Digest::of(&bytes), bytes)
         });
         Draft {
             image: Image {
                 id,
-                manifest: Digest::of(&manifest),
+                manifest: digest,
                 config,
                 layers,
             },
@@ -40,7 +45,8 @@ impl Draft {
 
     /// An image with one more layer than its configuration lists, or as many.
     pub(crate) fn from_config(config: &Config, layers: Vec<Layer>) -> Draft {
-        Draft::new(config.to_bytes(), layers, None)
+        let bytes = config.to_bytes();
+        Draft::new((Digest::of(&bytes), bytes), layers, None)
     }
 
     fn stage(&self, content: &Content, staging: &Staging) -> Result<Vec<(std::path::PathBuf, Digest)>> {

@@ -41,6 +41,8 @@ pub struct Loaded {
     pub image: Image,
     /// Its names; none where the archive has none that is a whole reference.
     pub names: Vec<Reference>,
+    /// What is odd about it and does no harm.
+    pub warnings: Vec<String>,
 }
 
 /// Keeps content alive: called before an existing blob or layer is relied on and before a new one is published.

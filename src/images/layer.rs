@@ -61,11 +61,11 @@ pub(crate) fn stage(
         dir: staging.free_path(),
         record: staging.free_path(),
     });
-    let mut blob = BlobWriter::create(staging.free_path())?;
-    let (feed, stream) = pipe::queue(false);
+    let mut blob = BlobWriter::create(staging.free_path(), hasher_like(expected.blob.as_ref()))?;
+    let (feed, stream) = pipe::queue(expected.plain_hasher(encoding));
     let unpacked = std::thread::scope(|scope| {
         let pump = scope.spawn(|| pipe::pump(ctx, &mut input, feed, |chunk| blob.write(chunk)));
-        let unpacked = inflate(ctx, content, encoding, stream, tree.as_ref(), expected.strict_end);
+        let unpacked = inflate(ctx, content, encoding, stream, tree.as_ref(), expected);
         pipe::first_cause(pump.join().expect("a pump does not panic"), unpacked)
     })?;
     let (path, digest, blob_size) = blob.finish();
@@ -106,12 +106,13 @@ fn inflate(
     encoding: Encoding,
     stream: Stream,
     tree: Option<&Tree>,
-    strict: bool,
+    expected: &Expected,
 ) -> Result<Unpacked> {
+    let strict = expected.strict_end;
     if encoding == Encoding::Plain {
         return consume(ctx, content, stream, tree, strict);
     }
-    let (feed, plain) = pipe::queue(true);
+    let (feed, plain) = pipe::queue(Some(hasher_like(expected.diff_id.as_ref())));
     std::thread::scope(|scope| {
         let decode = scope.spawn(move || {
             let mut decoder = compression::decode(encoding, stream, content.limits())?;
@@ -152,7 +153,20 @@ fn media_type(encoding: Encoding) -> String {
     }
 }
 
+/// By the algorithm of the digest that is to come out.
+fn hasher_like(digest: Option<&Digest>) -> Hasher {
+    digest.map_or_else(Hasher::new, Hasher::like)
+}
+
 impl Expected {
+    /// What hashes the plain bytes of a blob that is stored plain: nothing, unless that is to be named by two algorithms.
+    fn plain_hasher(&self, encoding: Encoding) -> Option<Hasher> {
+        let (blob, diff_id) = (self.blob.as_ref(), self.diff_id.as_ref());
+        let algorithm = |digest: Option<&Digest>| digest.map_or("sha256", |digest| digest.algorithm()).to_owned();
+        let differ = encoding == Encoding::Plain && algorithm(blob) != algorithm(diff_id);
+        differ.then(|| hasher_like(diff_id))
+    }
+
     fn check(&self, blob: &Digest, diff_id: &Digest) -> Result<()> {
         if let Some(expected) = &self.blob {
             content::check_digest(blob, expected, "the layer's blob")?;
@@ -213,12 +227,12 @@ struct BlobWriter {
 }
 
 impl BlobWriter {
-    fn create(path: PathBuf) -> Result<BlobWriter> {
+    fn create(path: PathBuf, hasher: Hasher) -> Result<BlobWriter> {
         let file = File::create_new(&path).during(|| format!("make `{}`", path.display()))?;
         Ok(BlobWriter {
             path,
             file,
-            hasher: Hasher::new(),
+            hasher,
             written: 0,
             started: 0,
         })

@@ -52,6 +52,11 @@ impl Descriptor {
         self.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
+    /// Whether it is a layer that is not to be handed on, and so may be missing: OCI's "nondistributable", Docker's "foreign".
+    pub(crate) fn is_undistributed(&self) -> bool {
+        self.media_type.contains(".nondistributable.") || self.media_type.contains(".foreign.")
+    }
+
     /// Attestations and the like stand in an index under no platform.
     pub(crate) fn is_attestation(&self) -> bool {
         let unknown = |platform: &Platform| platform.os == "unknown" && platform.architecture == "unknown";

@@ -28,10 +28,9 @@ pub(crate) struct Stream {
     hasher: Option<Hasher>,
 }
 
-/// A queue of chunks; with `hashed`, the reading end computes a digest.
-pub(crate) fn queue(hashed: bool) -> (Feed, Stream) {
+/// A queue of chunks; with a hasher, the reading end computes a digest.
+pub(crate) fn queue(hasher: Option<Hasher>) -> (Feed, Stream) {
     let (sender, receiver) = sync_channel(DEPTH);
-    let hasher = hashed.then(Hasher::new);
     (
         Feed(sender),
         Stream {
@@ -157,7 +156,7 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out_and_is_hashed() {
         let bytes: Vec<u8> = (0..3_000_000u32).map(|n| n.to_le_bytes()[0]).collect();
-        let (feed, mut stream) = queue(true);
+        let (feed, mut stream) = queue(Some(Hasher::new()));
         let ctx = Context::new();
         std::thread::scope(|scope| {
             let pump = scope.spawn(|| pump(&ctx, &mut bytes.as_slice(), feed, |_| Ok(())));
@@ -172,10 +171,10 @@ mod tests {
     #[test]
     fn neither_end_waits_for_one_that_is_gone() {
         let ctx = Context::new();
-        let (feed, stream) = queue(false);
+        let (feed, stream) = queue(None);
         drop(stream);
         pump(&ctx, &mut io::repeat(0), feed, |_| Ok(())).unwrap();
-        let (feed, stream) = queue(false);
+        let (feed, stream) = queue(None);
         let failed = pump(&ctx, &mut &[0u8; 10][..], feed, |_| Err(Error::no_space("full")));
         let error = first_cause(failed, stream.drain(&ctx)).unwrap_err();
         assert_eq!(error.message(), "full");

@@ -21,9 +21,18 @@ impl Digest {
         hasher.finish()
     }
 
-    /// A SHA-256 digest from its 64 hexadecimal digits.
+    /// The digest of bytes in memory by the same algorithm as this one.
+    #[must_use]
+    pub fn same_of(&self, bytes: &[u8]) -> Digest {
+        let mut hasher = Hasher::like(self);
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    /// A digest from its hexadecimal digits: 64 for SHA-256, 128 for SHA-512.
     pub fn from_hex(hex: &str) -> Result<Digest> {
-        format!("sha256:{hex}").parse()
+        let algorithm = if hex.len() == 128 { "sha512" } else { "sha256" };
+        format!("{algorithm}:{hex}").parse()
     }
 
     /// The algorithm: `sha256` or `sha512`.
@@ -59,8 +68,9 @@ impl FromStr for Digest {
         let hex = text.get(7..).unwrap_or_default();
         let is_hex = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if length == 0 || hex.len() != length || !is_hex {
-            return Err(Error::invalid(format!("`{}` is not a digest", text.escape_debug()))
-                .hint("a digest is `sha256:` and 64 lower-case hexadecimal digits"));
+            return Err(Error::invalid(format!("`{}` is not a digest", text.escape_debug())).hint(
+                "a digest is `sha256:` and 64 lower-case hexadecimal digits, or `sha512:` and 128; there is no other algorithm",
+            ));
         }
         Ok(Digest(text.to_owned()))
     }
@@ -91,27 +101,53 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// SHA-256 over a stream.
-#[derive(Clone, Default)]
-pub struct Hasher(sha2::Sha256);
+/// A digest computed over a stream.
+#[derive(Clone)]
+pub struct Hasher(Algorithm);
+
+#[derive(Clone)]
+enum Algorithm {
+    Sha256(sha2::Sha256),
+    Sha512(sha2::Sha512),
+}
+
+impl Default for Hasher {
+    fn default() -> Hasher {
+        Hasher(Algorithm::Sha256(sha2::Sha256::new()))
+    }
+}
 
 impl Hasher {
-    /// A hasher that has seen nothing.
+    /// SHA-256 that has seen nothing.
     pub fn new() -> Hasher {
         Hasher::default()
     }
 
+    /// The algorithm of a digest, which has seen nothing.
+    pub fn like(digest: &Digest) -> Hasher {
+        match digest.algorithm() {
+            "sha512" => Hasher(Algorithm::Sha512(sha2::Sha512::new())),
+            _ => Hasher::default(),
+        }
+    }
+
     /// Feeds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        match &mut self.0 {
+            Algorithm::Sha256(state) => state.update(bytes),
+            Algorithm::Sha512(state) => state.update(bytes),
+        }
     }
 
     /// The digest of all bytes fed.
     pub fn finish(self) -> Digest {
         use fmt::Write as _;
-        let mut text = String::with_capacity(71);
-        text.push_str("sha256:");
-        for byte in self.0.finalize() {
+        let (algorithm, bytes) = match self.0 {
+            Algorithm::Sha256(state) => ("sha256", state.finalize().to_vec()),
+            Algorithm::Sha512(state) => ("sha512", state.finalize().to_vec()),
+        };
+        let mut text = format!("{algorithm}:");
+        for byte in bytes {
             write!(text, "{byte:02x}").expect("writing to a string does not fail");
         }
         Digest(text)
@@ -137,6 +173,18 @@ mod tests {
         let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").as_str(), empty);
         assert_eq!(empty.parse::<Digest>().unwrap().short(), "e3b0c44298fc");
+    }
+
+    #[test]
+    fn both_algorithms_are_the_published_ones() {
+        let hex = "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce\
+                   47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e";
+        let empty: Digest = format!("sha512:{hex}").parse().unwrap();
+        assert_eq!(empty.same_of(b""), empty);
+        assert_eq!(Digest::from_hex(hex).unwrap(), empty);
+        assert_eq!((empty.algorithm(), empty.short()), ("sha512", &hex[..12]));
+        let other = "blake3:00".parse::<Digest>().unwrap_err();
+        assert!(other.way_out().unwrap().contains("sha512"), "{other}");
     }
 
     #[test]

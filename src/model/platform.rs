@@ -20,6 +20,14 @@ pub struct Platform {
 }
 
 impl Platform {
+    /// The platform this program runs on, with what its processor can do; [`Platform::host`] is what images made here are for.
+    pub fn machine() -> Platform {
+        Platform {
+            variant: variant().map(str::to_owned),
+            ..Platform::host()
+        }
+    }
+
     /// The platform this program runs on.
     pub fn host() -> Platform {
         Platform {
@@ -29,12 +37,64 @@ impl Platform {
         }
     }
 
+    /// How well an image for `offered` suits a machine of this platform: the less, the better; `None` if it does not run there.
+    ///
+    /// A machine runs what was made for earlier variants of its processor. A variant left out is what nearly all mean by it: `v8` for
+    /// arm64, `v7` for a machine of arm, anything for an image of arm, `v1` for amd64.
+    pub fn suits(&self, offered: &Platform) -> Option<usize> {
+        let variants: &[&str] = match self.architecture.as_str() {
+            "amd64" => &["v4", "v3", "v2", "v1"],
+            "arm64" => &["v9", "v8"],
+            "arm" => &["v8", "v7", "v6", "v5", ""],
+            _ => &[""],
+        };
+        let fill = |variant: &Option<String>, absent: &str| variant.clone().unwrap_or_else(|| absent.to_owned());
+        let (own, other) = match self.architecture.as_str() {
+            "amd64" => ("v1", "v1"),
+            "arm64" => ("v8", "v8"),
+            "arm" => ("v7", ""),
+            _ => ("", ""),
+        };
+        let place = |variant: &str| variants.iter().position(|known| *known == variant);
+        let (own, other) = (fill(&self.variant, own), fill(&offered.variant, other));
+        if self.os != offered.os || self.architecture != offered.architecture {
+            return None;
+        }
+        match (place(&own), place(&other)) {
+            (Some(own), Some(other)) => other.checked_sub(own),
+            // What has no place in the order is itself only.
+            _ => (own == other).then_some(0),
+        }
+    }
+
     /// Whether an image for `self` is what was asked for; an absent variant in `wanted` fits every one.
     pub fn fits(&self, wanted: &Platform) -> bool {
         self.os == wanted.os
             && self.architecture == wanted.architecture
             && (wanted.variant.is_none() || self.variant == wanted.variant)
     }
+}
+
+/// The level of an x86-64 processor, as the System V ABI counts them.
+#[cfg(target_arch = "x86_64")]
+fn variant() -> Option<&'static str> {
+    macro_rules! has {
+        ($($feature:tt)*) => { $(std::is_x86_feature_detected!($feature))&&* };
+    }
+    let v2 = has!("cmpxchg16b" "popcnt" "sse3" "sse4.1" "sse4.2" "ssse3");
+    let v3 = v2 && has!("avx" "avx2" "bmi1" "bmi2" "f16c" "fma" "lzcnt" "movbe");
+    let v4 = v3 && has!("avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl");
+    Some(match (v2, v3, v4) {
+        (_, _, true) => "v4",
+        (_, true, _) => "v3",
+        (true, ..) => "v2",
+        _ => "v1",
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn variant() -> Option<&'static str> {
+    None
 }
 
 /// Go's name for an architecture, from the kernel's or Rust's.
@@ -91,6 +151,57 @@ mod tests {
         for text in ["linux", "", "linux/", "a/b/c/d", "linux/a b"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_machine_runs_what_was_made_for_it_and_for_earlier_ones() {
+        for (machine, best_first, never) in [
+            (
+                "linux/arm/v8",
+                &[
+                    "linux/arm/v8",
+                    "linux/arm/v7",
+                    "linux/arm/v6",
+                    "linux/arm/v5",
+                    "linux/arm",
+                ][..],
+                &["linux/arm64"][..],
+            ),
+            (
+                "linux/arm",
+                &["linux/arm/v7", "linux/arm/v6", "linux/arm/v5", "linux/arm"],
+                &["linux/arm/v8"],
+            ),
+            (
+                "linux/arm/v6",
+                &["linux/arm/v6", "linux/arm/v5", "linux/arm"],
+                &["linux/arm/v7"],
+            ),
+            ("linux/arm64", &["linux/arm64/v8"], &["linux/arm64/v9", "linux/arm/v8"]),
+            ("linux/arm64/v8", &["linux/arm64"], &["linux/arm64/v9"]),
+            (
+                "linux/amd64",
+                &["linux/amd64/v1"],
+                &["linux/amd64/v2", "windows/amd64", "linux/386"],
+            ),
+            (
+                "linux/amd64/v3",
+                &["linux/amd64/v3", "linux/amd64/v2", "linux/amd64"],
+                &["linux/amd64/v4"],
+            ),
+            (
+                "linux/amd64/v2",
+                &["linux/amd64/v2", "linux/amd64"],
+                &["linux/amd64/v3", "linux/amd64/odd"],
+            ),
+            ("linux/riscv64", &["linux/riscv64"], &["linux/riscv64/rva23"]),
+        ] {
+            let suits = |offered: &&str| machine.parse::<Platform>().unwrap().suits(&offered.parse().unwrap());
+            let places: Vec<_> = best_first.iter().map(|offered| suits(offered).unwrap()).collect();
+            assert!(places.is_sorted_by(|a, b| a < b), "{machine}: {places:?}");
+            assert!(never.iter().all(|offered| suits(offered).is_none()), "{machine}");
+        }
+        assert!(Platform::machine().suits(&Platform::host()).is_some());
     }
 
     #[test]

@@ -139,10 +139,12 @@ impl Tx<'_> {
     /// The images whose id starts with these hexadecimal digits, at most `limit`.
     pub fn images_by_prefix(&self, hex: &str, limit: usize) -> Result<Vec<ImageRow>> {
         // A range instead of LIKE, so that the primary key answers it.
-        let (low, high) = (format!("sha256:{hex}"), format!("sha256:{hex}g"));
+        let range = |algorithm: &str| (format!("{algorithm}:{hex}"), format!("{algorithm}:{hex}g"));
+        let ((low, high), (other_low, other_high)) = (range("sha256"), range("sha512"));
         self.all(
-            "SELECT * FROM image WHERE id >= ?1 AND id < ?2 LIMIT ?3",
-            params![low, high, limit],
+            "SELECT * FROM image WHERE id >= ?1 AND id < ?2 UNION ALL
+             SELECT * FROM image WHERE id >= ?3 AND id < ?4 LIMIT ?5",
+            params![low, high, other_low, other_high, limit],
             image,
         )
     }

@@ -6,12 +6,13 @@ use rhai::{Array, Dynamic, Map, export_module};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::bindings::console::Level;
 use crate::bindings::options;
 use crate::bindings::session::Session;
 use crate::bindings::time::Time;
 use crate::bindings::value::{from_json, or_unit};
 use crate::error::{Error, Result};
-use crate::host::Image;
+use crate::host::{BroughtIn, Image};
 use crate::images::{Change, ChangeKind, Entry};
 use crate::model::Reference;
 
@@ -66,6 +67,18 @@ pub(super) fn save_to(session: &Session, images: &[String], path: &str, options:
     Ok(from_json(&facts).try_cast().unwrap_or_default())
 }
 
+/// Says which names a load set, for an archive may set any: louder where one meant another image before.
+fn tell(session: &Session, brought: &BroughtIn) {
+    brought
+        .warnings
+        .iter()
+        .for_each(|warning| session.log(Level::Warn, warning));
+    for tag in &brought.tags {
+        let level = if tag.before.is_some() { Level::Warn } else { Level::Info };
+        session.log(level, &tag.to_string());
+    }
+}
+
 /// Takes a name away, if it is this image's.
 pub(super) fn untag_from(session: &Session, image: &Image, name: &str) -> Result<()> {
     let reference: Reference = name.parse()?;
@@ -105,7 +118,7 @@ pub(in crate::bindings) fn change(change: &Change) -> Dynamic {
 pub mod functions {
     use std::path::Path;
 
-    use super::{LoadOptions, change, entry, history_of, save_to};
+    use super::{LoadOptions, change, entry, history_of, save_to, tell};
     use crate::bindings::filter::filtered;
     use crate::bindings::prelude::*;
     use crate::bindings::report::Report;
@@ -185,7 +198,9 @@ pub mod functions {
     /// Brings in every image of an archive or OCI layout, with its names, and returns them.
     ///
     /// The format and a compression by gzip, zstd, xz or bzip2 are detected. A path of `-` is standard input. A layout whose name for
-    /// an image is a tag alone, such as `latest`, says nothing of the repository: the image comes in without a name. Throws
+    /// an image is a tag alone, such as `latest`, says nothing of the repository: the image comes in without a name. Every name that
+    /// is set is logged, with a warning where it meant another image before. Of an image for several platforms comes the one that suits
+    /// this machine best. Throws
     /// `not_found`, and `corrupt` when a digest does not match; nothing is left behind then.
     ///
     /// ```rhai,images
@@ -200,7 +215,7 @@ pub mod functions {
 
     /// Brings in every image of an archive or OCI layout and returns them.
     ///
-    /// Options: `tags` (default `true`: set the names the archive gives).
+    /// Options: `tags` (default `true`: set the names the archive gives; with `false` every name stays what it is).
     ///
     /// ```rhai,images
     /// let saved = image::save("tools", fs::temp_dir() + "/tools.tar");
@@ -211,8 +226,9 @@ pub mod functions {
     pub fn load_options(ctx: NativeCallContext, path: &str, options: Map) -> Scripted<Array> {
         native(&ctx, |session| {
             let LoadOptions { tags } = options::parse(options)?;
-            let images = session.host()?.load_images(&session.context(), Path::new(path), tags)?;
-            Ok(list(images))
+            let brought = session.host()?.load_images(&session.context(), Path::new(path), tags)?;
+            tell(session, &brought);
+            Ok(list(brought.images))
         })
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::Image;
+use super::{BroughtIn, Image};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::images::{self, Source};
@@ -47,22 +47,22 @@ pub struct FromHostOptions {
 }
 
 impl Host {
-    /// Brings in every image of an archive or OCI layout; under `tags: false` none of its names is set.
+    /// Brings in every image of an archive or OCI layout; under `tags: false` none of its names is set, and no name moves.
     ///
     /// A path of `-` is standard input. Errors: `not_found`, `corrupt`, `no_space`; nothing is left behind then.
-    pub fn load_images(&self, ctx: &Context, path: &Path, tags: bool) -> Result<Vec<Image>> {
+    pub fn load_images(&self, ctx: &Context, path: &Path, tags: bool) -> Result<BroughtIn> {
         let input = self.input(path);
-        let handles = self.bring_in(|lease| {
+        let brought = self.bring_in(|lease| {
             let mut loaded = images::load(ctx, self.new_content()?, lease, Source::named(&input))?;
             if !tags {
                 loaded.iter_mut().for_each(|found| found.names.clear());
             }
             self.publish_all(loaded, None)
         })?;
-        for image in &handles {
+        for image in &brought.images {
             self.planned("image::load", &image.to_string(), &format!("from {}", path.display()));
         }
-        Ok(handles)
+        Ok(brought)
     }
 
     /// Writes images to a file, a directory or, by a path of `-`, standard output. Each is given by name or id; a name goes along, an

@@ -239,6 +239,36 @@ impl std::fmt::Display for Image {
     }
 }
 
+/// What a load brought in.
+pub struct BroughtIn {
+    /// The images, in the archive's order.
+    pub images: Vec<Image>,
+    /// Every name it set.
+    pub tags: Vec<Tag>,
+    /// What is odd about the images and does no harm.
+    pub warnings: Vec<String>,
+}
+
+/// A name that was set.
+pub struct Tag {
+    /// The name.
+    pub name: Reference,
+    /// The image it means now.
+    pub image: Digest,
+    /// The other image it meant before.
+    pub before: Option<Digest>,
+}
+
+impl std::fmt::Display for Tag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, image) = (self.name.familiar(), self.image.short());
+        match &self.before {
+            Some(before) => write!(f, "`{name}` is now `{image}`, no longer `{}`", before.short()),
+            None => write!(f, "`{name}` is `{image}`"),
+        }
+    }
+}
+
 /// How long ago a time was; nothing for one in the future.
 pub(super) fn age(then: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(then)).unwrap_or_default()
@@ -271,30 +301,44 @@ impl From<images::Layer> for LayerRow {
 impl Host {
     /// Makes a whole image visible under its names; the caller's lease holds its content. Returns its handle.
     fn publish(&self, image: images::Image, names: Vec<Reference>, parent: Option<&Digest>) -> Result<Image> {
-        let mut handles = self.publish_all(vec![images::Loaded { image, names }], parent)?;
-        Ok(handles.pop().expect("one for each"))
+        let loaded = images::Loaded {
+            image,
+            names,
+            warnings: Vec::new(),
+        };
+        let mut published = self.publish_all(vec![loaded], parent)?;
+        Ok(published.images.pop().expect("one for each"))
     }
 
     /// The same for several at once: all of them are visible, or none.
-    fn publish_all(&self, images: Vec<images::Loaded>, parent: Option<&Digest>) -> Result<Vec<Image>> {
+    fn publish_all(&self, images: Vec<images::Loaded>, parent: Option<&Digest>) -> Result<BroughtIn> {
         let now = Timestamp::now();
+        let mut warnings: Vec<String> = images.iter().flat_map(|found| found.warnings.clone()).collect();
+        warnings.dedup();
         let rows = images.into_iter().map(|found| {
             let (row, layers) = rows_of(found.image, parent, now)?;
             Ok((row, layers, found.names))
         });
         let rows = rows.collect::<Result<Vec<_>>>()?;
         self.write_names(|tx| {
+            let mut tags = Vec::new();
             for (row, layers, names) in &rows {
                 tx.insert_image(row, layers)?;
-                names
-                    .iter()
-                    .try_for_each(|name| tx.set_reference(name, &row.id, now).map(drop))?;
+                for name in names {
+                    let before = tx.set_reference(name, &row.id, now)?;
+                    tags.push(Tag {
+                        name: name.clone(),
+                        image: row.id.clone(),
+                        before,
+                    });
+                }
             }
             let stored = rows.iter().map(|(row, ..)| {
                 let stored = tx.image(&row.id)?.expect("inserted above or there before");
                 Image::read(self, tx, stored)
             });
-            stored.collect()
+            let images = stored.collect::<Result<Vec<_>>>()?;
+            Ok(BroughtIn { images, tags, warnings })
         })
     }
 }

@@ -67,6 +67,28 @@ impl Encoding {
             _ => Encoding::Plain,
         }
     }
+
+    /// Whether a layer's media type may stand for this; a type that says nothing of compression may.
+    pub(crate) fn agrees_with(self, media_type: &str) -> bool {
+        match media_type.rsplit(['.', '+']).next() {
+            Some("tar") => self == Encoding::Plain,
+            Some("gzip") => self == Encoding::Gzip,
+            Some("zstd") => self == Encoding::Zstd,
+            _ => true,
+        }
+    }
+}
+
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Encoding::Plain => "plain tar",
+            Encoding::Gzip => "gzip",
+            Encoding::Zstd => "zstd",
+            Encoding::Xz => "xz",
+            Encoding::Bzip2 => "bzip2",
+        })
+    }
 }
 
 /// A stream with its first bytes looked at and put back.

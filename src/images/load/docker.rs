@@ -26,8 +26,11 @@ pub(super) fn images(files: &Files, limits: &Limits) -> Result<Vec<Found>> {
 
 fn found(files: &Files, limits: &Limits, saved: &SavedImage, manifests: &[oci::Found]) -> Result<Found> {
     let config = files.document(&saved.config, limits)?;
-    let id = Digest::of(&config);
-    if let Some(named) = digest_in(&saved.config) {
+    let named = digest_in(&saved.config);
+    let id = named
+        .as_ref()
+        .map_or_else(|| Digest::of(&config), |named| named.same_of(&config));
+    if let Some(named) = named {
         check_digest(&id, &named, "the image configuration")?;
     }
     let names = names(saved)?;
@@ -43,10 +46,12 @@ fn found(files: &Files, limits: &Limits, saved: &SavedImage, manifests: &[oci::F
         .map(|(path, diff_id)| layer(path, diff_id))
         .collect();
     Ok(Found {
+        id,
         config,
         manifest: None,
         layers,
         names,
+        warnings: Vec::new(),
     })
 }
 

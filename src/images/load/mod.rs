@@ -2,6 +2,8 @@
 
 mod docker;
 mod files;
+#[cfg(test)]
+mod form_tests;
 mod oci;
 #[cfg(test)]
 mod tests;
@@ -42,11 +44,14 @@ impl<'a> Source<'a> {
 
 /// An image as its archive describes it.
 struct Found {
+    /// The digest that names the configuration.
+    id: Digest,
     config: Vec<u8>,
-    /// Its bytes as received; `None` where the archive has none that fits.
-    manifest: Option<Vec<u8>>,
+    /// Its digest and its bytes as received; `None` where the archive has none that fits.
+    manifest: Option<(Digest, Vec<u8>)>,
     layers: Vec<FoundLayer>,
     names: Vec<Reference>,
+    warnings: Vec<String>,
 }
 
 /// A layer as its archive describes it: the file that holds it, and what it should be.
@@ -92,46 +97,45 @@ fn store(
     let mut wanted: BTreeMap<(Digest, String), FoundLayer> = BTreeMap::new();
     for image in &found {
         holder.hold(&known_digests(image))?;
-        let layers = image
-            .layers
-            .iter()
-            .map(|layer| ((layer.diff_id.clone(), layer.file.clone()), layer.clone()));
-        wanted.extend(layers);
+        wanted.extend(image.layers.iter().map(|layer| (layer.key(), layer.clone())));
     }
     let staged = jobs::run(ctx, wanted.into_iter().collect(), |ctx, (key, layer)| {
         Ok((key, stage_one(ctx, content, staging, files, &layer)?))
     })?;
-    let staged: BTreeMap<(Digest, String), StagedLayer> = staged.into_iter().collect();
-    let mut drafts = Vec::new();
-    for image in &found {
-        let layers = image
-            .layers
-            .iter()
-            .map(|layer| staged[&(layer.diff_id.clone(), layer.file.clone())].layer.clone());
-        drafts.push(Draft::new(
-            image.config.clone(),
-            layers.collect(),
-            image.manifest.clone(),
-        ));
+    let staged: BTreeMap<(Digest, String), Staged> = staged.into_iter().collect();
+    let (mut drafts, mut told) = (Vec::new(), Vec::new());
+    for mut image in found {
+        let layers: Vec<&Staged> = image.layers.iter().map(|layer| &staged[&layer.key()]).collect();
+        image
+            .warnings
+            .extend(layers.iter().filter_map(|staged| staged.warning.clone()));
+        image.warnings.extend(history_warning(&image)?);
+        let layers = layers.iter().map(|staged| staged.layer.layer.clone()).collect();
+        drafts.push(Draft::new((image.id, image.config), layers, image.manifest));
+        told.push((image.names, image.warnings));
     }
-    let layers: Vec<StagedLayer> = staged.into_values().collect();
+    let layers: Vec<StagedLayer> = staged.into_values().map(|staged| staged.layer).collect();
     draft::publish(ctx, content, holder, staging, &drafts, &layers)?;
-    let names = found.into_iter().map(|image| image.names);
-    Ok(drafts
-        .into_iter()
-        .zip(names)
-        .map(|(draft, names)| Loaded {
-            image: draft.image,
-            names,
-        })
-        .collect())
+    let loaded = drafts.into_iter().zip(told).map(|(draft, (names, warnings))| Loaded {
+        image: draft.image,
+        names,
+        warnings,
+    });
+    Ok(loaded.collect())
+}
+
+/// A history that tells of another number of layers than there are misleads people only.
+fn history_warning(image: &Found) -> Result<Option<String>> {
+    let history = Config::parse(&image.config)?.history;
+    let told = history.iter().filter(|step| !step.empty_layer).count();
+    let differs = !history.is_empty() && told != image.layers.len();
+    let (id, layers) = (image.id.short(), image.layers.len());
+    Ok(differs.then(|| format!("the history of the image `{id}` tells of {told} layers, but there are {layers}")))
 }
 
 fn known_digests(image: &Found) -> Vec<Digest> {
-    let documents = [
-        Some(Digest::of(&image.config)),
-        image.manifest.as_ref().map(|bytes| Digest::of(bytes)),
-    ];
+    let manifest = image.manifest.as_ref().map(|(digest, _)| digest.clone());
+    let documents = [Some(image.id.clone()), manifest];
     let layers = image
         .layers
         .iter()
@@ -139,14 +143,44 @@ fn known_digests(image: &Found) -> Vec<Digest> {
     documents.into_iter().chain(layers).flatten().collect()
 }
 
-fn stage_one(
+impl FoundLayer {
+    /// What sets it apart from the archive's other layers.
+    fn key(&self) -> (Digest, String) {
+        (self.diff_id.clone(), self.file.clone())
+    }
+}
+
+/// A staged layer, and what is odd about it.
+struct Staged {
+    layer: StagedLayer,
+    warning: Option<String>,
+}
+
+fn stage_one(ctx: &Context, content: &Content, staging: &Staging, files: &Files, layer: &FoundLayer) -> Result<Staged> {
+    let (encoding, input) = peek(files.reader(&layer.file)?)?;
+    // Images lie about it, and other tools look at the bytes as well.
+    let stated = layer
+        .media_type
+        .as_deref()
+        .filter(|stated| !encoding.agrees_with(stated));
+    let warning = stated.map(|stated| {
+        let id = layer.diff_id.short();
+        format!(
+            "the layer `{id}` is stored as {encoding}, though its media type is `{}`",
+            stated.escape_debug()
+        )
+    });
+    let layer = stage_as(ctx, content, staging, (encoding, input), layer)?;
+    Ok(Staged { layer, warning })
+}
+
+fn stage_as(
     ctx: &Context,
     content: &Content,
     staging: &Staging,
-    files: &Files,
+    (encoding, input): (Encoding, impl std::io::Read + Send),
     layer: &FoundLayer,
 ) -> Result<StagedLayer> {
-    let (encoding, input) = peek(files.reader(&layer.file)?)?;
     // An uncompressed blob is named by its diff id, whether or not the archive says so.
     let blob = layer
         .blob

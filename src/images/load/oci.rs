@@ -11,9 +11,11 @@ use crate::model::{Digest, Platform, Reference};
 /// A manifest as found, with the names its index gives it.
 #[derive(Clone)]
 pub(super) struct Found {
+    digest: Digest,
     bytes: Vec<u8>,
     pub(super) parts: Manifest,
     names: Vec<Reference>,
+    warnings: Vec<String>,
 }
 
 /// The images of a layout.
@@ -31,7 +33,7 @@ pub(super) fn manifests(files: &Files, limits: &Limits) -> Result<Vec<Found>> {
         return Err(Error::corrupt("`index.json` is not an index"));
     };
     let mut found: Vec<Found> = Vec::new();
-    for entry in one_per_name(entries) {
+    for entry in one_per_name(&entries) {
         let next = manifest_of(files, limits, &entry, 0)?;
         let names = names(&entry);
         match found.iter_mut().find(|known| known.bytes == next.bytes) {
@@ -47,19 +49,23 @@ pub(super) fn manifests(files: &Files, limits: &Limits) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Drops attestations, and where one name stands for several platforms, all but this machine's.
-fn one_per_name(entries: Vec<Descriptor>) -> Vec<Descriptor> {
-    let entries: Vec<Descriptor> = entries.into_iter().filter(|entry| !entry.is_attestation()).collect();
-    let host = Platform::host();
-    let fits = |entry: &Descriptor| entry.platform.as_ref().is_none_or(|platform| platform.fits(&host));
+/// How well what an entry describes suits this machine; the less, the better.
+fn rank(entry: &Descriptor) -> Option<usize> {
+    Platform::machine().suits(entry.platform.as_ref()?)
+}
+
+/// Drops attestations, and where one name stands for several platforms, all but the one that suits this machine best.
+fn one_per_name(entries: &[Descriptor]) -> Vec<Descriptor> {
+    let images = || entries.iter().filter(|entry| !entry.is_attestation());
+    let is_better = |one: &Descriptor, other: &Descriptor| match (rank(one), rank(other)) {
+        (Some(one), Some(other)) => one < other,
+        (one, _) => one.is_some() && other.platform.is_some(),
+    };
     let has_better = |entry: &Descriptor| {
         let name = entry.annotation(REF_NAME);
-        !fits(entry)
-            && entries
-                .iter()
-                .any(|other| other.annotation(REF_NAME) == name && other.platform.is_some() && fits(other))
+        images().any(|other| other.annotation(REF_NAME) == name && is_better(other, entry))
     };
-    entries.iter().filter(|entry| !has_better(entry)).cloned().collect()
+    images().filter(|entry| !has_better(entry)).cloned().collect()
 }
 
 /// The manifest a descriptor leads to, through indexes within bounds.
@@ -67,37 +73,55 @@ fn manifest_of(files: &Files, limits: &Limits, entry: &Descriptor, depth: usize)
     let bytes = blob(files, limits, entry)?;
     match manifest::parse(&bytes, limits)? {
         Document::Manifest(parts) => Ok(Found {
+            digest: entry.digest.clone(),
             bytes,
             parts,
             names: Vec::new(),
+            warnings: Vec::new(),
         }),
         Document::Index(_) if depth >= limits.index_depth => Err(limits::exceeded(
             "the depth of indexes within indexes",
             "index_depth",
             limits.index_depth,
         )),
-        Document::Index(entries) => manifest_of(files, limits, &pick(entries)?, depth + 1),
+        Document::Index(entries) => {
+            let (entry, warning) = pick(files, entries)?;
+            let mut found = manifest_of(files, limits, &entry, depth + 1)?;
+            found.warnings.extend(warning);
+            Ok(found)
+        }
     }
 }
 
-/// The entry for this machine; a single one is taken whatever it is for.
-fn pick(entries: Vec<Descriptor>) -> Result<Descriptor> {
-    let host = Platform::host();
-    let images: Vec<Descriptor> = entries.into_iter().filter(|entry| !entry.is_attestation()).collect();
-    let fits = |entry: &Descriptor| entry.platform.as_ref().is_some_and(|platform| platform.fits(&host));
-    match images.iter().find(|entry| fits(entry)) {
-        Some(entry) => Ok(entry.clone()),
-        None if images.len() == 1 => Ok(images[0].clone()),
-        None => {
-            let platforms: Vec<String> = images
-                .iter()
-                .filter_map(|entry| Some(entry.platform.as_ref()?.to_string()))
-                .collect();
-            Err(Error::not_found(format!(
-                "the index has no image for `{host}`, only for {}",
-                platforms.join(", ")
-            )))
+/// The entry that suits this machine best, of those the archive has; a single one is taken whatever it is for, with a warning.
+fn pick(files: &Files, entries: Vec<Descriptor>) -> Result<(Descriptor, Option<String>)> {
+    let mut images: Vec<Descriptor> = entries.into_iter().filter(|entry| !entry.is_attestation()).collect();
+    // An index may be saved whole with one platform's image: the others are not meant.
+    if images.iter().any(|entry| files.has(&path_of(&entry.digest))) {
+        images.retain(|entry| files.has(&path_of(&entry.digest)));
+    }
+    let best = images
+        .iter()
+        .filter_map(|entry| Some((rank(entry)?, entry)))
+        .min_by_key(|(rank, _)| *rank);
+    if let Some((_, best)) = best {
+        return Ok((best.clone(), None));
+    }
+    let machine = Platform::machine();
+    let platforms: Vec<String> = images
+        .iter()
+        .filter_map(|entry| Some(entry.platform.as_ref()?.to_string()))
+        .collect();
+    let platforms = platforms.join(", ");
+    match images.pop() {
+        Some(only) if images.is_empty() => {
+            let warning = format!("the image is for `{platforms}`, and this machine is `{machine}`");
+            let warning = only.platform.is_some().then_some(warning);
+            Ok((only, warning))
         }
+        _ => Err(Error::not_found(format!(
+            "the index has no image for `{machine}`, only for {platforms}"
+        ))),
     }
 }
 
@@ -109,7 +133,7 @@ fn path_of(digest: &Digest) -> String {
 fn blob(files: &Files, limits: &Limits, descriptor: &Descriptor) -> Result<Vec<u8>> {
     let bytes = files.document(&path_of(&descriptor.digest), limits)?;
     check_size(&descriptor.digest, descriptor.size, bytes.len() as u64)?;
-    check_digest(&Digest::of(&bytes), &descriptor.digest, "the blob")?;
+    check_digest(&descriptor.digest.same_of(&bytes), &descriptor.digest, "the blob")?;
     Ok(bytes)
 }
 
@@ -120,6 +144,16 @@ fn check_size(digest: &Digest, stated: u64, found: u64) -> Result<()> {
     Err(Error::corrupt(format!(
         "the blob `{digest}` should have {stated} bytes but has {found}"
     )))
+}
+
+/// The error for a layer whose licence kept it out of the archive.
+fn undistributed(layer: &Descriptor) -> Error {
+    Error::unsupported(format!(
+        "the archive lacks the layer `{}`, which its maker does not let others hand on (`{}`)",
+        layer.digest,
+        layer.media_type.escape_debug()
+    ))
+    .hint("save the image with the tool that has the layer, and tell it to include such layers")
 }
 
 /// Names that are whole references; a bare tag such as `latest` names no repository.
@@ -143,6 +177,9 @@ impl Found {
         let diff_ids = diff_ids(&config, self.parts.layers.len())?;
         let layers = self.parts.layers.iter().zip(diff_ids).map(|(layer, diff_id)| {
             let file = path_of(&layer.digest);
+            if layer.is_undistributed() && !files.has(&file) {
+                return Err(undistributed(layer));
+            }
             check_size(&layer.digest, layer.size, files.reader(&file)?.size())?;
             let media_type = Some(layer.media_type.clone()).filter(|text| !text.is_empty());
             Ok(FoundLayer {
@@ -154,9 +191,11 @@ impl Found {
         });
         Ok(super::Found {
             layers: layers.collect::<Result<_>>()?,
+            id: self.parts.config.digest.clone(),
             config,
-            manifest: Some(self.bytes.clone()),
+            manifest: Some((self.digest.clone(), self.bytes.clone())),
             names,
+            warnings: self.warnings.clone(),
         })
     }
 }

@@ -69,7 +69,7 @@ impl Form<'_> {
     ) -> Result<Blob> {
         let path = self.staging.free_path();
         let file = File::create_new(&path).during(|| format!("make `{}`", path.display()))?;
-        let (feed, stream) = pipe::queue(true);
+        let (feed, stream) = pipe::queue(Some(Hasher::like(&layer.diff_id)));
         let (made, diff_id) = std::thread::scope(|scope| {
             let pump = scope.spawn(move || pipe::pump(ctx, &mut plain, feed, |_| Ok(())));
             let encoded = self.encode(ctx, stream, file, compression);

@@ -30,7 +30,7 @@ impl Layout {
         for (image, names) in images {
             let layers: Vec<&Blob> = image.layers.iter().map(|layer| &blobs[&layer.blob]).collect();
             let manifest = manifest_of(form, image, &layers)?;
-            let digest = Digest::of(&manifest);
+            let digest = image.manifest.same_of(&manifest);
             entries.extend(descriptors(&manifest, &digest, names));
             saved.push(saved_image(image, names, &layers));
             layout.add(blob_name(&digest), manifest);
@@ -73,7 +73,7 @@ impl Layout {
         compression: Compression,
         pool: &Pool,
     ) -> Result<(u64, Digest)> {
-        let (feed, mut stream) = pipe::queue(false);
+        let (feed, mut stream) = pipe::queue(None);
         std::thread::scope(|scope| {
             let made = scope.spawn(move || {
                 let mut tar = Writer::new(Encoder::new(Inlet::new(feed), compression, pool)?);

@@ -38,7 +38,7 @@ impl Part {
         let what = || format!("read the blob `{digest}`");
         // A blob that grows is cut where the size that was promised ends, and its digest tells.
         let mut file = File::open(path).during(what)?.take(self.size()?);
-        let (mut hasher, mut buffer) = (Hasher::new(), vec![0; 1 << 18]);
+        let (mut hasher, mut buffer) = (Hasher::like(digest), vec![0; 1 << 18]);
         loop {
             ctx.check()?;
             let length = file.read(&mut buffer).during(what)?;
