@@ -27,6 +27,13 @@ fn close_range(first: u32, flags: libc::c_uint) -> nix::Result<()> {
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) }).map(drop)
 }
 
+/// The permissions that files this thread makes are born without (umask(2)); asked of /proc, since the call itself would change them.
+pub fn umask() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
+    let digits = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(digits.trim(), 8).ok()
+}
+
 /// The signals by which a person asks a program to end: `SIGINT` and `SIGTERM`, blocked so that they can be waited for.
 #[derive(Clone, Copy)]
 pub struct EndSignals(SigSet);

@@ -1,10 +1,10 @@
 //! Owner, permissions, extended attributes and times, in the order in which none undoes another: owner, attributes, mode, access
 //! control list, time.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchown};
 
@@ -12,7 +12,32 @@ use super::{refused, shown, split};
 use crate::error::{Error, Result};
 use crate::images::archive::{Entry, Kind, Mtime};
 use crate::images::overlay;
-use crate::sys::file;
+use crate::sys::{file, process};
+
+/// What the kernel gives a new file by itself, so that it need not be set again.
+pub(super) struct Birth {
+    uid: u32,
+    gid: u32,
+    /// Bits that are taken away; `None` where more decides than that.
+    umask: Option<u32>,
+}
+
+impl Birth {
+    /// That of files made in directories that were made below `root`, whose group and rules new directories inherit (inode(7), acl(5)).
+    pub(super) fn below(root: BorrowedFd<'_>) -> Birth {
+        let status = nix::sys::stat::fstat(root);
+        let is_plain = status.is_ok_and(|status| status.st_mode & Mode::S_ISGID.bits() == 0)
+            && matches!(
+                file::xattr(root, c"system.posix_acl_default"),
+                Ok(None) | Err(Errno::EOPNOTSUPP)
+            );
+        Birth {
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+            umask: is_plain.then(process::umask).flatten(),
+        }
+    }
+}
 
 /// The attribute that is the mode in more words.
 const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
@@ -45,17 +70,22 @@ impl Attributes {
         }
     }
 
-    /// The same, for this directory alone.
-    pub(super) fn of_inode(entry: &Entry, inode: u64) -> Attributes {
+    /// The same, for the directory with this inode alone.
+    pub(super) fn only_for(self, inode: u64) -> Attributes {
         Attributes {
             inode: Some(inode),
-            ..Attributes::of(entry)
+            ..self
         }
     }
 
-    /// Sets those of the directory at `path`, which must be there without passing a link.
+    /// Whether they are for the directory with this inode alone.
+    pub(super) fn is_of(&self, inode: u64) -> bool {
+        self.inode == Some(inode)
+    }
+
+    /// Sets those of the directory at `path`, unless another is there by now.
     pub(super) fn set_on_directory(&self, root: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
-        let dir = match file::open_no_links(root, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+        let dir = match file::open_in_root(root, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             // Replaced by something else later in the stream.
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
             other => other.map_err(|cause| refused(cause, "open", path))?,
@@ -67,6 +97,30 @@ impl Attributes {
             return Ok(());
         }
         self.set_on_open(dir.as_fd(), path)
+    }
+
+    /// Whether a file made with the mode has all of these but the time.
+    fn are_innate(&self, birth: &Birth) -> bool {
+        (self.uid, self.gid) == (birth.uid, birth.gid)
+            && self.mode & !0o777 == 0
+            && self.xattrs.is_empty()
+            && birth.umask.is_some_and(|umask| self.mode & umask == 0)
+    }
+
+    /// Makes a regular file, open to be written; nobody else may read it before it has its owner.
+    pub(super) fn create(&self, dir: BorrowedFd<'_>, name: &[u8], birth: &Birth) -> nix::Result<OwnedFd> {
+        let mode = if self.are_innate(birth) { self.mode } else { 0o600 };
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(dir, name, flags, Mode::from_bits_truncate(mode))
+    }
+
+    /// Sets those of a file that was made by [`Attributes::create`].
+    pub(super) fn set_on_new(&self, fd: BorrowedFd<'_>, path: &[u8], birth: &Birth) -> Result<()> {
+        if !self.are_innate(birth) {
+            return self.set_on_open(fd, path);
+        }
+        file::set_mtime(fd, self.mtime.seconds, self.mtime.nanos)
+            .map_err(|cause| refused(cause, "set the attributes of", path))
     }
 
     /// Sets those of an open file or directory at `path`.

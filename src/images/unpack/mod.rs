@@ -8,8 +8,9 @@ mod place;
 #[cfg(test)]
 mod tests;
 mod whiteout;
+mod writers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -20,16 +21,22 @@ use super::limits::{self, Limits};
 use super::path_text;
 use crate::error::{Context as _, Error, Result};
 use crate::model::Context;
-use attributes::Attributes;
+use attributes::{Attributes, Birth};
 use parents::Parents;
+use writers::Writers;
 
 /// A layer being unpacked.
 struct Unpack<'a> {
     limits: &'a Limits,
     root: OwnedFd,
     parents: Parents,
+    writers: Writers,
+    /// Names under which there is a directory or a link, as the writers' keys.
+    places: HashSet<u64>,
     /// Attributes of directories, set when nothing is created in them any more.
     directories: BTreeMap<Vec<u8>, Attributes>,
+    /// Under which path a directory's attributes are noted, by its inode.
+    inodes: HashMap<u64, Vec<u8>>,
     /// Directories no entry named.
     implied: BTreeSet<Vec<u8>>,
     /// Hard links whose target had not come yet.
@@ -50,8 +57,11 @@ pub(crate) fn unpack<R: Input>(
     let mut unpack = Unpack {
         limits,
         parents: Parents::default(),
+        writers: Writers::new(Birth::below(root.as_fd())),
+        places: HashSet::new(),
         root,
         directories: BTreeMap::new(),
+        inodes: HashMap::new(),
         implied: BTreeSet::new(),
         links: Vec::new(),
         whiteouts: BTreeSet::new(),
@@ -104,6 +114,7 @@ impl Unpack<'_> {
     }
 
     fn finish(mut self, ctx: &Context) -> Result<Record> {
+        self.settle()?;
         self.late_links(ctx)?;
         self.drop_hidden_whiteouts()?;
         // Children sort after their parents, so going backwards sets a directory's time after all below it was made.

@@ -1,12 +1,12 @@
 //! Directories that entries go into: found within the root, made where the stream left them out, kept open while in use.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlinkat};
-use nix::sys::stat::{Mode, SFlag, mkdirat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use std::os::unix::ffi::OsStrExt;
 
 use super::{Attributes, Unpack, shown};
@@ -20,9 +20,21 @@ const LINKS: usize = 40;
 /// Directories kept open.
 const OPEN: usize = 64;
 
+/// An open directory, and the number that tells it from others whatever path led to it.
+pub(super) struct Parent {
+    pub(super) fd: OwnedFd,
+    pub(super) inode: u64,
+}
+
+impl AsFd for Parent {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// Open directories by the path they were asked for.
 #[derive(Default)]
-pub(super) struct Parents(HashMap<Vec<u8>, Rc<OwnedFd>>);
+pub(super) struct Parents(HashMap<Vec<u8>, Arc<Parent>>);
 
 impl Parents {
     /// Forgets all, for something that is no plain file was removed and paths may now lead elsewhere.
@@ -33,9 +45,9 @@ impl Parents {
 
 impl Unpack<'_> {
     /// The directory at `path`, made if it is missing.
-    pub(super) fn parent(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>> {
+    pub(super) fn parent(&mut self, path: &[u8]) -> Result<Arc<Parent>> {
         if let Some(open) = self.parents.0.get(path) {
-            return Ok(Rc::clone(open));
+            return Ok(Arc::clone(open));
         }
         let open = match open_in_root(self.root.as_fd(), path, DIRECTORY) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => self.make_parents(path)?,
@@ -44,13 +56,18 @@ impl Unpack<'_> {
         if self.parents.0.len() >= OPEN {
             self.parents.0.clear();
         }
-        let open = Rc::new(open);
-        self.parents.0.insert(path.to_vec(), Rc::clone(&open));
+        let inode = fstat(&open)
+            .during(|| format!("look at the directory `{}` of the layer", shown(path)))?
+            .st_ino;
+        let open = Arc::new(Parent { fd: open, inode });
+        self.parents.0.insert(path.to_vec(), Arc::clone(&open));
         Ok(open)
     }
 
     /// Walks a path part by part as the kernel would within the root, and makes what is missing.
     fn make_parents(&mut self, path: &[u8]) -> Result<OwnedFd> {
+        // A file under way may be what is in the way.
+        self.settle()?;
         let mut waiting: Vec<Vec<u8>> = parts_reversed(path);
         let mut resolved: Vec<Vec<u8>> = Vec::new();
         let mut links = 0;
@@ -111,8 +128,11 @@ impl Unpack<'_> {
 
     fn imply(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<()> {
         let (_, name) = super::split(path);
-        mkdirat(dir, name, Mode::S_IRWXU).during(|| format!("make the directory `{}` of the layer", shown(path)))?;
-        self.directories.insert(path.to_vec(), Attributes::plain_directory());
+        let what = || format!("make the directory `{}` of the layer", shown(path));
+        mkdirat(dir, name, Mode::S_IRWXU).during(what)?;
+        self.note_place(fstat(dir).during(what)?.st_ino, name);
+        let inode = status_at(dir.as_fd(), name).during(what)?.st_ino;
+        self.note_directory(path, Attributes::plain_directory(), inode);
         self.implied.insert(path.to_vec());
         Ok(())
     }

@@ -5,13 +5,15 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::unistd::{linkat, symlinkat};
 
+use super::parents::Parent;
+use super::writers::{self, SMALL, SmallFile};
 use super::{Attributes, Unpack, normal, refused, shown, split};
 use crate::error::{Context as _, Error, Result};
 use crate::images::archive::{Entry, Input, Kind, Reader};
@@ -29,6 +31,13 @@ impl Unpack<'_> {
     ) -> Result<()> {
         let (parent, name) = split(path);
         let dir = self.parent(parent)?;
+        let key = self.writers.key(dir.inode, name);
+        if entry.kind == Kind::Regular && entry.sparse.is_none() && entry.size <= SMALL && !self.places.contains(&key) {
+            return self.hand_on(key, dir, &entry, path, reader);
+        }
+        if self.writers.has(key) {
+            self.settle()?;
+        }
         match entry.kind {
             Kind::Directory => return self.directory(&dir, &entry, path),
             Kind::Hardlink => return self.link(&dir, entry, path),
@@ -46,28 +55,86 @@ impl Unpack<'_> {
             other => other,
         };
         let made = made.map_err(|cause| refused(cause, "make", path))?;
+        if entry.kind == Kind::Symlink {
+            self.note_place(dir.inode, name);
+        }
         match made {
             Some(open) => self.fill(ctx, &File::from(open), &entry, path, reader),
             None => Attributes::of(&entry).set_on_path(dir.as_fd(), path, entry.kind == Kind::Symlink),
         }
     }
 
+    /// Leaves a small file to the writers.
+    fn hand_on<R: Input>(
+        &mut self,
+        key: u64,
+        parent: Arc<Parent>,
+        entry: &Entry,
+        path: &[u8],
+        reader: &mut Reader<'_, R>,
+    ) -> Result<()> {
+        if self.writers.has(key) || self.writers.are_busy() {
+            self.settle()?;
+        }
+        let file = SmallFile {
+            parent,
+            path: path.to_vec(),
+            attributes: Attributes::of(entry),
+            data: whole(reader)?,
+        };
+        self.writers.add(key, file)
+    }
+
+    /// Waits for the files under way. Where the name of one was taken, by what is neither a directory nor a link, it takes its place.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        for file in self.writers.wait()? {
+            self.clear(&file.parent, &file.path)?;
+            if !writers::write(&file, self.writers.birth())? {
+                return Err(Error::internal(format!("`{}` came back", shown(&file.path))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the attributes of a directory, which may have been named before by a path through a link.
+    pub(super) fn note_directory(&mut self, path: &[u8], attributes: Attributes, inode: u64) {
+        if let Some(other) = self.inodes.insert(inode, path.to_vec())
+            && self.directories.get(&other).is_some_and(|known| known.is_of(inode))
+        {
+            self.directories.remove(&other);
+            self.implied.remove(&other);
+        }
+        self.directories.insert(path.to_vec(), attributes.only_for(inode));
+    }
+
+    /// Notes a name under which there is a directory or a link: what it leads to matters for the paths through it.
+    pub(super) fn note_place(&mut self, parent: u64, name: &[u8]) {
+        let key = self.writers.key(parent, name);
+        self.places.insert(key);
+    }
+
     /// Makes what is no directory and no hard link; a regular file is given open.
-    fn create(&self, dir: &Rc<OwnedFd>, name: &[u8], entry: &Entry) -> nix::Result<Option<OwnedFd>> {
+    fn create(&self, dir: &Arc<Parent>, name: &[u8], entry: &Entry) -> nix::Result<Option<OwnedFd>> {
         let private = Mode::S_IRUSR | Mode::S_IWUSR;
         let node = |kind: SFlag| {
             let (major, minor) = entry.device;
-            mknodat(&**dir, name, kind, private, makedev(u64::from(major), u64::from(minor))).map(|()| None)
+            mknodat(
+                dir.as_fd(),
+                name,
+                kind,
+                private,
+                makedev(u64::from(major), u64::from(minor)),
+            )
+            .map(|()| None)
         };
         match entry.kind {
-            Kind::Symlink => symlinkat(entry.link.as_slice(), &**dir, name).map(|()| None),
+            Kind::Symlink => symlinkat(entry.link.as_slice(), dir.as_fd(), name).map(|()| None),
             Kind::Character => node(SFlag::S_IFCHR),
             Kind::Block => node(SFlag::S_IFBLK),
             Kind::Fifo => node(SFlag::S_IFIFO),
-            Kind::Regular | Kind::Directory | Kind::Hardlink => {
-                let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                openat(&**dir, name, flags, private).map(Some)
-            }
+            Kind::Regular | Kind::Directory | Kind::Hardlink => Attributes::of(entry)
+                .create(dir.as_fd(), name, self.writers.birth())
+                .map(Some),
         }
     }
 
@@ -90,21 +157,21 @@ impl Unpack<'_> {
                 file.set_len(entry.size).during(|| format!("write `{}`", shown(path)))?;
             }
         }
-        Attributes::of(entry).set_on_open(file.as_fd(), path)
+        Attributes::of(entry).set_on_new(file.as_fd(), path, self.writers.birth())
     }
 
     /// A directory over a directory keeps what is in it; over anything else it takes its place.
-    fn directory(&mut self, dir: &Rc<OwnedFd>, entry: &Entry, path: &[u8]) -> Result<()> {
+    fn directory(&mut self, dir: &Arc<Parent>, entry: &Entry, path: &[u8]) -> Result<()> {
         let (_, name) = split(path);
         let mut was_hidden = false;
-        match mkdirat(&**dir, name, Mode::S_IRWXU) {
+        match mkdirat(dir.as_fd(), name, Mode::S_IRWXU) {
             Ok(()) => {}
             Err(Errno::EEXIST) => {
                 let status = status_at(dir.as_fd(), name).during(|| format!("look at `{}`", shown(path)))?;
                 if kind_of(&status) != SFlag::S_IFDIR {
                     was_hidden = self.whiteouts.contains(path);
                     self.clear(dir, path)?;
-                    mkdirat(&**dir, name, Mode::S_IRWXU).map_err(|cause| refused(cause, "make", path))?;
+                    mkdirat(dir.as_fd(), name, Mode::S_IRWXU).map_err(|cause| refused(cause, "make", path))?;
                 }
             }
             Err(cause) => return Err(refused(cause, "make", path)),
@@ -113,28 +180,48 @@ impl Unpack<'_> {
             self.make_opaque(path)?;
         }
         let status = status_at(dir.as_fd(), name).during(|| format!("look at `{}`", shown(path)))?;
+        self.note_place(dir.inode, name);
         self.implied.remove(path);
-        self.directories
-            .insert(path.to_vec(), Attributes::of_inode(entry, status.st_ino));
+        self.note_directory(path, Attributes::of(entry), status.st_ino);
         Ok(())
     }
 
     /// Removes what stands at `path`.
-    fn clear(&mut self, dir: &Rc<OwnedFd>, path: &[u8]) -> Result<()> {
+    fn clear(&mut self, dir: &Arc<Parent>, path: &[u8]) -> Result<()> {
         if self.whiteouts.contains(path) {
             return self.unhide(dir, path);
         }
+        // Files may be under way to what goes.
+        self.settle()?;
         let (_, name) = split(path);
         self.parents.forget();
         file::remove_tree_at(dir.as_fd(), OsStr::from_bytes(name)).during(|| format!("replace `{}`", shown(path)))?;
-        let below = |known: &[u8]| known == path || (known.starts_with(path) && known.get(path.len()) == Some(&b'/'));
-        self.directories.retain(|known, _| !below(known));
-        self.implied.retain(|known| !below(known));
-        self.whiteouts.retain(|known| !below(known));
+        self.forget(path);
         Ok(())
     }
 
-    fn link(&mut self, dir: &Rc<OwnedFd>, entry: Entry, path: &[u8]) -> Result<()> {
+    /// Forgets what was noted of a path and of all below it.
+    fn forget(&mut self, path: &[u8]) {
+        self.directories.remove(path);
+        self.implied.remove(path);
+        self.whiteouts.remove(path);
+        let (first, end) = ([path, b"/"].concat(), [path, b"0"].concat());
+        let below = self
+            .directories
+            .range(first.clone()..end.clone())
+            .map(|(path, _)| path.clone());
+        for path in below.collect::<Vec<_>>() {
+            self.directories.remove(&path);
+        }
+        for noted in [&mut self.implied, &mut self.whiteouts] {
+            let below: Vec<_> = noted.range(first.clone()..end.clone()).cloned().collect();
+            for path in below {
+                noted.remove(&path);
+            }
+        }
+    }
+
+    fn link(&mut self, dir: &Arc<Parent>, entry: Entry, path: &[u8]) -> Result<()> {
         if !self.try_link(dir, &entry, path)? {
             self.links.push((entry, path.to_vec()));
         }
@@ -142,7 +229,8 @@ impl Unpack<'_> {
     }
 
     /// Makes a hard link; false if its target is not there (yet).
-    fn try_link(&mut self, dir: &Rc<OwnedFd>, entry: &Entry, path: &[u8]) -> Result<bool> {
+    fn try_link(&mut self, dir: &Arc<Parent>, entry: &Entry, path: &[u8]) -> Result<bool> {
+        self.settle()?;
         let target = normal(&entry.link).map_err(|error| error.during(format_args!("link `{}`", shown(path))))?;
         let (target_parent, target_name) = split(&target);
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
@@ -178,7 +266,9 @@ impl Unpack<'_> {
             }
             self.clear(dir, path)?;
         }
-        linkat(&source, target_name, &**dir, name, AtFlags::empty()).map_err(|cause| refused(cause, "make", path))?;
+        linkat(&source, target_name, dir.as_fd(), name, AtFlags::empty())
+            .map_err(|cause| refused(cause, "make", path))?;
+        self.note_place(dir.inode, name);
         Ok(true)
     }
 
@@ -208,6 +298,20 @@ impl Unpack<'_> {
             }
             links = missing;
         }
+    }
+}
+
+/// What is left of an entry's stored bytes.
+fn whole<R: Input>(reader: &mut Reader<'_, R>) -> Result<Vec<u8>> {
+    let mut data = Vec::with_capacity(usize::try_from(reader.remaining()).unwrap_or(0));
+    loop {
+        let chunk = reader.chunk()?;
+        let length = chunk.len();
+        if length == 0 {
+            return Ok(data);
+        }
+        data.extend_from_slice(chunk);
+        reader.advance(length);
     }
 }
 

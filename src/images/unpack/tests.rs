@@ -245,6 +245,86 @@ fn links_as_parents_lead_within_the_root() {
 }
 
 #[test]
+fn a_directory_named_through_a_link_has_the_attributes_it_was_given_last() {
+    let yard = Yard::new();
+    let record = yard
+        .unpack(&[
+            file("real/deep/x", "1"),
+            link(Kind::Symlink, "link", "real"),
+            dir("link/deep", 0o700),
+            dir("real/twice", 0o711),
+            dir("link/twice", 0o750),
+        ])
+        .unwrap();
+    let mode = |path: &str| std::fs::metadata(yard.root().join(path)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("real/deep"), mode("real/twice")), (0o700, 0o750));
+    assert_eq!(record.implied, ["real"]);
+}
+
+#[test]
+fn many_files_come_out_as_if_one_after_the_other_had_been_made() {
+    let yard = Yard::new();
+    let mut entries = Vec::new();
+    for round in 0..3 {
+        for n in 0..3000 {
+            entries.push(file(&format!("d{}/f{n}", n % 7), &format!("{round} {n}")));
+        }
+    }
+    // Each of these depends on a file that may still be under way.
+    entries.extend([
+        file("a", "file"),
+        link(Kind::Hardlink, "a2", "a"),
+        file("b", "file"),
+        dir("b", 0o700),
+        file("b/in", "x"),
+        file("c", "one"),
+        link(Kind::Symlink, "c", "a"),
+        file("c", "two"),
+        file(".wh.d", ""),
+        file("d", "kept"),
+        file("e", "kept"),
+        file(".wh.e", ""),
+        link(Kind::Symlink, "alias", "d1"),
+        file("alias/f1", "last"),
+    ]);
+    yard.unpack(&entries).unwrap();
+    for n in [0, 2, 2999] {
+        assert_eq!(yard.text(&format!("d{}/f{n}", n % 7)), format!("2 {n}"));
+    }
+    let texts = ["a2", "b/in", "c", "d", "e", "d1/f1"].map(|path| yard.text(path));
+    assert_eq!(texts, ["file", "x", "two", "kept", "kept", "last"]);
+    assert!(!yard.is_whiteout("d") && !yard.is_whiteout("e"));
+    let below_a_file = [file("x", "file"), file("x/y", "below")];
+    assert_eq!(
+        Yard::new().unpack(&below_a_file).unwrap_err().kind(),
+        crate::error::Kind::Corrupt
+    );
+}
+
+#[test]
+fn new_files_have_their_mode_and_owner_whatever_the_place_gives_them() {
+    let yard = Yard::new();
+    // The group of a directory with this bit goes to all that is made in it.
+    nix::unistd::chown(&yard.root(), None, Some(77.into())).unwrap();
+    std::fs::set_permissions(yard.root(), std::fs::Permissions::from_mode(0o2770)).unwrap();
+    let modes = [0o644, 0o666, 0o4755, 0o000, 0o777];
+    let entries: Vec<_> = modes
+        .iter()
+        .map(|mode| {
+            (
+                Entry::new(format!("f{mode:o}").into_bytes(), Kind::Regular, *mode),
+                vec![],
+            )
+        })
+        .collect();
+    yard.unpack(&entries).unwrap();
+    for mode in modes {
+        let status = std::fs::metadata(yard.root().join(format!("f{mode:o}"))).unwrap();
+        assert_eq!((status.mode() & 0o7777, status.uid(), status.gid()), (mode, 0, 0));
+    }
+}
+
+#[test]
 fn attributes_survive_in_full() {
     let yard = Yard::new();
     let capability = vec![1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];

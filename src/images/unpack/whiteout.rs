@@ -1,6 +1,6 @@
 //! Whiteouts: `.wh.` names become the overlay file system's own marks (OCI image-spec, layer.md, "Whiteouts").
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -71,10 +71,13 @@ impl Unpack<'_> {
     /// Hides a name of the layers below; what this layer itself has under the name stays, whichever came first.
     fn hide(&mut self, parent: &[u8], name: &[u8], path: Vec<u8>) -> Result<()> {
         let dir = self.parent(parent)?;
+        if self.writers.has(self.writers.key(dir.inode, name)) {
+            self.settle()?;
+        }
         let what = || format!("hide `{}`", shown(&path));
         match status_at(dir.as_fd(), name) {
             Err(Errno::ENOENT) => {
-                mknodat(&*dir, name, SFlag::S_IFCHR, Mode::empty(), 0).during(what)?;
+                mknodat(dir.as_fd(), name, SFlag::S_IFCHR, Mode::empty(), 0).during(what)?;
                 self.whiteouts.insert(path);
                 Ok(())
             }
@@ -94,7 +97,7 @@ impl Unpack<'_> {
     }
 
     /// Takes a whiteout away because the layer itself has something under its name.
-    pub(super) fn unhide(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<()> {
+    pub(super) fn unhide(&mut self, dir: impl AsFd, path: &[u8]) -> Result<()> {
         let (_, name) = split(path);
         unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)
             .during(|| format!("replace the whiteout of `{}`", shown(path)))?;
