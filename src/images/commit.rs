@@ -129,7 +129,7 @@ pub(crate) fn stage(
             strict_end: true,
             ..Expected::default()
         };
-        let staged = layer::stage(ctx, content, staging, reader, &expected);
+        let staged = staging.writing(|| layer::stage(ctx, content, staging, reader, &expected));
         let packed = packer.join().expect("a packer does not panic");
         match (packed, staged) {
             (Ok(()), staged) => staged,

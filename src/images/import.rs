@@ -50,16 +50,11 @@ pub fn import_tar(
         Source::Path(path) => Box::new(File::open(path).during(|| format!("open `{}`", path.display()))?),
     };
     let plain = compression::decoder(input, content.limits())?;
-    let layer = layer::stage(
-        ctx,
-        content,
-        &staging,
-        plain,
-        &Expected {
-            strict_end: true,
-            ..Expected::default()
-        },
-    )?;
+    let expected = Expected {
+        strict_end: true,
+        ..Expected::default()
+    };
+    let layer = staging.writing(|| layer::stage(ctx, content, &staging, plain, &expected))?;
     let step = Step {
         created_by: Some("import".to_owned()),
         comment: options.message.clone(),

@@ -99,8 +99,10 @@ fn store(
         holder.hold(&known_digests(image))?;
         wanted.extend(image.layers.iter().map(|layer| (layer.key(), layer.clone())));
     }
-    let staged = jobs::run(ctx, wanted.into_iter().collect(), |ctx, (key, layer)| {
-        Ok((key, stage_one(ctx, content, staging, files, &layer)?))
+    let staged = staging.writing(|| {
+        jobs::run(ctx, wanted.into_iter().collect(), |ctx, (key, layer)| {
+            Ok((key, stage_one(ctx, content, staging, files, &layer)?))
+        })
     })?;
     let staged: BTreeMap<(Digest, String), Staged> = staged.into_iter().collect();
     let (mut drafts, mut told) = (Vec::new(), Vec::new());
