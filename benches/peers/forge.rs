@@ -8,6 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use hoist::model::Digest;
@@ -207,7 +208,7 @@ fn config(run: &serde_json::Value, diff_ids: &[String]) -> String {
 }
 
 /// A docker archive of images that differ in their configurations only; without names where `name` gives none.
-pub(crate) fn write_many(path: &Path, count: usize, name: impl Fn(usize) -> Option<String>) {
+pub(crate) fn write_many(path: &Path, numbers: Range<usize>, name: impl Fn(usize) -> Option<String>) {
     let mut layer = Builder::new(Vec::new());
     append(&mut layer, "file", b"content");
     let layer = layer.into_inner().unwrap();
@@ -215,7 +216,7 @@ pub(crate) fn write_many(path: &Path, count: usize, name: impl Fn(usize) -> Opti
     let mut archive = Builder::new(BufWriter::new(File::create(path).unwrap()));
     append(&mut archive, "layer.tar", &layer);
     let mut manifest = Vec::new();
-    for number in 0..count {
+    for number in numbers {
         let config = config(
             &json!({"Labels": {"number": number.to_string()}}),
             std::slice::from_ref(&digest),

@@ -12,6 +12,8 @@ const ROUNDS: usize = 5;
 const IMAGES: usize = 10_000;
 /// As many images as podman manages in bearable time; its share of one is what is compared.
 const PODMAN_IMAGES: usize = 300;
+/// Images of one archive.
+const MANY: usize = 1000;
 const TAGS: usize = 1000;
 const PODMAN_TAGS: usize = 30;
 const DANGLING: usize = 1000;
@@ -193,9 +195,11 @@ fn load_many(arena: &Arena, counts: [usize; 2], name: fn(usize) -> Option<String
     let archive = arena.dir.join("many.tar");
     arena.fresh_hoist();
     arena.fresh_podman();
-    write_many(&archive, counts[0], name);
-    load_into_hoist(arena, &text(&archive));
-    write_many(&archive, counts[1], name);
+    for first in (0..counts[0]).step_by(MANY) {
+        write_many(&archive, first..counts[0].min(first + MANY), name);
+        load_into_hoist(arena, &text(&archive));
+    }
+    write_many(&archive, 0..counts[1], name);
     arena.podman(&["load", "--quiet", "--input", &text(&archive)]);
     remove(&archive);
 }
