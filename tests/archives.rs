@@ -244,7 +244,7 @@ fn an_archive_on_standard_output_is_the_file_and_nothing_else() {
         let script =
             r#""$1" --root "$2" --run-root "$3" eval "$4" > piped.tar 2> said; cat said; cmp piped.tar file.tar"#;
         let piped = format!(r#"let saved = {}; print("saved"); saved.sha256"#, save("-"));
-        let (root, run) = (hoist.root(), hoist.root().with_file_name("run"));
+        let (root, run) = (hoist.root(), hoist.run_root());
         let args = ["-euc", script, "sh", PROGRAM];
         let args = [&args[..], &[root.to_str().unwrap(), run.to_str().unwrap(), &piped]].concat();
         let said = tool(&hoist.dir(), "sh", &args);
@@ -261,7 +261,7 @@ fn standard_output_is_not_for_an_archive_when_it_is_for_people_or_words() {
     assert!(printed.contains("carries what the script printed"), "{printed}");
     let save = r#"image::save("busybox", "-")"#;
     assert!(refused(&format!("{save}; {save}")).contains("carries an archive already"));
-    let (root, run) = (hoist.root(), hoist.root().with_file_name("run"));
+    let (root, run) = (hoist.root(), hoist.run_root());
     let command = format!(
         "{} --root {} --run-root {} eval '{save}'; echo ended with $?",
         PROGRAM,
@@ -279,7 +279,7 @@ fn what_is_no_file_is_written_to_and_stays_what_it_is() {
     let script = r#"mkfifo pipe; cat pipe > copy.tar & ln -s real.tar link.tar; echo old > real.tar
         for place in pipe link.tar; do "$1" --root "$2" --run-root "$3" eval "image::save(\"busybox\", \"$place\").size"; done
         wait; test -p pipe; test -L link.tar; cmp copy.tar real.tar"#;
-    let (root, run) = (hoist.root(), hoist.root().with_file_name("run"));
+    let (root, run) = (hoist.root(), hoist.run_root());
     let (root, run) = (root.to_str().unwrap(), run.to_str().unwrap());
     tool(&hoist.dir(), "sh", &["-euc", script, "sh", PROGRAM, root, run]);
     let directory = hoist.eval(r#"image::save("busybox", ".")"#).fails_with(1);
@@ -372,6 +372,86 @@ fn layers_of_zstd_in_dockers_form_are_read_by_docker_and_podman() {
         "/whole/new",
     ];
     peers.podman(&run).success().stdout_is("new");
+}
+
+/// With its blobs dropped an image takes the space of its files, and is saved as the same image, whose tree is the same elsewhere.
+fn comes_back_without_its_blobs(archive: &str, options: &str) {
+    let (hoist, other) = (Hoist::new(), Hoist::new());
+    let rule = hoist.write("hoist.toml", "[store]\nblobs = \"drop\"\n");
+    let run = |hoist: &Hoist, script: &str| {
+        hoist.run(&["--config", rule.to_str().unwrap(), "--format", "json", "eval", script])
+    };
+    let input = inputs::path(archive);
+    let loaded = run(&hoist, &format!(r#"image::load("{}")[0].id"#, input.display()))
+        .success()
+        .json();
+    let id = loaded.as_str().unwrap();
+    assert_eq!(id, inputs::image_id(archive), "{archive}");
+    let layers = hoist.value(r#"image::list()[0].layers.len()"#);
+    let blobs = fs::read_dir(hoist.root().join("content/blobs/sha256")).unwrap().count();
+    assert_eq!(blobs, 2, "only the manifest and the configuration stay");
+    let file = hoist.file("saved.tar");
+    let save = format!(r#"image::save("{id}", "{}"{options})"#, file.display());
+    let saved = run(&hoist, &save).success();
+    assert!(
+        saved.stderr.starts_with("warn: made again from their files"),
+        "{}",
+        saved.stderr
+    );
+    assert_eq!(layers, saved.json()["rebuilt"].as_array().unwrap().len());
+    assert!(hoist.staged().is_empty());
+    assert_eq!(other.value(&format!(r#"image::load("{}")[0].id"#, file.display())), id);
+    let tree = |hoist: &Hoist| Tree::read(&Merged::of(hoist, id).path());
+    tree(&hoist).assert_same(&tree(&other), Ignore::default());
+    // Kept again: the blobs come back with the archive, and the first image is saved as it came.
+    hoist
+        .eval(&format!(r#"image::load("{}").len()"#, input.display()))
+        .success();
+    let again = hoist.value(&format!(r#"image::save("{id}", "{}").rebuilt"#, file.display()));
+    assert_eq!(again, serde_json::json!([]));
+    let remove = "for c in container::list(#{all: true}) { c.remove(); } image::remove(image::list()[0])";
+    hoist.eval(remove).success();
+    for dir in ["layers", "content/blobs/sha256"] {
+        assert_eq!(fs::read_dir(hoist.root().join(dir)).unwrap().count(), 0, "{dir}");
+    }
+}
+
+#[test]
+fn debian_comes_back_without_its_blobs() {
+    comes_back_without_its_blobs("debian.skopeo.oci.tar", "");
+}
+
+#[test]
+fn layers_come_back_without_their_blobs() {
+    comes_back_without_its_blobs("layers.docker.tar", "");
+    comes_back_without_its_blobs(
+        "layers.podman.oci.tar",
+        r#", #{format: "oci-archive", compression: "zstd"}"#,
+    );
+}
+
+/// Bytes of memory at most: of Hoist, whatever the size of the image.
+#[test]
+fn memory_does_not_grow_with_the_image() {
+    let hoist = Hoist::new();
+    let most = 64 << 20;
+    let archive = inputs::path("debian.skopeo.oci.tar");
+    let archive = archive.display();
+    for script in [
+        format!(r#"image::load("{archive}")"#),
+        r#"image::save(image::list()[0], "plain.tar")"#.to_owned(),
+        r#"image::save(image::list()[0], "gzip.tar", #{format: "oci-archive", compression: "none"})"#.to_owned(),
+        r#"image::save(image::list()[0], "zstd.tar", #{format: "oci-archive", compression: "zstd"})"#.to_owned(),
+        r#"image::save(image::list()[0], "wrapped.tar.gz", #{compression: "gzip"})"#.to_owned(),
+        r#"image::load("wrapped.tar.gz")"#.to_owned(),
+    ] {
+        let output = hoist.eval(&format!(
+            r#"{script}; print(fs::read_lines("/proc/self/status").filter(|l| l.starts_with("VmHWM"))[0])"#
+        ));
+        let peak = output.success().stdout;
+        let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!(kib << 10 < most, "{script} took {kib} KiB");
+    }
 }
 
 #[test]

@@ -32,9 +32,24 @@ impl Config {
                 "limits" => entries(&name, table)?
                     .into_iter()
                     .try_for_each(|(name, value)| self.limits.set(&name, value))?,
-                _ => return Err(unknown("setting", &name, &["limits"])),
+                "store" => entries(&name, table)?
+                    .into_iter()
+                    .try_for_each(|(name, value)| self.set_store(&name, value))?,
+                _ => return Err(unknown("setting", &name, &["limits", "store"])),
             }
         }
+        Ok(())
+    }
+
+    fn set_store(&mut self, name: &str, value: Value) -> Result<()> {
+        if name != "blobs" {
+            return Err(unknown("setting of the store", name, &["blobs"]));
+        }
+        self.blobs = serde_json::from_value(value).map_err(|cause| {
+            Error::invalid(format!("failed to set `blobs`: {cause}"))
+                .source(cause)
+                .hint("valid: keep, drop")
+        })?;
         Ok(())
     }
 }
@@ -55,6 +70,7 @@ fn syntax_error(text: &str, cause: &toml::de::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Blobs;
     use crate::error::Kind;
 
     fn config() -> Config {
@@ -80,12 +96,28 @@ mod tests {
     }
 
     #[test]
+    fn what_becomes_of_blobs_comes_from_the_file() {
+        assert_eq!(applied("[store]\nblobs = \"drop\"\n").unwrap().blobs, Blobs::Drop);
+        assert_eq!(applied("[store]\n").unwrap().blobs, Blobs::Keep);
+    }
+
+    #[test]
     fn what_is_no_setting_is_named_with_the_nearest() {
         for (text, message, hint) in [
             (
                 "limts = 1",
                 "unknown setting `limts`",
-                "did you mean `limits`? valid: limits",
+                "did you mean `limits`? valid: limits, store",
+            ),
+            (
+                "[store]\nblob = 1",
+                "unknown setting of the store `blob`",
+                "did you mean `blobs`?",
+            ),
+            (
+                "[store]\nblobs = \"no\"",
+                "failed to set `blobs`: ",
+                "valid: keep, drop",
             ),
             ("limits = 1", "`limits` is a table, written `[limits]`", ""),
             (

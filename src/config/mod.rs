@@ -7,6 +7,8 @@ mod limits;
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use crate::error::{Error, Result};
 
 pub use limits::Limits;
@@ -22,6 +24,19 @@ pub struct Config {
     pub dry_run: bool,
     /// What an image may cost before it is refused (`[limits]`, `--limit`).
     pub limits: Limits,
+    /// What becomes of layers' blobs once they are unpacked (`blobs` under `[store]`).
+    pub blobs: Blobs,
+}
+
+/// What becomes of a layer's blob once the layer is unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blobs {
+    /// It stays, so that the image can be saved as it came.
+    #[default]
+    Keep,
+    /// It goes as soon as its tar can be made again from the unpacked files, which are then all there is of the layer.
+    Drop,
 }
 
 impl Config {
@@ -44,6 +59,7 @@ impl Config {
             run_root: absolute(&run_root)?,
             dry_run,
             limits: Limits::default(),
+            blobs: Blobs::default(),
         })
     }
 

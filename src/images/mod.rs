@@ -28,6 +28,7 @@ mod overlay;
 pub mod pack;
 mod path_text;
 mod pipe;
+mod recipe;
 mod save;
 mod share;
 mod staging;

@@ -14,7 +14,7 @@ use crate::bindings::value::{from_json, or_unit};
 use crate::error::{Error, Result};
 use crate::host::{BroughtIn, Image};
 use crate::images::{Change, ChangeKind, Entry};
-use crate::model::Reference;
+use crate::model::{Digest, Reference};
 
 /// The options of `image::load`.
 #[derive(Deserialize)]
@@ -63,7 +63,16 @@ pub(super) fn save_to(session: &Session, images: &[String], path: &str, options:
         "-" if session.plan().is_none() => session.write_archive(save)?,
         _ => save()?,
     };
-    let facts = json!({ "path": saved.path.display().to_string(), "size": saved.size, "sha256": saved.sha256.hex() });
+    let rebuilt: Vec<&str> = saved.rebuilt.iter().map(Digest::as_str).collect();
+    if !rebuilt.is_empty() {
+        let list = rebuilt.join(", ");
+        session.log(
+            Level::Warn,
+            &format!("made again from their files, for their blobs were dropped: {list}"),
+        );
+    }
+    let path = saved.path.display().to_string();
+    let facts = json!({ "path": path, "size": saved.size, "sha256": saved.sha256.hex(), "rebuilt": rebuilt });
     Ok(from_json(&facts).try_cast().unwrap_or_default())
 }
 
@@ -232,7 +241,8 @@ pub mod functions {
         })
     }
 
-    /// Writes an image, or an array of images, to an archive that Docker and Podman load, and returns `#{path, size, sha256}`.
+    /// Writes an image, or an array of images, to an archive that Docker and Podman load, and returns
+    /// `#{path, size, sha256, rebuilt}`.
     ///
     /// A name goes along alone; an id or an `Image` brings all its names. An existing file is replaced once the new one is whole.
     /// A path of `-` is standard output, for `hoist eval 'image::save("app", "-")' | ssh host hoist eval 'image::load("-")'`: what is
@@ -248,11 +258,15 @@ pub mod functions {
         save_options(ctx, images, path, Map::new())
     }
 
-    /// Writes an image, or an array of images, to an archive or a directory and returns `#{path, size, sha256}`.
+    /// Writes an image, or an array of images, to an archive or a directory and returns `#{path, size, sha256, rebuilt}`.
     ///
     /// Options: `format` (`"docker"`, the default, which is a valid OCI layout, too; `"oci-archive"`; `"oci-dir"`), `compression`
     /// (`"gzip"`, `"zstd"` or `"none"`: of the whole file for `"docker"`, of the layers otherwise; by default layers stay as they are
     /// stored). All processors compress, and the same images give the same bytes on however many.
+    ///
+    /// `rebuilt` has the diff ids of layers whose blobs were dropped (the setting `blobs` of the store): they are made again from their
+    /// files, uncompressed unless `compression` says otherwise. The image's id stays the same, its manifest does not where a dropped
+    /// blob was compressed.
     ///
     /// ```rhai,images
     /// let path = fs::temp_dir() + "/tools.tar.gz";

@@ -57,7 +57,7 @@ impl Host {
             if !tags {
                 loaded.iter_mut().for_each(|found| found.names.clear());
             }
-            self.publish_all(loaded, None)
+            self.publish_all(ctx, loaded, None)
         })?;
         for image in &brought.images {
             self.planned("image::load", &image.to_string(), &format!("from {}", path.display()));
@@ -143,7 +143,7 @@ impl Host {
         self.bring_in(|lease| {
             let image = images::import_tar(ctx, self.new_content()?, lease, Source::named(&input), &options)?;
             self.planned("image::import_tar", &name.familiar(), &path.display().to_string());
-            self.publish(image, vec![name], None)
+            self.publish(ctx, image, vec![name], None)
         })
     }
 
@@ -167,7 +167,7 @@ impl Host {
         self.bring_in(|lease| {
             let image = images::from_host(ctx, self.new_content()?, lease, binaries, &options)?;
             self.planned("image::from_host", &name.familiar(), &binaries.join(", "));
-            self.publish(image, vec![name], None)
+            self.publish(ctx, image, vec![name], None)
         })
     }
 

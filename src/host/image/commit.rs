@@ -71,7 +71,7 @@ impl Host {
         self.bring_in(|lease| {
             lease.hold(&base.digests())?;
             let image = images::commit(ctx, self.new_content()?, lease, Some(&base), lowers, upper, &options)?;
-            self.publish(image, names, parent)
+            self.publish(ctx, image, names, parent)
         })
     }
 }

@@ -18,9 +18,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Host;
+use crate::config::Blobs;
 use crate::error::Result;
 use crate::images;
-use crate::model::{Digest, Platform, Reference};
+use crate::model::{Context, Digest, Platform, Reference};
 use crate::store::{ImageRow, LayerRow, Tx};
 
 pub use archive::{FromHostOptions, ImportOptions, SaveOptions};
@@ -300,18 +301,24 @@ impl From<images::Layer> for LayerRow {
 
 impl Host {
     /// Makes a whole image visible under its names; the caller's lease holds its content. Returns its handle.
-    fn publish(&self, image: images::Image, names: Vec<Reference>, parent: Option<&Digest>) -> Result<Image> {
+    fn publish(
+        &self,
+        ctx: &Context,
+        image: images::Image,
+        names: Vec<Reference>,
+        parent: Option<&Digest>,
+    ) -> Result<Image> {
         let loaded = images::Loaded {
             image,
             names,
             warnings: Vec::new(),
         };
-        let mut published = self.publish_all(vec![loaded], parent)?;
+        let mut published = self.publish_all(ctx, vec![loaded], parent)?;
         Ok(published.images.pop().expect("one for each"))
     }
 
     /// The same for several at once: all of them are visible, or none.
-    fn publish_all(&self, images: Vec<images::Loaded>, parent: Option<&Digest>) -> Result<BroughtIn> {
+    fn publish_all(&self, ctx: &Context, images: Vec<images::Loaded>, parent: Option<&Digest>) -> Result<BroughtIn> {
         let now = Timestamp::now();
         let mut warnings: Vec<String> = images.iter().flat_map(|found| found.warnings.clone()).collect();
         warnings.dedup();
@@ -320,7 +327,7 @@ impl Host {
             Ok((row, layers, found.names))
         });
         let rows = rows.collect::<Result<Vec<_>>>()?;
-        self.write_names(|tx| {
+        let mut brought = self.write_names(|tx| {
             let mut tags = Vec::new();
             for (row, layers, names) in &rows {
                 tx.insert_image(row, layers)?;
@@ -339,7 +346,21 @@ impl Host {
             });
             let images = stored.collect::<Result<Vec<_>>>()?;
             Ok(BroughtIn { images, tags, warnings })
-        })
+        })?;
+        let layers = rows.into_iter().flat_map(|(_, layers, _)| layers);
+        brought
+            .warnings
+            .extend(self.drop_blobs(ctx, layers.map(images::Layer::from)));
+        Ok(brought)
+    }
+
+    /// Lets the blobs of layers go, where that is the rule; tells which stay and why. The images are in by now, whatever happens.
+    fn drop_blobs(&self, ctx: &Context, layers: impl Iterator<Item = images::Layer>) -> Vec<String> {
+        if self.config().blobs == Blobs::Keep || self.plan().is_some() {
+            return Vec::new();
+        }
+        let failures = layers.filter_map(|layer| self.content().drop_blob(ctx, &layer).err());
+        failures.map(|error| format!("{error}; the blob stays")).collect()
     }
 }
 

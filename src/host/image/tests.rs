@@ -42,7 +42,8 @@ impl Store {
             layers: Vec::new(),
         };
         let names = names.iter().map(|name| name.parse().unwrap()).collect();
-        self.host.publish(image, names, parent.map(Image::id)).unwrap()
+        let ctx = crate::model::Context::new();
+        self.host.publish(&ctx, image, names, parent.map(Image::id)).unwrap()
     }
 
     fn manifest(&self, seed: &str) -> Digest {

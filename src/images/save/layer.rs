@@ -27,13 +27,18 @@ pub(super) struct Form<'a> {
 pub(super) struct Blob {
     pub(super) path: PathBuf,
     pub(super) descriptor: Descriptor,
-    /// Whether it is the stored one.
+    /// Whether the stored manifest describes it as it is.
     pub(super) is_stored: bool,
+    /// The diff id, if it was made again from the layer's files.
+    pub(super) rebuilt: Option<Digest>,
 }
 
 impl Form<'_> {
     /// The layer in the form asked for: the stored blob if it has that, else a new one in the staging directory.
     pub(super) fn blob(&self, ctx: &Context, layer: &Layer) -> Result<Blob> {
+        if !self.content.has_blob(&layer.blob) && self.content.has_recipe(&layer.diff_id) {
+            return self.rebuilt(ctx, layer);
+        }
         let Some(compression) = self.compression else {
             return Ok(self.stored(layer));
         };
@@ -56,7 +61,20 @@ impl Form<'_> {
             path: self.content.blob_path(&layer.blob),
             descriptor: Descriptor::new(&layer.media_type, layer.blob.clone(), layer.blob_size),
             is_stored: true,
+            rebuilt: None,
         }
+    }
+
+    /// A blob of the layer's files, plain unless a compression is asked for: how the dropped one was compressed cannot be repeated.
+    fn rebuilt(&self, ctx: &Context, layer: &Layer) -> Result<Blob> {
+        let plain = self.content.rebuilt(&layer.diff_id)?;
+        let mut blob = self.compressed(ctx, layer, plain, self.compression.unwrap_or(Compression::None))?;
+        if blob.descriptor.digest == layer.blob {
+            blob.descriptor.media_type.clone_from(&layer.media_type);
+            blob.is_stored = true;
+        }
+        blob.rebuilt = Some(layer.diff_id.clone());
+        Ok(blob)
     }
 
     /// A new blob of plain bytes, which must be the layer's.
@@ -80,6 +98,7 @@ impl Form<'_> {
             path,
             descriptor: Descriptor::new(media_type(compression), made.hasher.finish(), made.written),
             is_stored: false,
+            rebuilt: None,
         })
     }
 

@@ -16,8 +16,13 @@ use crate::images::manifest::{self, Descriptor, OCI_CONFIG, SavedImage};
 use crate::images::{jobs, pipe};
 use crate::model::{Context, Digest, Reference};
 
-/// The files of a layout by path.
-pub(super) struct Layout(BTreeMap<String, Part>);
+/// A layout to be written.
+pub(super) struct Layout {
+    /// Its files by path.
+    files: BTreeMap<String, Part>,
+    /// The diff ids of layers that were made again from their files.
+    pub(super) rebuilt: Vec<Digest>,
+}
 
 /// An image and the names it is saved under.
 type Named<'a> = (&'a Image, Vec<Reference>);
@@ -25,7 +30,10 @@ type Named<'a> = (&'a Image, Vec<Reference>);
 impl Layout {
     pub(super) fn new(ctx: &Context, form: &Form<'_>, images: &[Named<'_>], format: Format) -> Result<Layout> {
         let blobs = blobs(ctx, form, images)?;
-        let mut layout = Layout(BTreeMap::new());
+        let mut layout = Layout {
+            files: BTreeMap::new(),
+            rebuilt: blobs.values().filter_map(|blob| blob.rebuilt.clone()).collect(),
+        };
         let (mut entries, mut saved) = (Vec::new(), Vec::new());
         for (image, names) in images {
             let layers: Vec<&Blob> = image.layers.iter().map(|layer| &blobs[&layer.blob]).collect();
@@ -38,7 +46,7 @@ impl Layout {
         }
         for blob in blobs.into_values() {
             let digest = blob.descriptor.digest;
-            layout.0.insert(blob_name(&digest), Part::Blob(blob.path, digest));
+            layout.files.insert(blob_name(&digest), Part::Blob(blob.path, digest));
         }
         layout.add("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec());
         layout.add("index.json".to_owned(), manifest::index_bytes(entries));
@@ -50,13 +58,13 @@ impl Layout {
     }
 
     fn add(&mut self, name: String, bytes: Vec<u8>) {
-        self.0.insert(name, Part::Bytes(bytes));
+        self.files.insert(name, Part::Bytes(bytes));
     }
 
     /// Every directory that a file is in, outermost first.
     fn directories(&self) -> Vec<&str> {
         let mut all: Vec<&str> = self
-            .0
+            .files
             .keys()
             .flat_map(|name| name.match_indices('/').map(|(at, _)| &name[..at]))
             .collect();
@@ -91,7 +99,7 @@ impl Layout {
         for dir in self.directories() {
             tar.entry(&Entry::new(format!("{dir}/").into_bytes(), Kind::Directory, 0o755))?;
         }
-        for (name, part) in &self.0 {
+        for (name, part) in &self.files {
             let entry = Entry {
                 size: part.size()?,
                 ..Entry::new(name.as_bytes().to_vec(), Kind::Regular, 0o644)
@@ -109,12 +117,12 @@ impl Layout {
             std::fs::create_dir(&dir).during(|| format!("make `{}`", dir.display()))?;
         }
         let mut size = 0;
-        for (name, part) in &self.0 {
+        for (name, part) in &self.files {
             part.copy_to(ctx, &directory.path().join(name))?;
             size += part.size()?;
         }
         directory.finish()?;
-        match self.0.get("index.json") {
+        match self.files.get("index.json") {
             Some(Part::Bytes(index)) => Ok((size, Digest::of(index))),
             _ => Err(Error::internal("a layout without index")),
         }

@@ -54,6 +54,9 @@ pub struct Saved {
     pub size: u64,
     /// The digest of the file; of `index.json` for a directory.
     pub sha256: Digest,
+    /// The diff ids of layers whose blobs were dropped: they were made again from their files, with another digest where the dropped
+    /// blob was compressed.
+    pub rebuilt: Vec<Digest>,
 }
 
 /// Saves images under their names to `dest`, which appears whole or not at all; a file there is replaced, a directory is not.
@@ -85,20 +88,25 @@ pub fn save(
         pool: &pool,
         compression: layers,
     };
-    let (size, sha256) = match format {
-        // Whether it can be written is to be known before the work.
+    // Whether it can be written is to be known before the work.
+    let (layout, (size, sha256)) = match format {
         Format::OciDir => {
             let directory = output::NewDirectory::make(dest)?;
-            Layout::new(ctx, &form, images, format)?.write_dir(ctx, directory)
+            let layout = Layout::new(ctx, &form, images, format)?;
+            let written = layout.write_dir(ctx, directory)?;
+            (layout, written)
         }
         _ => {
             let output = output::Output::open(dest)?;
-            Layout::new(ctx, &form, images, format)?.write_tar(ctx, output, wrap, &pool)
+            let layout = Layout::new(ctx, &form, images, format)?;
+            let written = layout.write_tar(ctx, output, wrap, &pool)?;
+            (layout, written)
         }
-    }?;
+    };
     Ok(Saved {
         path: dest.to_owned(),
         size,
         sha256,
+        rebuilt: layout.rebuilt,
     })
 }
