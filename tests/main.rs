@@ -11,6 +11,7 @@ mod archives;
 mod bad_archives;
 mod checklist;
 mod containers;
+mod contents;
 mod crash;
 mod examples;
 mod full_disk;
