@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::harness::forge::{Files, Item, layer};
-use crate::harness::{Hoist, Witness, fault, inputs};
+use crate::acts::{self, Act};
+use crate::harness::fault::CALLS;
+use crate::harness::{Hoist, fault, inputs};
 use crate::images::verify;
 
 /// How often each act is killed at the least.
@@ -14,32 +15,19 @@ const KILLS: u32 = 130;
 /// How often a container's run is killed.
 const RUNS: u32 = 50;
 
-/// An act on a store, and what has to be true before each time.
-struct Act<'a> {
-    before: &'a str,
-    act: &'a str,
-}
-
 /// Kills the act at every call that changes something, and at moments all over its time, and looks at the store after each.
-fn kill_everywhere(hoist: &Hoist, act: &Act, mut after_each: impl FnMut(&str)) {
-    let mut witness = Witness::default();
+fn kill_everywhere(hoist: &Hoist, act: &Act) {
+    let witness = act.witness(hoist);
     let mut kills = 0;
-    let prepare = || hoist.eval(act.before).success();
-    for _ in 0..2 {
-        // Both what there is before and what there is after.
-        prepare();
-        witness.learn(hoist);
-        hoist.eval(act.act).success();
-        witness.learn(hoist);
-    }
-    let mut look = |when: &str| {
+    let prepare = || hoist.eval(&act.before).success();
+    let look = |when: &str| {
         witness.check(hoist, when);
         hoist.assert_nothing_left();
-        after_each(when);
+        (act.look)(hoist, when);
     };
-    fault::everywhere(|place| {
+    fault::everywhere(&CALLS, 10, |place| {
         prepare();
-        let killed = fault::kill(hoist, act.act, place);
+        let killed = fault::kill(hoist, &act.act, place);
         if killed {
             kills += 1;
             look(&place.to_string());
@@ -48,12 +36,12 @@ fn kill_everywhere(hoist: &Hoist, act: &Act, mut after_each: impl FnMut(&str)) {
     });
     prepare();
     let start = Instant::now();
-    hoist.eval(act.act).success();
+    hoist.eval(&act.act).success();
     let whole = start.elapsed();
     for number in kills..KILLS {
         prepare();
         let part = (f64::from(number - kills) + fraction()) / f64::from(KILLS - kills);
-        kill_after(hoist, act.act, whole.mul_f64(part));
+        kill_after(hoist, &act.act, whole.mul_f64(part));
         look(&format!("after {part:.2} of the time"));
     }
     println!(
@@ -81,156 +69,51 @@ fn wait(moment: Duration) {
     std::thread::sleep(moment);
 }
 
-/// An archive of two images with a layer in common; it has all that unpacking has to do: implied directories, links, whiteouts.
-fn archive() -> Vec<u8> {
-    let base = layer(&[
-        ("etc/", Item::Dir),
-        ("etc/name", Item::File(b"base")),
-        ("bin/sh", Item::File(&[7; 9000])),
-        ("bin/ash", Item::Hardlink("bin/sh")),
-        ("bin/hush", Item::Symlink("sh")),
-        ("gone/", Item::Dir),
-        ("gone/x", Item::File(b"x")),
-    ]);
-    let top = layer(&[
-        ("etc/more", Item::File(b"implied")),
-        ("etc/.wh.name", Item::File(b"")),
-        ("gone/.wh..wh..opq", Item::File(b"")),
-        ("pipe", Item::Fifo),
-    ]);
-    Files::docker(&[base, top], "crash:1").pack()
+/// Kills an act at every call that changes something, on a store in the machine's own file system.
+fn kill_in(act: fn(&Hoist) -> Act) {
+    let hoist = Hoist::new();
+    let act = act(&hoist);
+    kill_everywhere(&hoist, &act);
 }
-
-const CLEAR: &str = "for i in image::list(#{all: true}) { i.remove(#{force: true}); }";
 
 #[test]
 fn in_a_load() {
-    let hoist = Hoist::new();
-    let path = hoist.write("image.tar", archive());
-    let load = format!(r#"image::load("{}")"#, path.display());
-    let act = Act {
-        before: CLEAR,
-        act: &load,
-    };
-    kill_everywhere(&hoist, &act, |_| {});
+    kill_in(acts::load);
 }
 
 #[test]
 fn in_an_import() {
-    let hoist = Hoist::new();
-    let files = [
-        ("a/b/", Item::Dir),
-        ("a/b/c", Item::File(&[1; 5000])),
-        ("d", Item::Symlink("a")),
-    ];
-    let path = hoist.write("root.tar", layer(&files));
-    let import = format!(r#"image::import_tar("{}", "crash:1")"#, path.display());
-    let act = Act {
-        before: CLEAR,
-        act: &import,
-    };
-    kill_everywhere(&hoist, &act, |_| {});
+    kill_in(acts::import);
 }
 
 #[test]
 fn in_a_commit() {
-    let hoist = Hoist::new();
-    let path = hoist.write("image.tar", archive());
-    let make = format!(
-        r#"image::load("{}"); let c = container::create("crash:1", ["sh"], #{{name: "c"}}); c.write_file("/etc/new", "new");"#,
-        path.display()
-    );
-    hoist.eval(&make).success();
-    let act = Act {
-        before: r#"for i in image::list(#{all: true}) { if i.used_by.is_empty() { i.remove(#{force: true}); } }"#,
-        act: r#"container::get("c").commit("made:1")"#,
-    };
-    kill_everywhere(&hoist, &act, |_| {});
+    kill_in(acts::commit);
 }
 
 #[test]
 fn in_a_tag() {
-    let hoist = Hoist::new();
-    let path = hoist.write("image.tar", archive());
-    hoist.eval(&format!(r#"image::load("{}")"#, path.display())).success();
-    let act = Act {
-        before: r#"image::tag("crash:1", "moved:1")"#,
-        act: r#"image::tag("crash:1", "crash:2"); image::tag("crash:2", "moved:1"); image::untag("crash:2");"#,
-    };
-    kill_everywhere(&hoist, &act, |when| {
-        assert_eq!(
-            hoist.value(r#"image::exists("crash:1") && image::exists("moved:1")"#),
-            true,
-            "{when}"
-        );
-    });
+    kill_in(acts::tag);
 }
 
 #[test]
 fn in_a_removal() {
-    let hoist = Hoist::new();
-    let path = hoist.write("image.tar", archive());
-    let load = format!(r#"image::load("{}")"#, path.display());
-    let act = Act {
-        before: &load,
-        act: r#"image::remove("crash:1")"#,
-    };
-    kill_everywhere(&hoist, &act, |_| {});
+    kill_in(acts::removal);
 }
 
 #[test]
 fn in_a_prune() {
-    let hoist = Hoist::new();
-    let path = hoist.write("image.tar", archive());
-    let load = format!(r#"image::load("{}"); image::untag("crash:1");"#, path.display());
-    let act = Act {
-        before: &load,
-        act: "image::prune()",
-    };
-    kill_everywhere(&hoist, &act, |_| {});
+    kill_in(acts::prune);
 }
 
 #[test]
 fn in_a_save() {
-    let hoist = Hoist::new();
-    let path = hoist.write("image.tar", archive());
-    hoist.eval(&format!(r#"image::load("{}")"#, path.display())).success();
-    let saved = hoist.file("saved.tar");
-    let save = format!(r#"image::save("crash:1", "{}")"#, saved.display());
-    hoist.eval(&save).success();
-    let whole = std::fs::read(&saved).unwrap();
-    let old = b"what was there before";
-    let act = Act {
-        before: &format!(r#"fs::write("{}", "what was there before")"#, saved.display()),
-        act: &save,
-    };
-    kill_everywhere(&hoist, &act, |when| {
-        let found = std::fs::read(&saved).unwrap();
-        assert!(
-            found == whole || found == old,
-            "{when}: the file is neither the new one nor the old"
-        );
-    });
+    kill_in(acts::save);
 }
 
-/// What is made of layers for containers: attributes of implied directories, mount points, a volume's first files, the bundle.
 #[test]
 fn in_an_unpacking_for_a_container() {
-    let hoist = Hoist::new();
-    let path = hoist.write("image.tar", archive());
-    let load = format!(
-        r#"for c in container::list(#{{all: true}}) {{ c.remove(#{{volumes: true}}); }} {CLEAR} image::load("{}")"#,
-        path.display()
-    );
-    let act = Act {
-        before: &load,
-        act: r#"container::create("crash:1", ["sh"], #{volumes: ["crash:/bin"]})"#,
-    };
-    kill_everywhere(&hoist, &act, |when| {
-        let made = hoist.value("container::list(#{all: true}).map(|c| c.id)");
-        let dirs = std::fs::read_dir(hoist.root().join("containers")).unwrap().count();
-        assert_eq!(made.as_array().unwrap().len(), dirs, "{when}: {made}");
-    });
+    kill_in(acts::create);
 }
 
 #[test]

@@ -2,9 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
-use crate::harness::{Hoist, inputs};
+use nix::fcntl::posix_fallocate;
+use nix::sys::statvfs::statvfs;
+
+use crate::acts::{self, Act};
+use crate::harness::{Hoist, Output, Witness, fault, inputs};
 use crate::images::{content, verify};
 
 /// What the expression throws: its kind.
@@ -26,6 +31,148 @@ fn fill(hoist: &Hoist) {
         }
     };
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+}
+
+/// Takes the disk but for this many KiB, the database's reserve included, and returns how many bytes were used before, by anything but
+/// the database.
+fn fill_but(hoist: &Hoist, left: u64) -> u64 {
+    let _ = fs::remove_file(hoist.root().join("hoist.db-reserve"));
+    let before = used(hoist);
+    let disk = statvfs(&hoist.root()).unwrap();
+    let filler = File::create(hoist.root().join("filler")).unwrap();
+    let free = disk.blocks_available() * disk.fragment_size();
+    posix_fallocate(filler.as_fd(), 0, (free - (1 << 20)).cast_signed()).unwrap();
+    fill(hoist);
+    let full = filler.metadata().unwrap().len();
+    filler.set_len(full - (left << 10)).unwrap();
+    before
+}
+
+/// Bytes of the disk that are used, but for the database's files, which grow as SQLite thinks best.
+fn used(hoist: &Hoist) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let disk = statvfs(&hoist.root()).unwrap();
+    let files = ["hoist.db", "hoist.db-wal", "hoist.db-shm", "hoist.db-reserve"];
+    let sizes = files.map(|name| fs::metadata(hoist.root().join(name)).map_or(0, |facts| facts.blocks() * 512));
+    (disk.blocks() - disk.blocks_free()) * disk.fragment_size() - sizes.iter().sum::<u64>()
+}
+
+/// KiB that are left when an act begins: each stops it somewhere else.
+const LEFT: [u64; 14] = [0, 4, 8, 12, 16, 20, 28, 36, 48, 64, 96, 160, 320, 2600];
+
+/// An act that ended without room said so, and what there is no room for.
+#[track_caller]
+fn assert_no_space(output: &Output, when: &str) {
+    let told = &output.stderr;
+    assert!(told.contains("error[no_space]"), "{when}: {told}");
+    assert!(told.contains("`/"), "{when}: no path is named: {told}");
+}
+
+/// Does the act with hardly any room, again and again, and then has each call fail at which the disk may be found full.
+fn without_room(act: fn(&Hoist) -> Act) {
+    let hoist = Hoist::on_ext4("200m");
+    let act = act(&hoist);
+    let witness = act.witness(&hoist);
+    let failures = with_so_much_left(&hoist, &act, &witness) + with_calls_refused(&hoist, &act, &witness);
+    assert!(failures > 0, "there was always room");
+    println!("without room {failures} times");
+}
+
+fn with_so_much_left(hoist: &Hoist, act: &Act, witness: &Witness) -> u32 {
+    let mut failures = 0;
+    hoist.eval(&act.before).success();
+    let at_first = used(hoist);
+    for left in LEFT {
+        let when = format!("with {left} KiB left");
+        hoist.eval(&act.before).success();
+        let before = fill_but(hoist, left);
+        assert_eq!(before, at_first, "before {when}: something was kept");
+        let output = hoist.eval(&act.act);
+        let failed = !output.status.success();
+        if failed {
+            failures += 1;
+            assert_no_space(&output, &when);
+        }
+        make_room(hoist);
+        witness.check(hoist, &when);
+        // What is made of layers for any container stays as long as they do.
+        if failed && !hoist.has_derived_layers() {
+            assert_eq!(used(hoist), before, "{when}: it keeps what it took: {}", output.stderr);
+        }
+        (act.look)(hoist, &when);
+    }
+    failures
+}
+
+/// Calls that a full disk makes fail. Those that remove something are not among them.
+const REFUSED: [&str; 5] = ["mkdir", "mkdirat", "pwrite64", "symlinkat", "syncfs"];
+
+fn with_calls_refused(hoist: &Hoist, act: &Act, witness: &Witness) -> u32 {
+    let mut failures = 0;
+    fault::everywhere(&REFUSED, 3, |place| {
+        let when = format!("refused from {place} on");
+        hoist.eval(&act.before).success();
+        let output = fault::no_space(hoist, &act.act, place);
+        let failed = !output.status.success();
+        if failed {
+            failures += 1;
+            assert_no_space(&output, &when);
+        }
+        witness.check(hoist, &when);
+        (act.look)(hoist, &when);
+        failed
+    });
+    failures
+}
+
+#[test]
+fn a_load_fails_as_if_nothing_had_been() {
+    without_room(acts::load);
+}
+
+#[test]
+fn an_import_fails_as_if_nothing_had_been() {
+    without_room(acts::import);
+}
+
+#[test]
+fn a_commit_fails_as_if_nothing_had_been() {
+    without_room(acts::commit);
+}
+
+#[test]
+fn a_tag_fails_as_if_nothing_had_been() {
+    without_room(acts::tag);
+}
+
+#[test]
+fn a_removal_without_any_reserve_is_whole_or_nothing() {
+    without_room(acts::removal);
+}
+
+#[test]
+fn a_prune_without_any_reserve_is_whole_or_nothing() {
+    without_room(acts::prune);
+}
+
+#[test]
+fn a_save_fails_as_if_nothing_had_been() {
+    without_room(acts::save);
+}
+
+#[test]
+fn an_export_fails_as_if_nothing_had_been() {
+    without_room(acts::export);
+}
+
+#[test]
+fn an_image_of_this_host_fails_as_if_nothing_had_been() {
+    without_room(acts::from_host);
+}
+
+#[test]
+fn an_unpacking_for_a_container_fails_as_if_nothing_had_been() {
+    without_room(acts::create);
 }
 
 fn make_room(hoist: &Hoist) {

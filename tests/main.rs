@@ -6,6 +6,7 @@
     reason = "clippy knows only `#[test]` functions as tests, not what they call"
 )]
 
+mod acts;
 mod architecture;
 mod archives;
 mod bad_archives;
@@ -21,6 +22,7 @@ mod harness_itself;
 mod images;
 mod layers;
 mod licences;
+mod power_cut;
 mod readme;
 mod runtime;
 mod scripts;

@@ -1,7 +1,7 @@
 //! Content that nothing needs any more, and its removal.
 
 use super::Host;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::Digest;
 use crate::store::{LayerRow, Lease, Tx};
 
@@ -46,11 +46,12 @@ impl Host {
             lease.hold_within(tx, &candidates.blobs)?;
             lease.hold_within(tx, &candidates.layers)
         })?;
-        let outcome = self.collect(&[lease.owner().to_owned()], &candidates.sorted());
-        if outcome.is_err() {
+        let collected = self.collect(&[lease.owner().to_owned()], &candidates.sorted());
+        Ok(collected.unwrap_or_else(|_| {
+            // The images are gone. What they leave gives nothing back yet: the next process to open the store sees to it.
             lease.abandon();
-        }
-        outcome
+            0
+        }))
     }
 
     /// Brings content in under a lease. What has become visible and no image came to need is removed again: all of it after a
@@ -61,7 +62,15 @@ impl Host {
         if self.plan().is_none() && self.collect_leases(&[lease.owner().to_owned()]).is_err() {
             lease.abandon();
         }
-        outcome
+        outcome.map_err(|error| self.without_room(error, "an image"))
+    }
+
+    /// The error with the place where there is no room, if that is it: its own words are about a path in a layer, or about a mount.
+    pub(super) fn without_room(&self, error: Error, thing: &str) -> Error {
+        match error.kind() {
+            Kind::NoSpace => error.during(format!("store {thing} in `{}`", self.config().root.display())),
+            _ => error,
+        }
     }
 
     /// Ends these leases and removes what they held and nothing else needs; returns the bytes given back.

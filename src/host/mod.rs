@@ -79,7 +79,7 @@ impl Host {
             simulated: Mutex::default(),
         }));
         if host.plan().is_none() {
-            host.recover()?;
+            host.recover();
         }
         Ok(host)
     }
@@ -117,16 +117,27 @@ impl Host {
         self.0.config.run_root.join("leases")
     }
 
-    /// Finishes or rolls back what dead processes left: removals they had begun, content that came to nothing, the index.
-    fn recover(&self) -> Result<()> {
-        self.finish_removals()?;
+    /// Finishes or rolls back what dead processes left: what they had staged, removals they had begun, content that came to
+    /// nothing, the index. What cannot be put right now, on a disk that is full or read-only, is left to the next process: it must
+    /// keep nobody from reading, or from making room.
+    fn recover(&self) {
+        let _ = self.clear_staged();
+        let _ = self.finish_removals();
+        let _ = self.end_dead_leases();
+        let _ = self.0.write_index();
+    }
+
+    fn clear_staged(&self) -> Result<()> {
+        self.content().abandoned()?.iter().try_for_each(Abandoned::remove)
+    }
+
+    fn end_dead_leases(&self) -> Result<()> {
         let dead = self.store().dead_leases(&self.lease_dir())?;
         if !dead.is_empty() {
             self.collect_leases(&dead)?;
             forget_leases(&self.lease_dir(), &dead);
         }
-        self.content().abandoned()?.iter().try_for_each(Abandoned::remove)?;
-        self.0.write_index()
+        Ok(())
     }
 
     /// A writing transaction after which the OCI layout's index has to be written again.

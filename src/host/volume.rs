@@ -85,6 +85,24 @@ impl Host {
         make().during(|| format!("make the volume `{}`", path.display()))
     }
 
+    /// Takes back the directories of volumes, by name and place, that came to nothing because the transaction failed.
+    pub(super) fn take_back_volumes(&self, mounts: &[(&str, &str)], drafts: &Drafts) -> Result<()> {
+        self.store().write(|tx| {
+            for (name, _) in mounts {
+                if tx.volume(name)?.is_some() {
+                    continue;
+                }
+                let path = self.volume_path(name);
+                let _ = match drafts.of(name).filter(|draft| !draft.exists()) {
+                    Some(draft) => std::fs::rename(path, draft),
+                    // Only an empty one goes.
+                    None => std::fs::remove_dir(path),
+                };
+            }
+            Ok(())
+        })
+    }
+
     /// Removes those volumes that no container uses.
     pub(super) fn remove_unused_volumes(&self, names: &[String]) -> Result<()> {
         if names.is_empty() {

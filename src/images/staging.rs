@@ -72,7 +72,7 @@ impl Staging {
 
     /// Waits until all that was staged is on disk.
     pub fn sync(&self) -> Result<()> {
-        file::sync_filesystem(self.ingest.as_fd()).during(|| "write staged content to disk")
+        file::sync_filesystem(self.ingest.as_fd()).during(|| format!("write `{}` to disk", self.dir.display()))
     }
 }
 

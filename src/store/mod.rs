@@ -11,7 +11,7 @@ mod reserve;
 mod volumes;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,7 +40,10 @@ const BUSY: Duration = Duration::from_secs(60);
 const LOG_PAGES: u32 = 256;
 
 /// An open database. One connection, used by one thread at a time.
-pub struct Store(Mutex<Connection>);
+pub struct Store {
+    connection: Mutex<Connection>,
+    path: PathBuf,
+}
 
 /// A transaction; the methods of the tables are on it.
 pub struct Tx<'a>(rusqlite::Transaction<'a>);
@@ -68,7 +71,7 @@ impl Store {
                 connection.execute_batch("PRAGMA journal_mode = WAL;").map_err(failed)?;
                 migrate(&mut connection)?;
             }
-            Ok(Store(Mutex::new(connection)))
+            Ok(Store::of(connection, path))
         });
         store.map_err(|error| explained(error, path))
     }
@@ -88,7 +91,14 @@ impl Store {
         }
         configure(&copy)?;
         migrate(&mut copy)?;
-        Ok(Store(Mutex::new(copy)))
+        Ok(Store::of(copy, path))
+    }
+
+    fn of(connection: Connection, path: &Path) -> Store {
+        Store {
+            connection: Mutex::new(connection),
+            path: path.to_owned(),
+        }
     }
 
     /// Runs `work` on one consistent view.
@@ -107,29 +117,34 @@ impl Store {
         // Another thread's transaction must not come between and set the level back, so all is done under one lock.
         let mut connection = self.lock();
         synchronous(&connection, "FULL")?;
-        let outcome = run(&mut connection, TransactionBehavior::Immediate, work);
+        let outcome = self.run_on(&mut connection, TransactionBehavior::Immediate, work);
         synchronous(&connection, "NORMAL")?;
         outcome
     }
 
     fn run<T>(&self, behavior: TransactionBehavior, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        run(&mut self.lock(), behavior, work)
+        self.run_on(&mut self.lock(), behavior, work)
+    }
+
+    fn run_on<T>(
+        &self,
+        connection: &mut Connection,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Tx) -> Result<T>,
+    ) -> Result<T> {
+        let failed = |cause| match is_full(&cause) {
+            true => failed(cause).during(format!("write to `{}`", self.path.display())),
+            false => failed(cause),
+        };
+        let tx = Tx(connection.transaction_with_behavior(behavior).map_err(failed)?);
+        let value = work(&tx)?;
+        tx.0.commit().map_err(failed)?;
+        Ok(value)
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn run<T>(
-    connection: &mut Connection,
-    behavior: TransactionBehavior,
-    work: impl FnOnce(&Tx) -> Result<T>,
-) -> Result<T> {
-    let tx = Tx(connection.transaction_with_behavior(behavior).map_err(failed)?);
-    let value = work(&tx)?;
-    tx.0.commit().map_err(failed)?;
-    Ok(value)
 }
 
 fn synchronous(connection: &Connection, level: &str) -> Result<()> {

@@ -72,12 +72,13 @@ fn traced(hoist: &Hoist, expression: &str, place: Place, fault: &str) -> Output 
         .output()
 }
 
-/// Calls `at` with place after place: the first calls of every name one by one, later ones in steps, until `at` says there are no more.
-pub(crate) fn everywhere(mut at: impl FnMut(Place) -> bool) {
-    for call in CALLS {
+/// Calls `at` with place after place until it says there are no more: the first calls of every name one by one, later ones in steps
+/// that grow by one for every so many calls.
+pub(crate) fn everywhere(calls: &[&'static str], grow: u32, mut at: impl FnMut(Place) -> bool) {
+    for call in calls {
         let mut number = 1;
         while at(Place { call, number }) {
-            number += 1 + number / 10;
+            number += 1 + number / grow;
         }
     }
 }

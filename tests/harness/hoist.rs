@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::disk::Disk;
+use super::disk::{Cut, Disk, Kind};
 use super::leftovers::Leftovers;
 use super::output::read_all;
 use super::{Filters, Output, assert_needs, inputs, program};
@@ -34,10 +34,15 @@ impl Hoist {
 
     /// An empty store on a disk of its own of this size, such as `32m`.
     pub(crate) fn on_disk(size: &str) -> Hoist {
-        Hoist::place(Some(size))
+        Hoist::place(Some((Kind::Tmpfs, size)))
     }
 
-    fn place(disk: Option<&str>) -> Hoist {
+    /// The same with the file system most people have, and power that can be cut.
+    pub(crate) fn on_ext4(size: &str) -> Hoist {
+        Hoist::place(Some((Kind::Ext4, size)))
+    }
+
+    fn place(disk: Option<(Kind, &str)>) -> Hoist {
         assert_needs();
         // On a disk: the upper directory of an overlay cannot be everywhere.
         let dir = tempfile::Builder::new()
@@ -48,7 +53,7 @@ impl Hoist {
         for dir in [&root, &dir.path().join("home"), &dir.path().join("work")] {
             fs::create_dir(dir).unwrap();
         }
-        let disk = disk.map(|size| Disk::mount(&root, size));
+        let disk = disk.map(|(kind, size)| Disk::mount(kind, &root, size));
         let containers = disk
             .as_ref()
             .map_or(root.clone(), |disk| disk.view(&root))
@@ -85,6 +90,13 @@ impl Hoist {
     /// Where the state of processes is.
     pub(crate) fn run_root(&self) -> PathBuf {
         self.dir.path().join("run")
+    }
+
+    /// Cuts the power of the store's disk and starts the machine again: what was in memory is gone.
+    pub(crate) fn cut_power(&self, cut: Cut) {
+        let disk = self.disk.as_ref().expect("the store is on a disk of its own");
+        disk.cut_power(cut);
+        let _ = fs::remove_dir_all(self.run_root());
     }
 
     /// The directory scripts run in, for files of the test.
@@ -180,6 +192,14 @@ impl Hoist {
             .into_iter()
             .filter(|path| *path != ingest.join("lock"))
             .collect()
+    }
+
+    /// Whether anything was made of layers for containers: it stays as long as they do.
+    pub(crate) fn has_derived_layers(&self) -> bool {
+        let layers = list(&self.root().join("layers"));
+        layers
+            .iter()
+            .any(|path| path.extension().is_some_and(|kind| kind != "json"))
     }
 
     /// Fails if a mount, a process or a control group of a container stays. Containers that run would be found.

@@ -2,7 +2,7 @@
 //! Knows nothing of any one area.
 #![allow(dead_code, reason = "a helper is there before the first test that needs it")]
 
-mod disk;
+pub(crate) mod disk;
 pub(crate) mod fault;
 mod filters;
 pub(crate) mod forge;

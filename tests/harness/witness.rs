@@ -35,6 +35,11 @@ impl Witness {
         }
     }
 
+    /// Trusts nothing that it looked at before.
+    pub(crate) fn doubt(&self) {
+        self.seen.borrow_mut().clear();
+    }
+
     /// Opens the store and sees that all it lists is whole, and that nothing is there that it does not list. Returns how many
     /// images there are.
     #[track_caller]

@@ -36,6 +36,18 @@ impl Host {
     pub(super) fn make_container(
         &self,
         ctx: &Context,
+        image: &str,
+        cmd: Option<Command>,
+        options: &ContainerOptions,
+        owner: Option<&Lease>,
+    ) -> Result<Container> {
+        let made = self.try_make_container(ctx, image, cmd, options, owner);
+        made.map_err(|error| self.without_room(error, "a container"))
+    }
+
+    fn try_make_container(
+        &self,
+        ctx: &Context,
         image_name: &str,
         cmd: Option<Command>,
         options: &ContainerOptions,
@@ -66,7 +78,7 @@ impl Host {
         let settings = serde_json::to_string(&recipe).expect("a recipe has text keys only");
         let bundle = self.bundle(&id);
         // The bundle is made inside the transaction: a directory without a row is therefore always garbage, never work under way.
-        let row = self.store().write(|tx| {
+        let made = self.store().write(|tx| {
             let row = ContainerRow {
                 id: id.clone(),
                 name: free_name(tx, options.name.as_deref())?,
@@ -81,10 +93,14 @@ impl Host {
             if self.plan().is_none() {
                 runtime::create(&bundle, &request)?;
             }
-            // Last, for a volume that came to be stays.
-            self.use_volumes(tx, &id, &recipe, &drafts)
-                .inspect_err(|_| drop(runtime::delete(&bundle)))?;
+            self.use_volumes(tx, &id, &recipe, &drafts)?;
             Ok(row)
+        });
+        let row = made.inspect_err(|_| {
+            if self.plan().is_none() {
+                let _ = runtime::delete(&bundle);
+                let _ = self.take_back_volumes(&recipe.volumes(), &drafts);
+            }
         })?;
         if self.plan().is_some() {
             self.simulate(&id, Status::Created);

@@ -64,7 +64,10 @@ impl Output {
 
     pub(super) fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
-        self.file.write_all(bytes).during(|| "write the archive")?;
+        self.file.write_all(bytes).during(|| match &self.place {
+            Some(place) => format!("write `{}`", place.dest.display()),
+            None => "write the archive".to_owned(),
+        })?;
         self.written += bytes.len() as u64;
         if self.place.is_some() && self.written - self.started >= WRITEBACK {
             file::start_writeback(self.file.as_fd(), self.started, self.written - self.started);
