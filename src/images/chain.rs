@@ -1,7 +1,8 @@
-//! The directories a container's overlay stacks, and the attributes of directories that layers only implied.
+//! The directories a container's overlay stacks, and what layers leave to those below them.
 //!
 //! A tar may name `etc/x` and not `etc`. Unpacked alone, the layer's `etc` has made-up attributes that would hide those of the layers
-//! below; a small directory on top of the stack gives such directories back what they were.
+//! below; a small directory on top of the stack gives such directories back what they were. It also has the hard links to files of
+//! layers below.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,9 +11,10 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, mkdirat};
 
-use super::content::{self, Content, implied_paths};
+use super::content::{self, Content, Record, implied_paths};
 use super::flat;
 use super::image::Layer;
+use super::links::{self, Links};
 use super::share;
 use super::tree::{self, Layers, Node};
 use crate::error::{Context as _, Result};
@@ -29,39 +31,51 @@ impl Content {
         let stack = stack(layers);
         let (kept, merged) = stack.split_at(stack.len() - flat::merged_of(stack.len()));
         let mut dirs: Vec<PathBuf> = kept.iter().map(|diff_id| self.layer_dir(diff_id)).collect();
-        let mut implied = kept
-            .iter()
-            .map(|diff_id| Ok(implied_paths(&self.record(diff_id)?)))
+        let records = kept.iter().map(|diff_id| self.record(diff_id));
+        let mut loose = records
+            .map(|record| Ok(Loose::of(&record?)))
             .collect::<Result<Vec<_>>>()?;
         if !merged.is_empty() {
             dirs.push(self.flat(ctx, merged)?);
-            implied.push(BTreeSet::new());
+            loose.push(Loose::default());
         }
-        if let Some(fixup) = self.fixup(ctx, &stack, &dirs, &implied)? {
+        if let Some(fixup) = self.fixup(ctx, &stack, &dirs, &loose)? {
             dirs.insert(0, fixup);
         }
         Ok(dirs)
     }
 
-    fn fixup(
-        &self,
-        ctx: &Context,
-        stack: &[Digest],
-        dirs: &[PathBuf],
-        implied: &[BTreeSet<Vec<u8>>],
-    ) -> Result<Option<PathBuf>> {
-        let Some(top) = stack
-            .first()
-            .filter(|_| stack.len() > 1 && implied.iter().any(|paths| !paths.is_empty()))
-        else {
+    /// The tree that a stack shows (topmost first): every path with its layer and what it is there. Nothing is made.
+    pub(super) fn merged(&self, ctx: &Context, stack: &[Digest]) -> Result<(Layers, Merged)> {
+        let dirs: Vec<PathBuf> = stack.iter().map(|diff_id| self.layer_dir(diff_id)).collect();
+        let records = stack.iter().map(|diff_id| self.record(diff_id));
+        let loose = records
+            .map(|record| Ok(Loose::of(&record?)))
+            .collect::<Result<Vec<_>>>()?;
+        let layers = Layers::open(&dirs)?;
+        let mut merged = layers.merged(ctx)?;
+        let fixes = Fixes::find(ctx, &layers, &loose)?;
+        fixes
+            .links
+            .keys()
+            .for_each(|path| tree::remove_below(&mut merged, path));
+        merged.extend(fixes.directories);
+        merged.extend(fixes.links);
+        Ok((layers, merged))
+    }
+
+    fn fixup(&self, ctx: &Context, stack: &[Digest], dirs: &[PathBuf], loose: &[Loose]) -> Result<Option<PathBuf>> {
+        let has_any = loose.iter().any(|loose| !loose.is_empty());
+        let Some(top) = stack.first().filter(|_| stack.len() > 1 && has_any) else {
             return Ok(None);
         };
         let place = self.derived_dir(top, MARK, &chain_id(stack));
         if !place.is_dir() {
-            let fixes = fixes(ctx, &Layers::open(dirs)?, implied)?;
+            let layers = Layers::open(dirs)?;
+            let fixes = Fixes::find(ctx, &layers, loose)?;
             let staging = self.stage()?;
             let dir = staging.free_path();
-            build(&dir, dirs, &fixes)?;
+            fixes.build(ctx, &layers, &dir)?;
             staging.sync()?;
             self.publish_tree(&dir, &place)?;
         }
@@ -69,6 +83,29 @@ impl Content {
         let look = || format!("list `{}`", place.display());
         let is_empty = std::fs::read_dir(&place).during(look)?.next().is_none();
         Ok((!is_empty).then_some(place))
+    }
+}
+
+/// Paths, and the layer and the node that each is; of a hard link the node is its target.
+pub(super) type Merged = BTreeMap<Vec<u8>, (usize, Node)>;
+
+/// What a layer leaves to those below it.
+#[derive(Default)]
+struct Loose {
+    implied: BTreeSet<Vec<u8>>,
+    links: Links,
+}
+
+impl Loose {
+    fn of(record: &Record) -> Loose {
+        Loose {
+            implied: implied_paths(record),
+            links: links::of(record),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.implied.is_empty() && self.links.is_empty()
     }
 }
 
@@ -93,42 +130,76 @@ pub(super) fn chain_id(stack: &[Digest]) -> Digest {
     hasher.finish()
 }
 
-/// The directories whose attributes come from another layer than the one on top, with their parents: path → layer and node.
-fn fixes(ctx: &Context, layers: &Layers, implied: &[BTreeSet<Vec<u8>>]) -> Result<BTreeMap<Vec<u8>, (usize, Node)>> {
-    let mut fixes = BTreeMap::new();
-    let paths: BTreeSet<&Vec<u8>> = implied.iter().flatten().collect();
-    for path in paths {
-        ctx.check()?;
-        let Some((place, node)) = named(layers, implied, path)? else {
-            continue;
-        };
-        let shown = layers.find(path)?;
-        let differs = shown.is_some_and(|(top, node)| node.is_dir() && top != place);
-        if differs {
-            fixes.insert(path.clone(), (place, node));
-        }
-    }
-    let paths: Vec<Vec<u8>> = fixes.keys().cloned().collect();
-    for path in paths {
-        let mut parent = tree::split(&path).0;
-        while !parent.is_empty() {
-            if !fixes.contains_key(parent) {
-                let found = named(layers, implied, parent)?.or(layers.find(parent)?);
-                fixes.extend(found.map(|found| (parent.to_vec(), found)));
+/// What a fix-up is made of: paths, and the layer and the node each takes after.
+struct Fixes {
+    /// Directories whose attributes come from another layer than the one on top, with their parents.
+    directories: Merged,
+    /// Hard links to files of a layer further down.
+    links: Merged,
+}
+
+impl Fixes {
+    fn find(ctx: &Context, layers: &Layers, loose: &[Loose]) -> Result<Fixes> {
+        let lost: Vec<&Links> = loose.iter().map(|loose| &loose.links).collect();
+        let links = links::shown(ctx, layers, &lost)?;
+        let mut directories = BTreeMap::new();
+        let implied: BTreeSet<&Vec<u8>> = loose.iter().flat_map(|loose| &loose.implied).collect();
+        for path in implied {
+            ctx.check()?;
+            let Some((place, node)) = named(layers, loose, path)? else {
+                continue;
+            };
+            let shown = layers.find(path)?;
+            let differs = shown.is_some_and(|(top, node)| node.is_dir() && top != place);
+            if differs {
+                directories.insert(path.clone(), (place, node));
             }
-            parent = tree::split(parent).0;
         }
+        let paths: Vec<Vec<u8>> = directories.keys().chain(links.keys()).cloned().collect();
+        for path in paths {
+            let mut parent = tree::split(&path).0;
+            while !parent.is_empty() {
+                if !directories.contains_key(parent) {
+                    let found = named(layers, loose, parent)?.or(layers.find(parent)?);
+                    directories.extend(found.map(|found| (parent.to_vec(), found)));
+                }
+                parent = tree::split(parent).0;
+            }
+        }
+        Ok(Fixes { directories, links })
     }
-    Ok(fixes)
+
+    fn build(&self, ctx: &Context, layers: &Layers, dir: &Path) -> Result<()> {
+        std::fs::create_dir(dir).during(|| format!("make `{}`", dir.display()))?;
+        let root = content::open_dir(dir)?;
+        for path in self.directories.keys() {
+            let (parent, name) = tree::split(path);
+            let made = open_no_links(root.as_fd(), parent, OFlag::O_PATH | OFlag::O_DIRECTORY);
+            made.and_then(|parent| mkdirat(&parent, name, Mode::S_IRWXU))
+                .during(|| format!("make `{}`", path.escape_ascii()))?;
+        }
+        for (path, (place, node)) in &self.links {
+            ctx.check()?;
+            share::share(layers.root(*place), node, root.as_fd(), path)?;
+        }
+        for (path, (place, node)) in self.directories.iter().rev() {
+            copy_attributes(layers.root(*place), root.as_fd(), node)
+                .during(|| format!("set the attributes of `{}`", path.escape_ascii()))?;
+        }
+        // The root itself is stacked, too, and must look like the one it covers.
+        let status = nix::sys::stat::fstat(layers.root(0)).during(|| "look at the topmost layer")?;
+        let path = Vec::new();
+        copy_attributes(layers.root(0), root.as_fd(), &Node { path, status })
+    }
 }
 
 /// The topmost layer that has the directory by name and not by implication, as long as none above hides it.
-fn named(layers: &Layers, implied: &[BTreeSet<Vec<u8>>], path: &[u8]) -> Result<Option<(usize, Node)>> {
+fn named(layers: &Layers, loose: &[Loose], path: &[u8]) -> Result<Option<(usize, Node)>> {
     for (place, node) in layers.find_all(path)? {
         if !node.is_dir() {
             return Ok(None);
         }
-        if !implied[place].contains(path) {
+        if !loose[place].implied.contains(path) {
             return Ok(Some((place, node)));
         }
         if tree::is_opaque_at(layers.root(place), path)? {
@@ -136,33 +207,6 @@ fn named(layers: &Layers, implied: &[BTreeSet<Vec<u8>>], path: &[u8]) -> Result<
         }
     }
     Ok(None)
-}
-
-fn build(dir: &Path, dirs: &[PathBuf], fixes: &BTreeMap<Vec<u8>, (usize, Node)>) -> Result<()> {
-    std::fs::create_dir(dir).during(|| format!("make `{}`", dir.display()))?;
-    let root = content::open_dir(dir)?;
-    for path in fixes.keys() {
-        let (parent, name) = tree::split(path);
-        let made = open_no_links(root.as_fd(), parent, OFlag::O_PATH | OFlag::O_DIRECTORY);
-        made.and_then(|parent| mkdirat(&parent, name, Mode::S_IRWXU))
-            .during(|| format!("make `{}`", path.escape_ascii()))?;
-    }
-    let sources = Layers::open(dirs)?;
-    for (path, (place, node)) in fixes.iter().rev() {
-        copy_attributes(sources.root(*place), root.as_fd(), node)
-            .during(|| format!("set the attributes of `{}`", path.escape_ascii()))?;
-    }
-    // The root itself is stacked, too, and must look like the one it covers.
-    let top = content::open_dir(&dirs[0])?;
-    let status = nix::sys::stat::fstat(&top).during(|| "look at the topmost layer")?;
-    copy_attributes(
-        top.as_fd(),
-        root.as_fd(),
-        &Node {
-            path: Vec::new(),
-            status,
-        },
-    )
 }
 
 /// Gives the directory at the node's path below `to` what the one below `from` has: owner, attributes, mode, time.

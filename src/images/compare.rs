@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use nix::sys::stat::SFlag;
 
+use super::chain;
 use super::content::Content;
 use super::image::Image;
-use super::tree::{self, Layers, Node};
+use super::tree::{self, Node};
 use super::upper::{Change, ChangeKind};
 use crate::error::Result;
 use crate::model::{Context, Digest, Pattern};
@@ -39,32 +40,26 @@ pub struct Entry {
     pub layer: Digest,
 }
 
-/// An image's layers, topmost first, with their diff ids.
-fn layers(content: &Content, image: &Image) -> Result<(Layers, Vec<Digest>)> {
-    let diff_ids: Vec<Digest> = image.layers.iter().rev().map(|layer| layer.diff_id.clone()).collect();
-    let dirs: Vec<PathBuf> = diff_ids.iter().map(|diff_id| content.layer_dir(diff_id)).collect();
-    Ok((Layers::open(&dirs)?, diff_ids))
-}
-
 /// What is in an image under paths that fit a pattern, in order. The pattern is over paths from the root, with or without its slash.
 pub fn files(ctx: &Context, content: &Content, image: &Image, pattern: &Pattern) -> Result<Vec<Entry>> {
-    let (layers, diff_ids) = layers(content, image)?;
+    let diff_ids = chain::stack(&image.layers);
+    let (layers, merged) = content.merged(ctx, &diff_ids)?;
     let mut entries = Vec::new();
-    for (path, (place, node)) in layers.merged(ctx)? {
+    for (path, (place, node)) in merged {
         let text = String::from_utf8_lossy(&path).into_owned();
         if pattern.matches(&text) || pattern.matches(&format!("/{text}")) {
-            entries.push(entry(layers.root(place), &node, diff_ids[place].clone())?);
+            entries.push(entry(layers.root(place), &path, &node, diff_ids[place].clone())?);
         }
     }
     Ok(entries)
 }
 
-fn entry(root: BorrowedFd<'_>, node: &Node, layer: Digest) -> Result<Entry> {
+fn entry(root: BorrowedFd<'_>, path: &[u8], node: &Node, layer: Digest) -> Result<Entry> {
     let status = &node.status;
     let is_link = node.kind() == SFlag::S_IFLNK;
     let link = is_link.then(|| tree::link_target(root, &node.path)).transpose()?;
     Ok(Entry {
-        path: tree::absolute(&node.path),
+        path: tree::absolute(path),
         kind: kind_name(node.kind()),
         size: node.size(),
         mode: status.st_mode & 0o7777,
@@ -91,8 +86,8 @@ fn kind_name(kind: SFlag) -> &'static str {
 
 /// What `b` adds to, changes in and lacks of `a`, in order; times do not count. Below what is deleted nothing more is told.
 pub fn diff(ctx: &Context, content: &Content, a: &Image, b: &Image) -> Result<Vec<Change>> {
-    let ((old, old_ids), (new, new_ids)) = (layers(content, a)?, layers(content, b)?);
-    let (before, after) = (old.merged(ctx)?, new.merged(ctx)?);
+    let (old_ids, new_ids) = (chain::stack(&a.layers), chain::stack(&b.layers));
+    let ((old, before), (new, after)) = (content.merged(ctx, &old_ids)?, content.merged(ctx, &new_ids)?);
     let change = |path: &[u8], kind, size| Change {
         path: tree::absolute(path),
         kind,
@@ -103,7 +98,7 @@ pub fn diff(ctx: &Context, content: &Content, a: &Image, b: &Image) -> Result<Ve
         match before.get(path) {
             None => changes.push(change(path, ChangeKind::Added, node.size())),
             // The very same file: one layer, one path.
-            Some((old_place, _)) if old_ids[*old_place] == new_ids[*place] => {}
+            Some((old_place, known)) if old_ids[*old_place] == new_ids[*place] && known.path == node.path => {}
             Some((old_place, known)) => {
                 if !tree::same(ctx, (old.root(*old_place), known), (new.root(*place), node))? {
                     changes.push(change(path, ChangeKind::Changed, node.size()));

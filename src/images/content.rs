@@ -1,6 +1,6 @@
 //! Where images' bytes are: blobs in an OCI layout, layers unpacked once each. Nothing is visible here before it is whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,9 @@ pub(crate) struct Record {
     /// Directories the layer's tar did not name but needed, as [`path_text`]; their attributes are those of the layers below.
     #[serde(default)]
     pub(crate) implied: Vec<String>,
+    /// Hard links whose targets the layer has not, with those targets, as [`path_text`]; they are files of the layers below.
+    #[serde(default)]
+    pub(crate) links: BTreeMap<String, String>,
 }
 
 /// Where blobs are, by the algorithm that names them; the second is there once it is needed.

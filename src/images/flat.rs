@@ -15,9 +15,10 @@ use nix::sys::stat::{Mode, mkdirat};
 
 use super::chain::{chain_id, copy_attributes};
 use super::content::{self, Content, implied_paths};
+use super::links::{self, Links};
 use super::overlay;
 use super::share::share;
-use super::tree::{self, Node};
+use super::tree::{self, Layers, Node};
 use crate::error::{Context as _, Result};
 use crate::model::{Context, Digest};
 use crate::sys::file::{self, open_no_links, status_at};
@@ -61,9 +62,10 @@ impl Content {
             directories: BTreeMap::new(),
         };
         for (place, diff_id) in stack.iter().enumerate().rev() {
-            let implied = implied_paths(&self.record(diff_id)?);
+            let record = self.record(diff_id)?;
             let layer = content::open_dir(&self.layer_dir(diff_id))?;
-            flat.add(ctx, place, layer.as_fd(), &implied)?;
+            flat.add(ctx, place, layer.as_fd(), &implied_paths(&record))?;
+            flat.link(&links::of(&record))?;
         }
         for (path, (place, node)) in flat.directories.iter().rev() {
             ctx.check()?;
@@ -104,6 +106,21 @@ impl Flat {
             }
             Ok(true)
         })
+    }
+
+    /// Makes the links that the layer which was added last leaves to those below.
+    fn link(&mut self, links: &Links) -> Result<()> {
+        for (path, target) in links {
+            let merged = Layers::reopen(self.root.as_fd())?;
+            let target = links::followed(links, target);
+            let found = target.map(|target| merged.find(target)).transpose()?.flatten();
+            let node = found.map(|(_, node)| node).filter(|node| !node.is_dir());
+            let node = node.ok_or_else(|| links::missing(path, target.unwrap_or_default()))?;
+            self.remove(path)
+                .during(|| format!("replace `{}`", path.escape_ascii()))?;
+            share(self.root.as_fd(), &node, self.root.as_fd(), path)?;
+        }
+        Ok(())
     }
 
     /// Sees that there is a directory, and nothing in it if it is opaque.
@@ -194,6 +211,8 @@ mod tests {
                 link(Kind::Symlink, "a/b", "c"),
                 dir("e", 0o755),
                 file("e/.wh.nothing", ""),
+                link(Kind::Hardlink, "e/twice", "e/once"),
+                link(Kind::Hardlink, "e/once", "d/new"),
             ]),
         ];
         let alone = [tar(&[
@@ -204,6 +223,8 @@ mod tests {
             dir("d", 0o750),
             file("d/new", "3"),
             dir("e", 0o755),
+            link(Kind::Hardlink, "e/once", "d/new"),
+            link(Kind::Hardlink, "e/twice", "d/new"),
             file("n/m", "5"),
             file("to-file", "4"),
         ])];

@@ -8,6 +8,7 @@ use super::content::Content;
 use super::draft::{self, Draft};
 use super::image::{Holder, Image};
 use super::layer::{self, Expected, StagedLayer};
+use super::links;
 use super::load::Source;
 use super::staging::Staging;
 use super::{changes, compression};
@@ -73,6 +74,9 @@ pub(crate) fn finish(
     layer: StagedLayer,
     step: Step,
 ) -> Result<Image> {
+    if let Some((path, target)) = layer.links.first_key_value() {
+        return Err(links::missing(path, target));
+    }
     let now = jiff::Timestamp::now().to_string();
     config.created = Some(now.clone());
     config.rootfs.diff_ids.push(layer.layer.diff_id.clone());

@@ -9,6 +9,7 @@ use super::archive::Reader;
 use super::compression::{self, Encoding};
 use super::content::{self, Content, Record};
 use super::image::Layer;
+use super::links::{self, Links};
 use super::manifest::OCI_LAYER;
 use super::pipe::{self, Stream};
 use super::staging::Staging;
@@ -31,6 +32,8 @@ pub(crate) struct Expected {
 #[derive(Debug)]
 pub(crate) struct StagedLayer {
     pub(crate) layer: Layer,
+    /// Hard links to files of layers below.
+    pub(crate) links: Links,
     blob: Option<PathBuf>,
     tree: Option<Tree>,
 }
@@ -89,6 +92,7 @@ pub(crate) fn stage(
     };
     Ok(StagedLayer {
         layer,
+        links: links::of(&record),
         blob: Some(path),
         tree,
     })
@@ -186,18 +190,28 @@ impl StagedLayer {
         blob: &Digest,
         media_type: Option<&str>,
     ) -> Result<StagedLayer> {
+        let record = content.record(diff_id)?;
         let layer = Layer {
             diff_id: diff_id.clone(),
             blob: blob.clone(),
             blob_size: content.blob_size(blob)?,
             media_type: media_type.unwrap_or(OCI_LAYER).to_owned(),
-            size: content.record(diff_id)?.size,
+            size: record.size,
         };
         Ok(StagedLayer {
             layer,
+            links: links::of(&record),
             blob: None,
             tree: None,
         })
+    }
+
+    /// Where its tree is now.
+    pub(crate) fn dir(&self, content: &Content) -> PathBuf {
+        match &self.tree {
+            Some(tree) => tree.dir.clone(),
+            None => content.layer_dir(&self.layer.diff_id),
+        }
     }
 
     /// Whether anything of it waits to become visible.

@@ -22,6 +22,7 @@ mod init_layer;
 mod jobs;
 mod layer;
 mod limits;
+mod links;
 mod load;
 mod manifest;
 mod overlay;

@@ -128,9 +128,12 @@ pub(crate) fn xattrs(fd: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
 pub(crate) struct Layers(Vec<OwnedFd>);
 
 /// What one layer says of a path.
-enum Answer {
+pub(crate) enum Answer {
+    /// It has it.
     Here(FileStat),
+    /// It hides it from those below.
     Hidden,
+    /// That the layers below know.
     Below,
 }
 
@@ -149,6 +152,11 @@ impl Layers {
     /// A layer's directory, by its place from the top.
     pub(crate) fn root(&self, layer: usize) -> BorrowedFd<'_> {
         self.0[layer].as_fd()
+    }
+
+    /// What a layer alone says of a path.
+    pub(crate) fn ask(&self, layer: usize, path: &[u8]) -> Result<Answer> {
+        ask(self.root(layer), path)
     }
 
     /// What a path is in the merged tree, and in which layer it lies; `None` if it is not there.

@@ -10,7 +10,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::compression::{Encoding, peek};
 use super::config::Config;
@@ -19,7 +19,9 @@ use super::draft::{self, Draft};
 use super::image::{Holder, Loaded};
 use super::jobs;
 use super::layer::{self, Expected, StagedLayer};
+use super::links::{self, Links};
 use super::staging::Staging;
+use super::tree::Layers;
 use crate::error::{Error, Result};
 use crate::model::{Context, Digest, Reference};
 use files::Files;
@@ -112,7 +114,9 @@ fn store(
             .warnings
             .extend(layers.iter().filter_map(|staged| staged.warning.clone()));
         image.warnings.extend(history_warning(&image)?);
-        let layers = layers.iter().map(|staged| staged.layer.layer.clone()).collect();
+        let layers: Vec<&StagedLayer> = layers.iter().map(|staged| &staged.layer).collect();
+        check_links(ctx, content, &layers)?;
+        let layers = layers.iter().map(|staged| staged.layer.clone()).collect();
         drafts.push(Draft::new((image.id, image.config), layers, image.manifest));
         told.push((image.names, image.warnings));
     }
@@ -133,6 +137,16 @@ fn history_warning(image: &Found) -> Result<Option<String>> {
     let differs = !history.is_empty() && told != image.layers.len();
     let (id, layers) = (image.id.short(), image.layers.len());
     Ok(differs.then(|| format!("the history of the image `{id}` tells of {told} layers, but there are {layers}")))
+}
+
+/// Errors: `corrupt` for a hard link to what no layer below its own (lowest first) has.
+fn check_links(ctx: &Context, content: &Content, layers: &[&StagedLayer]) -> Result<()> {
+    if layers.iter().all(|layer| layer.links.is_empty()) {
+        return Ok(());
+    }
+    let dirs: Vec<PathBuf> = layers.iter().rev().map(|layer| layer.dir(content)).collect();
+    let links: Vec<&Links> = layers.iter().rev().map(|layer| &layer.links).collect();
+    links::shown(ctx, &Layers::open(&dirs)?, &links).map(drop)
 }
 
 fn known_digests(image: &Found) -> Vec<Digest> {

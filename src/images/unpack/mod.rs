@@ -41,6 +41,8 @@ struct Unpack<'a> {
     implied: BTreeSet<Vec<u8>>,
     /// Hard links whose target had not come yet.
     links: Vec<(Entry, Vec<u8>)>,
+    /// Hard links whose target never came.
+    lost: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Paths of whiteouts, and whether any directory is opaque.
     whiteouts: BTreeSet<Vec<u8>>,
     any_opaque: bool,
@@ -64,6 +66,7 @@ pub(crate) fn unpack<R: Input>(
         inodes: HashMap::new(),
         implied: BTreeSet::new(),
         links: Vec::new(),
+        lost: BTreeMap::new(),
         whiteouts: BTreeSet::new(),
         any_opaque: false,
         size: 0,
@@ -122,10 +125,15 @@ impl Unpack<'_> {
             ctx.check()?;
             attributes.set_on_directory(self.root.as_fd(), &path)?;
         }
-        let implied = self.implied.iter().map(|path| path_text::encode(path)).collect();
+        let text = |path: &Vec<u8>| path_text::encode(path);
         Ok(Record {
             size: self.size,
-            implied,
+            implied: self.implied.iter().map(text).collect(),
+            links: self
+                .lost
+                .iter()
+                .map(|(path, target)| (text(path), text(target)))
+                .collect(),
         })
     }
 }

@@ -223,9 +223,18 @@ impl Unpack<'_> {
 
     fn link(&mut self, dir: &Arc<Parent>, entry: Entry, path: &[u8]) -> Result<()> {
         if !self.try_link(dir, &entry, path)? {
+            // What is there by then came later, and stays.
+            if self.has(dir, path) {
+                self.clear(dir, path)?;
+            }
             self.links.push((entry, path.to_vec()));
         }
         Ok(())
+    }
+
+    /// Whether the layer itself has something at `path`.
+    fn has(&self, dir: &Parent, path: &[u8]) -> bool {
+        status_at(dir.as_fd(), split(path).1).is_ok() && !self.whiteouts.contains(path)
     }
 
     /// Makes a hard link; false if its target is not there (yet).
@@ -272,32 +281,29 @@ impl Unpack<'_> {
         Ok(true)
     }
 
-    /// Makes the links whose targets came after them. Errors: `corrupt` for those whose target never came.
+    /// Makes the links whose targets came after them; those whose target never came are kept for where the layers meet.
     pub(super) fn late_links(&mut self, ctx: &Context) -> Result<()> {
         let mut links = std::mem::take(&mut self.links);
+        // Links to links: as long as one succeeds, another may.
         loop {
             let before = links.len();
             let mut missing = Vec::new();
             for (entry, path) in links {
                 ctx.check()?;
                 let dir = self.parent(split(&path).0)?;
-                if !self.try_link(&dir, &entry, &path)? {
+                if !self.has(&dir, &path) && !self.try_link(&dir, &entry, &path)? {
                     missing.push((entry, path));
                 }
             }
-            let Some((entry, path)) = missing.first() else {
-                return Ok(());
-            };
-            // Links to links: as long as one succeeds, another may.
-            if missing.len() == before {
-                return Err(Error::corrupt(format!(
-                    "the hard link `{}` leads to `{}`, which the layer does not have",
-                    shown(path),
-                    shown(&entry.link)
-                )));
-            }
             links = missing;
+            if links.len() == before || links.is_empty() {
+                break;
+            }
         }
+        for (entry, path) in links {
+            self.lost.insert(path, normal(&entry.link)?);
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,149 @@
+//! Hard links to files that only a layer further down has.
+//!
+//! A layer is unpacked without those below, so its record keeps such links, and they are made where the layers meet: in the fix-up of a
+//! stack, or where layers are merged. Docker with its own store and Podman refuse them; umoci and containerd make them, as here.
+
+use std::collections::BTreeMap;
+
+use super::content::Record;
+use super::path_text;
+use super::tree::{Answer, Layers, Node};
+use crate::error::{Error, Result};
+use crate::model::Context;
+
+/// The links that a layer's tree lacks: path → target.
+pub(super) type Links = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The links of a record.
+pub(super) fn of(record: &Record) -> Links {
+    let pairs = record.links.iter();
+    pairs
+        .map(|(path, target)| (path_text::decode(path), path_text::decode(target)))
+        .collect()
+}
+
+/// The links that show in the merged tree, with the layer and the node each leads to. Layers and links are topmost first.
+///
+/// Errors: `corrupt` for a link that leads nowhere or to a directory, whether it shows or not.
+pub(super) fn shown(ctx: &Context, layers: &Layers, links: &[&Links]) -> Result<BTreeMap<Vec<u8>, (usize, Node)>> {
+    let mut shown = BTreeMap::new();
+    let all = links
+        .iter()
+        .enumerate()
+        .flat_map(|(place, links)| links.iter().map(move |link| (place, link)));
+    for (place, (path, target)) in all {
+        ctx.check()?;
+        let found = resolve(layers, links, place, target)?.filter(|(_, node)| !node.is_dir());
+        let found = found.ok_or_else(|| missing(path, target))?;
+        if is_shown(layers, links, place, path)? {
+            shown.insert(path.clone(), found);
+        }
+    }
+    Ok(shown)
+}
+
+/// The error for a link whose target neither its layer nor one below has.
+pub(super) fn missing(path: &[u8], target: &[u8]) -> Error {
+    Error::corrupt(format!(
+        "the hard link `{}` leads to `{}`, which is no file of its layer or of one below",
+        path.escape_ascii(),
+        target.escape_ascii()
+    ))
+}
+
+/// Where a layer's own links lead from a path: to one that is none of them. `None` where they lead in a circle.
+pub(super) fn followed<'a>(links: &'a Links, path: &'a [u8]) -> Option<&'a [u8]> {
+    let mut path = path;
+    for _ in 0..=links.len() {
+        match links.get(path) {
+            Some(next) => path = next,
+            None => return Some(path),
+        }
+    }
+    None
+}
+
+/// What a path is to the layer at `place`: something of a layer below, maybe by further links.
+fn resolve(layers: &Layers, links: &[&Links], place: usize, path: &[u8]) -> Result<Option<(usize, Node)>> {
+    let mut path = path;
+    for (place, links) in links.iter().enumerate().skip(place) {
+        match followed(links, path) {
+            Some(next) => path = next,
+            None => return Ok(None),
+        }
+        match layers.ask(place, path)? {
+            Answer::Here(status) => {
+                let path = path.to_vec();
+                return Ok(Some((place, Node { path, status })));
+            }
+            Answer::Hidden => return Ok(None),
+            Answer::Below => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Whether no layer above has or hides the path.
+fn is_shown(layers: &Layers, links: &[&Links], place: usize, path: &[u8]) -> Result<bool> {
+    for (above, links) in links.iter().enumerate().take(place) {
+        if links.contains_key(path) || !matches!(layers.ask(above, path)?, Answer::Below) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::images::archive::Kind;
+    use crate::images::testing::{NoHolder, Shop, docker_archive, file, link, tar};
+    use crate::images::{Source, load};
+    use std::os::unix::fs::MetadataExt;
+
+    fn hard(path: &str, target: &str) -> (crate::images::archive::Entry, Vec<u8>) {
+        link(Kind::Hardlink, path, target)
+    }
+
+    /// The file at a path of the topmost directory that has it, of an image of these layers.
+    fn topmost(layers: &[Vec<u8>], path: &str) -> Option<(String, u64)> {
+        let shop = Shop::new();
+        let ctx = Context::new();
+        let archive = docker_archive(layers);
+        let source = Source::Reader(Box::new(archive.as_slice()));
+        let image = load(&ctx, &shop.content, &NoHolder, source).unwrap().remove(0).image;
+        let lowers = shop.content.lowers(&ctx, &image.layers).unwrap();
+        let found = lowers.iter().map(|dir| dir.join(path)).find(|path| path.exists())?;
+        let links = std::fs::metadata(&found).unwrap().nlink();
+        std::fs::read_to_string(found).ok().map(|text| (text, links))
+    }
+
+    #[test]
+    fn what_comes_after_a_link_in_the_stream_stays() {
+        let lower = tar(&[file("below", "0")]);
+        let plain = |target| tar(&[hard("a", target), file("a", "later"), file("late", "1")]);
+        assert_eq!(topmost(&[plain("late")], "a"), Some(("later".into(), 1)));
+        assert_eq!(
+            topmost(&[lower.clone(), plain("below")], "a"),
+            Some(("later".into(), 1))
+        );
+        let replaced = tar(&[file("a", "earlier"), hard("a", "below")]);
+        assert_eq!(topmost(&[lower, replaced], "a"), Some(("0".into(), 2)));
+    }
+
+    #[test]
+    fn a_link_shows_unless_a_layer_above_has_or_hides_its_name() {
+        let lower = [tar(&[file("f", "0")]), tar(&[hard("d/a", "f"), hard("d/b", "d/a")])];
+        let over = |top: &[_]| topmost(&[&lower[..], &[tar(top)]].concat(), "d/b");
+        assert_eq!(over(&[file("g", "")]), Some(("0".into(), 3)));
+        assert_eq!(over(&[file("d/b", "new")]), Some(("new".into(), 1)));
+        assert_eq!(over(&[file("d/.wh.b", "")]), None);
+        assert_eq!(over(&[file("d/.wh..wh..opq", "")]), None);
+        assert_eq!(over(&[file("d", "no directory")]), None);
+        assert_eq!(
+            over(&[file(".wh.f", "")]),
+            Some(("0".into(), 3)),
+            "the file has another name now"
+        );
+    }
+}
