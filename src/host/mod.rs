@@ -140,13 +140,16 @@ impl Host {
         Ok(())
     }
 
-    /// A writing transaction after which the OCI layout's index has to be written again.
+    /// A writing transaction after which the OCI layout's index has to be written again; it is on disk when this returns.
     fn write_names<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        let value = self.store().write_durably(|tx| {
-            let value = work(tx)?;
-            tx.set_index_stale(true)?;
-            Ok(value)
-        })?;
+        let value = self.store().write_durably(|tx| with_stale_index(tx, work))?;
+        self.0.changed_names.store(true, Ordering::Relaxed);
+        Ok(value)
+    }
+
+    /// The same where no content comes or goes: it does not wait for the disk, and a power cut may take the last of it back.
+    fn move_names<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+        let value = self.store().write(|tx| with_stale_index(tx, work))?;
         self.0.changed_names.store(true, Ordering::Relaxed);
         Ok(value)
     }
@@ -155,6 +158,12 @@ impl Host {
     pub fn write_index(&self) -> Result<()> {
         self.0.write_index()
     }
+}
+
+fn with_stale_index<T>(tx: &Tx, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+    let value = work(tx)?;
+    tx.set_index_stale(true)?;
+    Ok(value)
 }
 
 impl Inner {

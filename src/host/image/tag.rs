@@ -15,7 +15,7 @@ impl Host {
     pub fn tag_image(&self, source: &str, target: &str) -> Result<Image> {
         let name = tag_target(target)?;
         let now = Timestamp::now();
-        let image = self.write_names(|tx| {
+        let image = self.move_names(|tx| {
             let (image, _) = self.resolve(tx, source)?;
             tx.set_reference(&name, image.id(), now)?;
             self.resolve(tx, image.id().as_str()).map(|(image, _)| image)
@@ -29,7 +29,7 @@ impl Host {
     /// Errors: `not_found` if there is no such name.
     pub fn untag_image(&self, name: &str) -> Result<()> {
         let reference = tag_target(name)?;
-        self.write_names(|tx| match tx.delete_reference(&reference)? {
+        self.move_names(|tx| match tx.delete_reference(&reference)? {
             true => Ok(()),
             false => Err(Error::not_found(format!("there is no image named `{}`", reference.familiar())).target(name)),
         })?;
