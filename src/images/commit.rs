@@ -1,7 +1,7 @@
 //! What a container changed becomes a layer, and with its base an image.
 
 use std::ffi::OsStr;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use super::draft::{self, Draft};
 use super::image::{Holder, Image};
 use super::layer::{self, Expected, StagedLayer};
 use super::pack::Packer;
+use super::pipe::{self, Inlet};
 use super::staging::Staging;
 use super::tree::{self, Layers, Node};
 use super::upper::{self, Finding};
@@ -118,31 +119,16 @@ pub(crate) fn stage(
     staging: &Staging,
     pack: impl FnOnce(&Context, &mut dyn Write) -> Result<()> + Send,
 ) -> Result<StagedLayer> {
-    let (reader, writer) = std::io::pipe().during(|| "make a pipe")?;
+    let (feed, stream) = pipe::queue(None);
     std::thread::scope(|scope| {
         let packer = scope.spawn(move || {
-            let mut out = BufWriter::with_capacity(1 << 18, writer);
-            pack(ctx, &mut out)
+            let mut out = Inlet::new(feed);
+            pack(ctx, &mut out)?;
+            out.end().during(|| "write the layer")
         });
-        // The end marker tells a tar that was finished from one whose maker failed.
-        let expected = Expected {
-            strict_end: true,
-            ..Expected::default()
-        };
-        let staged = staging.writing(|| layer::stage(ctx, content, staging, reader, &expected));
-        let packed = packer.join().expect("a packer does not panic");
-        match (packed, staged) {
-            (Ok(()), staged) => staged,
-            (Err(cause), Ok(_)) => Err(cause),
-            // The packer's own trouble cuts the stream; a reader that gave up breaks the pipe.
-            (Err(cause), Err(other)) => Err(if is_broken_pipe(&cause) { other } else { cause }),
-        }
+        let staged = staging.writing(|| layer::stage(ctx, content, staging, stream, &Expected::default()));
+        pipe::first_cause(packer.join().expect("a packer does not panic"), staged)
     })
-}
-
-fn is_broken_pipe(error: &Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn open(upper: &Path, lowers: &[PathBuf]) -> Result<(OwnedFd, Layers)> {

@@ -25,6 +25,7 @@ mod limits;
 mod links;
 mod load;
 mod manifest;
+mod output;
 mod overlay;
 pub mod pack;
 mod path_text;

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, major, minor};
 
 use super::archive::{Entry, Kind, Mtime, Writer};
+use super::output::Output;
 use super::tree::{self, Node};
 use crate::error::{Context as _, Result};
 use crate::model::Context;
@@ -26,17 +27,25 @@ pub struct Stats {
     pub skipped: Vec<PathBuf>,
 }
 
-/// Writes a directory tree as a tarball: extended attributes as pax records, owners as numbers, times in whole seconds, names in order.
+/// Writes a directory tree as a tarball to `dest`, which appears whole or not at all: extended attributes as pax records, owners as
+/// numbers, times in whole seconds, names in order. A file there is replaced; `-` is standard output. Gives its bytes.
 ///
-/// The tree is walked by descriptor from `root`, following no link. Sockets are left out and told. The caller sees that no foreign
-/// file system is mounted within.
-pub fn write_tree(ctx: &Context, root: BorrowedFd<'_>, out: &mut dyn Write) -> Result<Stats> {
+/// The tree is walked by descriptor from `root`, following no link. Sockets are left out. The caller sees that no foreign file system
+/// is mounted within.
+pub fn export(ctx: &Context, root: BorrowedFd<'_>, dest: &Path) -> Result<u64> {
     let root = open_no_links(root, b"", OFlag::O_RDONLY | OFlag::O_DIRECTORY).during(|| "open the tree")?;
-    let mut packer = Packer::new(out);
-    packer.root(root.as_fd())?;
-    tree::walk(ctx, root.as_fd(), &mut |node| {
-        packer.node(ctx, root.as_fd(), node).map(|()| true)
+    let output = Output::open(dest)?;
+    let (size, _) = output.fill(ctx, None, |mut inlet| {
+        write_tree(ctx, root.as_fd(), &mut inlet)?;
+        inlet.end().during(|| "write the archive")
     })?;
+    Ok(size)
+}
+
+fn write_tree(ctx: &Context, root: BorrowedFd<'_>, out: &mut dyn Write) -> Result<Stats> {
+    let mut packer = Packer::new(out);
+    packer.root(root)?;
+    tree::walk(ctx, root, &mut |node| packer.node(ctx, root, node).map(|()| true))?;
     packer.finish()
 }
 

@@ -1,6 +1,6 @@
 //! Stages of work that run side by side and hand on chunks of bytes, with bounded queues between them.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::{Context, Digest, Hasher};
 
 /// Bytes handed on at once: large enough that a queue's locks cost nothing, small enough to stay in the processor's cache.
-pub(crate) const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 256 << 10;
 /// Chunks that may wait between two stages.
 const DEPTH: usize = 8;
 
@@ -52,6 +52,48 @@ impl Feed {
     /// Tells the reader that this was all.
     pub(crate) fn end(self) {
         let _ = self.0.send(None);
+    }
+}
+
+/// Writing into a queue of chunks.
+pub(crate) struct Inlet {
+    feed: Feed,
+    filling: Vec<u8>,
+}
+
+impl Inlet {
+    pub(crate) fn new(feed: Feed) -> Inlet {
+        Inlet {
+            feed,
+            filling: Vec::with_capacity(CHUNK),
+        }
+    }
+
+    /// Hands on the last chunk, and that it is the last.
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.feed.end();
+        Ok(())
+    }
+}
+
+impl Write for Inlet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.filling.len() == CHUNK {
+            self.flush()?;
+        }
+        let length = bytes.len().min(CHUNK - self.filling.len());
+        self.filling.extend_from_slice(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let full = std::mem::replace(&mut self.filling, Vec::with_capacity(CHUNK));
+        match full.is_empty() || self.feed.send(Arc::new(full)) {
+            true => Ok(()),
+            // The reader says why it is gone.
+            false => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 }
 

@@ -46,20 +46,14 @@ impl Node {
 /// over where the visit of its directory gives false. What vanishes meanwhile is left out.
 pub(crate) fn walk(ctx: &Context, root: BorrowedFd<'_>, visit: &mut dyn FnMut(&Node) -> Result<bool>) -> Result<()> {
     // Names waiting in reverse order: one open directory however deep the tree is.
-    let mut waiting = vec![Vec::new()];
+    let mut waiting = Vec::new();
+    list(root, b"", &mut waiting)?;
+    let mut parent = OpenParent::default();
     while let Some(path) = waiting.pop() {
         ctx.check()?;
-        if path.is_empty() {
-            list(root, &path, &mut waiting)?;
-            continue;
-        }
-        let (parent, name) = split(&path);
-        let what = || format!("look at `{}`", path.escape_ascii());
-        let status = match open_no_links(root, parent, OFlag::O_PATH | OFlag::O_DIRECTORY)
-            .and_then(|dir| status_at(dir.as_fd(), name))
-        {
+        let status = match parent.status(root, &path) {
             Err(Errno::ENOENT) => continue,
-            other => other.during(what)?,
+            other => other.during(|| format!("look at `{}`", path.escape_ascii()))?,
         };
         let node = Node { path, status };
         if visit(&node)? && node.is_dir() {
@@ -67,6 +61,22 @@ pub(crate) fn walk(ctx: &Context, root: BorrowedFd<'_>, visit: &mut dyn FnMut(&N
         }
     }
     Ok(())
+}
+
+/// The directory that was looked into last, for siblings mostly follow each other.
+#[derive(Default)]
+struct OpenParent(Option<(Vec<u8>, OwnedFd)>);
+
+impl OpenParent {
+    fn status(&mut self, root: BorrowedFd<'_>, path: &[u8]) -> nix::Result<FileStat> {
+        let (parent, name) = split(path);
+        if self.0.as_ref().is_none_or(|(open, _)| open != parent) {
+            let dir = open_no_links(root, parent, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+            self.0 = Some((parent.to_vec(), dir));
+        }
+        let (_, dir) = self.0.as_ref().expect("opened above");
+        status_at(dir.as_fd(), name)
+    }
 }
 
 fn list(root: BorrowedFd<'_>, path: &[u8], waiting: &mut Vec<Vec<u8>>) -> Result<()> {

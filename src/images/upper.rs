@@ -53,6 +53,7 @@ pub(crate) fn compare(
     // Unchanged directories wait for the first change below them.
     let mut waiting: Vec<Node> = Vec::new();
     let mut opaque: Option<Vec<u8>> = None;
+    let mut added: Option<Vec<u8>> = None;
     tree::walk(ctx, upper, &mut |node| {
         waiting.retain(|dir| is_below(&node.path, &dir.path));
         // In an opaque directory nothing of the layers shows through, so all in it must be told.
@@ -60,7 +61,9 @@ pub(crate) fn compare(
         if alone && overlay::is_whiteout(&node.status) {
             return Ok(true);
         }
-        let below = lowers.find(&node.path)?;
+        // Below what is new there is nothing to be found.
+        let is_new = added.as_ref().is_some_and(|dir| is_below(&node.path, dir));
+        let below = if is_new { None } else { lowers.find(&node.path)? };
         if overlay::is_whiteout(&node.status) {
             if below.is_some() {
                 flush(&mut waiting, tell)?;
@@ -74,6 +77,9 @@ pub(crate) fn compare(
             Some((layer, known)) if is_same(ctx, (upper, node), (lowers.root(*layer), known))? => Finding::Parent,
             Some(_) => Finding::Changed,
         };
+        if finding == Finding::Added && node.is_dir() && !is_new {
+            added = Some(node.path.clone());
+        }
         let hides = !alone
             && node.is_dir()
             && below.is_some_and(|(_, known)| known.is_dir())

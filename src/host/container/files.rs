@@ -1,6 +1,5 @@
 //! Files in and out of a container, running or not.
 
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -83,23 +82,8 @@ impl Container {
             std::fs::write(path, [0; 1024]).during(|| format!("write `{}`", path.display()))?;
             return Ok(0);
         }
-        let what = || format!("export container `{self}` to `{}`", path.display());
         let view = runtime::view(&self.bundle())?;
-        let absolute = std::path::absolute(path).during(what)?;
-        let dir = absolute.parent().unwrap_or(Path::new("/"));
-        let mut staged = tempfile::Builder::new()
-            .prefix(".hoist-export-")
-            .tempfile_in(dir)
-            .during(what)?;
-        let mut out = std::io::BufWriter::with_capacity(1 << 20, staged.as_file_mut());
-        pack::write_tree(ctx, view.as_fd(), &mut out).map_err(|error| error.during(what()))?;
-        out.flush().during(what)?;
-        drop(out);
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        staged.as_file().set_permissions(mode).during(what)?;
-        staged.as_file().sync_all().during(what)?;
-        let bytes = staged.as_file().metadata().during(what)?.len();
-        staged.persist(&absolute).map_err(|failed| failed.error).during(what)?;
-        Ok(bytes)
+        pack::export(ctx, view.as_fd(), path)
+            .map_err(|error| error.during(format!("export container `{self}` to `{}`", path.display())))
     }
 }

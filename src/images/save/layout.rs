@@ -1,20 +1,18 @@
 //! The files of a layout, and their way into a tar or a directory.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
 
 use super::Format;
-use super::inlet::Inlet;
 use super::layer::{Blob, Form};
-use super::output::{NewDirectory, Output};
 use super::part::Part;
 use crate::error::{Context as _, Error, Result};
 use crate::images::archive::{Entry, Kind, Writer};
-use crate::images::compression::{self, Compression, Encoder, Pool};
+use crate::images::compression::{Compression, Encoder, Pool};
 use crate::images::image::{Image, Layer};
+use crate::images::jobs;
 use crate::images::manifest::{self, Descriptor, OCI_CONFIG, SavedImage};
-use crate::images::{jobs, pipe};
-use crate::model::{Context, Digest, Reference};
+use crate::images::output::{NewDirectory, Output};
+use crate::model::{Context, Digest, Hasher, Reference};
 
 /// A layout to be written.
 pub(super) struct Layout {
@@ -73,26 +71,23 @@ impl Layout {
         all
     }
 
-    /// Writes the archive, made on one thread while another hashes and writes it; gives its size and digest.
+    /// Writes the archive; gives its size and digest.
     pub(super) fn write_tar(
         &self,
         ctx: &Context,
-        mut output: Output,
+        output: Output,
         compression: Compression,
         pool: &Pool,
     ) -> Result<(u64, Digest)> {
-        let (feed, mut stream) = pipe::queue(None);
-        std::thread::scope(|scope| {
-            let made = scope.spawn(move || {
-                let mut tar = Writer::new(Encoder::new(Inlet::new(feed), compression, pool)?);
-                self.write_parts(ctx, &mut tar)?;
-                tar.finish()?.finish()?.end().during(|| "write the archive")
-            });
-            let written = copy(ctx, &mut stream, &mut output);
-            drop(stream);
-            pipe::first_cause(made.join().expect("an archiver does not panic"), written)
+        let (size, digest) = output.fill(ctx, Some(Hasher::default()), |inlet| {
+            let mut tar = Writer::new(Encoder::new(inlet, compression, pool)?);
+            self.write_parts(ctx, &mut tar)?;
+            tar.finish()?.finish()?.end().during(|| "write the archive")
         })?;
-        output.finish()
+        Ok((
+            size,
+            digest.ok_or_else(|| Error::internal("an archive was not hashed"))?,
+        ))
     }
 
     fn write_parts<W: std::io::Write>(&self, ctx: &Context, tar: &mut Writer<W>) -> Result<()> {
@@ -126,19 +121,6 @@ impl Layout {
             Some(Part::Bytes(index)) => Ok((size, Digest::of(index))),
             _ => Err(Error::internal("a layout without index")),
         }
-    }
-}
-
-fn copy(ctx: &Context, stream: &mut pipe::Stream, output: &mut Output) -> Result<()> {
-    loop {
-        ctx.check()?;
-        let chunk = stream.fill_buf().map_err(compression::read_error)?;
-        let length = chunk.len();
-        if length == 0 {
-            return Ok(());
-        }
-        output.put(chunk)?;
-        stream.consume(length);
     }
 }
 

@@ -1,10 +1,8 @@
 //! Images to archives and layouts that other tools load: `docker save`'s form from Docker 25 on, which is an OCI layout as well, an OCI
 //! archive, an OCI layout.
 
-mod inlet;
 mod layer;
 mod layout;
-mod output;
 mod part;
 #[cfg(test)]
 mod tests;
@@ -15,6 +13,7 @@ use std::str::FromStr;
 use super::compression::{Compression, Pool};
 use super::content::Content;
 use super::image::Image;
+use super::output::{NewDirectory, Output};
 use crate::error::{Error, Result};
 use crate::model::{Context, Digest, Reference, unknown};
 use layout::Layout;
@@ -91,13 +90,13 @@ pub fn save(
     // Whether it can be written is to be known before the work.
     let (layout, (size, sha256)) = match format {
         Format::OciDir => {
-            let directory = output::NewDirectory::make(dest)?;
+            let directory = NewDirectory::make(dest)?;
             let layout = Layout::new(ctx, &form, images, format)?;
             let written = layout.write_dir(ctx, directory)?;
             (layout, written)
         }
         _ => {
-            let output = output::Output::open(dest)?;
+            let output = Output::open(dest)?;
             let layout = Layout::new(ctx, &form, images, format)?;
             let written = layout.write_tar(ctx, output, wrap, &pool)?;
             (layout, written)

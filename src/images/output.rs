@@ -1,7 +1,7 @@
 //! Where an archive goes: a file that has no name before it is whole, or a stream.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
+use super::pipe::{self, Inlet};
+use super::{compression, content};
 use crate::error::{Context as _, Error, Result};
-use crate::images::content;
-use crate::model::{Digest, Hasher};
+use crate::model::{Context, Digest, Hasher};
 use crate::sys::file::{self, Lock};
 
-/// A file or stream that knows its digest.
-pub(super) struct Output {
+/// A file or stream being written.
+pub(crate) struct Output {
     file: File,
     place: Option<Place>,
-    hasher: Hasher,
     written: u64,
     started: u64,
 }
@@ -37,7 +37,7 @@ impl Output {
     /// A new file for `dest`; `-` is standard output, and a device or FIFO is written to as it is.
     ///
     /// Errors: `invalid` for a terminal and for a directory, `not_found`, `denied`.
-    pub(super) fn open(dest: &Path) -> Result<Output> {
+    pub(crate) fn open(dest: &Path) -> Result<Output> {
         let what = || format!("write `{}`", dest.display());
         if dest.as_os_str() == "-" {
             return standard_output();
@@ -56,14 +56,41 @@ impl Output {
         Output {
             file,
             place,
-            hasher: Hasher::new(),
             written: 0,
             started: 0,
         }
     }
 
-    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.hasher.update(bytes);
+    /// Writes what one thread makes while another one hashes and writes it, and finishes. Gives the size, and the digest by the hasher.
+    pub(crate) fn fill(
+        mut self,
+        ctx: &Context,
+        hasher: Option<Hasher>,
+        make: impl FnOnce(Inlet) -> Result<()> + Send,
+    ) -> Result<(u64, Option<Digest>)> {
+        let (feed, mut stream) = pipe::queue(hasher);
+        let digest = std::thread::scope(|scope| {
+            let made = scope.spawn(move || make(Inlet::new(feed)));
+            let written = self.copy(ctx, &mut stream).and_then(|()| stream.drain(ctx));
+            pipe::first_cause(made.join().expect("a maker does not panic"), written)
+        })?;
+        Ok((self.finish()?, digest))
+    }
+
+    fn copy(&mut self, ctx: &Context, stream: &mut pipe::Stream) -> Result<()> {
+        loop {
+            ctx.check()?;
+            let chunk = stream.fill_buf().map_err(compression::read_error)?;
+            let length = chunk.len();
+            if length == 0 {
+                return Ok(());
+            }
+            self.put(chunk)?;
+            stream.consume(length);
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).during(|| match &self.place {
             Some(place) => format!("write `{}`", place.dest.display()),
             None => "write the archive".to_owned(),
@@ -76,8 +103,8 @@ impl Output {
         Ok(())
     }
 
-    /// Has the file on disk and then under its name; gives its size and digest.
-    pub(super) fn finish(self) -> Result<(u64, Digest)> {
+    /// Has the file on disk and then under its name; gives its size.
+    fn finish(self) -> Result<u64> {
         if let Some(place) = self.place {
             let dest = place.dest.clone();
             let what = || format!("write `{}`", dest.display());
@@ -85,7 +112,7 @@ impl Output {
             place.take(&self.file).during(what)?;
             sync_parent(&dest)?;
         }
-        Ok((self.written, self.hasher.finish()))
+        Ok(self.written)
     }
 }
 
@@ -180,7 +207,7 @@ impl Drop for Place {
 }
 
 /// A directory that becomes `dest` when it is whole.
-pub(super) struct NewDirectory {
+pub(crate) struct NewDirectory {
     dest: PathBuf,
     path: PathBuf,
     is_named: bool,
@@ -189,7 +216,7 @@ pub(super) struct NewDirectory {
 
 impl NewDirectory {
     /// Errors: `already_exists`.
-    pub(super) fn make(dest: &Path) -> Result<NewDirectory> {
+    pub(crate) fn make(dest: &Path) -> Result<NewDirectory> {
         if dest.exists() {
             return Err(Error::already_exists(format!("`{}` exists", dest.display()))
                 .hint("name a directory that does not exist yet"));
@@ -209,7 +236,7 @@ impl NewDirectory {
         Ok(new)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -223,7 +250,7 @@ impl NewDirectory {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<()> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         let what = || format!("write `{}`", self.dest.display());
         file::sync_filesystem(content::open_dir(&self.path)?.as_fd()).during(what)?;
         std::fs::rename(&self.path, &self.dest).during(what)?;
