@@ -213,6 +213,54 @@ fn skopeo_and_crane_find_nothing_wrong_with_what_is_saved() {
 }
 
 #[test]
+fn compressed_forms_are_read_by_the_tools_they_are_for() {
+    let (hoist, peers) = (Hoist::new(), Peers::new());
+    let id = load(&hoist, "layers.docker.tar");
+    let mut archives = Vec::new();
+    for (format, compression) in [
+        ("docker", "gzip"),
+        ("docker", "zstd"),
+        ("oci-archive", "gzip"),
+        ("oci-archive", "zstd"),
+    ] {
+        let (path, name) = (
+            peers.file(&format!("{format}.{compression}")),
+            format!("example.org/{format}:{compression}"),
+        );
+        let options = format!(r#"#{{format: "{format}", compression: "{compression}"}}"#);
+        let save = format!(
+            r#"image::tag("{id}", "{name}"); image::save("{name}", "{}", {options}).size"#,
+            path.display()
+        );
+        hoist.eval(&save).success();
+        archives.push((format, path, name));
+    }
+    for (format, path, name) in &archives {
+        let path = path.to_str().unwrap();
+        peers.podman(&["load", "--quiet", "--input", path]).success();
+        let shown = peers
+            .podman(&["image", "inspect", "--format", "{{.Id}}", name])
+            .success();
+        assert_eq!(format!("sha256:{}", shown.text()), id, "{path}");
+        if *format == "oci-archive" {
+            let (source, copy) = (format!("oci-archive:{path}"), format!("dir:{path}.copy"));
+            peers.run(&["skopeo", "copy", "--quiet", &source, &copy]).success();
+        }
+    }
+    let script = r#"
+        for archive in "$@"; do docker load --quiet --input "$archive" >&2; done
+        docker image inspect --format "{{.Id}}" example.org/docker:gzip example.org/docker:zstd"#;
+    let dockers: Vec<&str> = archives[..2]
+        .iter()
+        .map(|(_, path, _)| path.to_str().unwrap())
+        .collect();
+    peers
+        .docker(script, &dockers)
+        .success()
+        .stdout_is(&format!("{id}\n{id}"));
+}
+
+#[test]
 fn saving_twice_writes_the_same_bytes() {
     let hoist = Hoist::new();
     let id = load(&hoist, "layers.docker.tar");

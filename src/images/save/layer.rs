@@ -1,7 +1,7 @@
 //! Layers in the compression they are saved in.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 
 use crate::error::{Context as _, Error, Result};
@@ -115,7 +115,15 @@ impl Form<'_> {
             written: 0,
         };
         let mut encoder = Encoder::new(made, compression, self.pool)?;
-        std::io::copy(&mut stream, &mut encoder).map_err(compression::read_error)?;
+        loop {
+            let chunk = stream.fill_buf().map_err(compression::read_error)?;
+            let length = chunk.len();
+            if length == 0 {
+                break;
+            }
+            encoder.write_all(chunk).map_err(compression::read_error)?;
+            stream.consume(length);
+        }
         let made = encoder.finish()?;
         let diff_id = stream.drain(ctx)?;
         Ok((
