@@ -10,6 +10,7 @@ mod acts;
 mod architecture;
 mod archives;
 mod bad_archives;
+mod check;
 mod checklist;
 mod containers;
 mod contents;

@@ -70,6 +70,7 @@ pub mod report;
 pub mod run;
 pub mod screen;
 pub mod semver;
+pub mod system;
 pub mod table;
 pub mod text;
 pub mod time;
@@ -143,6 +144,9 @@ pub const NAMESPACES: &[Group] = &[
         "Versions, compared and sorted by Semantic Versioning.",
         || exported_module!(semver::functions),
     ),
+    group("system", "The store as a whole.", || {
+        exported_module!(system::functions)
+    }),
     group("time", "Points in time.", || exported_module!(time::functions)),
 ];
 

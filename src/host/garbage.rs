@@ -1,5 +1,7 @@
 //! Content that nothing needs any more, and its removal.
 
+use std::collections::HashSet;
+
 use super::Host;
 use crate::error::{Error, Kind, Result};
 use crate::model::Digest;
@@ -8,8 +10,8 @@ use crate::store::{LayerRow, Lease, Tx};
 /// Blobs and layers that a removed image may have been the last to need.
 #[derive(Default)]
 pub(super) struct Candidates {
-    blobs: Vec<Digest>,
-    layers: Vec<Digest>,
+    pub(super) blobs: Vec<Digest>,
+    pub(super) layers: Vec<Digest>,
 }
 
 impl Candidates {
@@ -18,6 +20,29 @@ impl Candidates {
         self.blobs.extend([id.clone(), manifest.clone()]);
         self.blobs.extend(layers.iter().map(|layer| layer.blob.clone()));
         self.layers.extend(layers.iter().map(|layer| layer.diff_id.clone()));
+    }
+
+    /// One blob.
+    pub(super) fn blob(digest: &Digest) -> Candidates {
+        Candidates {
+            blobs: vec![digest.clone()],
+            layers: Vec::new(),
+        }
+    }
+
+    /// One layer.
+    pub(super) fn layer(digest: &Digest) -> Candidates {
+        Candidates {
+            blobs: Vec::new(),
+            layers: vec![digest.clone()],
+        }
+    }
+
+    fn unneeded(tx: &Tx, blobs: &[Digest], layers: &[Digest]) -> Result<Candidates> {
+        Ok(Candidates {
+            blobs: unneeded(tx, blobs)?.into_iter().cloned().collect(),
+            layers: unneeded(tx, layers)?.into_iter().cloned().collect(),
+        })
     }
 
     fn sorted(mut self) -> Candidates {
@@ -57,11 +82,7 @@ impl Host {
     /// Brings content in under a lease. What has become visible and no image came to need is removed again: all of it after a
     /// failure, and blobs of an image that was there already with others, in another compression.
     pub(super) fn bring_in<T>(&self, work: impl FnOnce(&Lease) -> Result<T>) -> Result<T> {
-        let lease = self.store().lease(&self.staging_leases()?)?;
-        let outcome = work(&lease);
-        if self.plan().is_none() && self.collect_leases(&[lease.owner().to_owned()]).is_err() {
-            lease.abandon();
-        }
+        let outcome = work(&*self.hold()?);
         outcome.map_err(|error| self.without_room(error, "an image"))
     }
 
@@ -126,6 +147,31 @@ impl Host {
                 .into_iter()
                 .map(|layer| self.content().layer_size(layer).unwrap_or(0));
             Ok(blobs.chain(layers).sum())
+        })
+    }
+
+    /// Removes those candidates that nothing needs.
+    pub(super) fn collect_these(&self, candidates: Candidates) -> Result<u64> {
+        self.collect(&[], &candidates.sorted())
+    }
+
+    /// Content that nothing needs and nobody is about to need or to remove.
+    pub(super) fn orphans(&self) -> Result<Candidates> {
+        let content = self.content();
+        let (blobs, layers) = (content.blobs()?, content.layers()?);
+        let suspects = self.store().read(|tx| Candidates::unneeded(tx, &blobs, &layers))?;
+        if suspects.blobs.is_empty() && suspects.layers.is_empty() {
+            return Ok(suspects);
+        }
+        // In a writing transaction nobody takes a lease or gives one back: what is there without one is nobody's.
+        self.store().write(|tx| {
+            let (blobs, layers) = (content.blobs()?, content.layers()?);
+            let there = |all: &[Digest], suspects: Vec<Digest>| {
+                let all: HashSet<&Digest> = all.iter().collect();
+                let is_there = |digest: &Digest| all.contains(digest);
+                suspects.into_iter().filter(is_there).collect::<Vec<_>>()
+            };
+            Candidates::unneeded(tx, &there(&blobs, suspects.blobs), &there(&layers, suspects.layers))
         })
     }
 

@@ -4,8 +4,10 @@
 //! move, images in use stay, content is visible only when whole. Under dry-run it works on a private copy of the database,
 //! so that later reads see what would have happened, and keeps its hands off everything else.
 
+mod check;
 mod container;
 mod garbage;
+mod hold;
 mod image;
 mod plan;
 mod report;
@@ -20,10 +22,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use crate::config::Config;
 use crate::error::{Context as _, Result};
 use crate::images::{Abandoned, Content};
-use crate::model::{ContainerId, Digest};
+use crate::model::{ContainerId, Digest, Reference};
 use crate::runtime::Status;
 use crate::store::{Lease, Store, Tx, forget_leases};
 
+pub use check::{CheckOptions, Checked, Damage, Problem};
 pub use container::{
     Container, ContainerFilter, ContainerOptions, ExecOptions, LogOptions, Mount, RemoveContainer, Run, Sink,
     StopOptions,
@@ -158,6 +161,19 @@ impl Host {
     pub fn write_index(&self) -> Result<()> {
         self.0.write_index()
     }
+
+    /// Whether the index says what the names are, or somebody has yet to write it.
+    fn is_index_true(&self) -> Result<bool> {
+        // A writing transaction: whoever writes the index does so in one.
+        self.store()
+            .write(|tx| Ok(tx.index_is_stale()? || self.content().has_index(&self.0.index_entries(tx)?)))
+    }
+
+    /// Writes the index, whether or not a name changed.
+    fn write_index_anew(&self) -> Result<()> {
+        self.store().write(|tx| tx.set_index_stale(true))?;
+        self.write_index()
+    }
 }
 
 fn with_stale_index<T>(tx: &Tx, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
@@ -177,16 +193,20 @@ impl Inner {
             if !tx.index_is_stale()? {
                 return Ok(());
             }
-            let manifests: HashMap<Digest, Digest> = tx.manifests()?.into_iter().collect();
-            let names = tx.references()?.into_iter();
-            let entries = names.filter_map(|(name, image)| {
-                let manifest = manifests.get(&image)?;
-                Some((name, manifest.clone(), self.content.blob_size(manifest).ok()?))
-            });
-            let entries: Vec<_> = entries.collect();
-            self.content.write_index(&entries)?;
+            self.content.write_index(&self.index_entries(tx)?)?;
             tx.set_index_stale(false)
         })
+    }
+
+    /// What the index says: name, manifest and its size.
+    fn index_entries(&self, tx: &Tx) -> Result<Vec<(Reference, Digest, u64)>> {
+        let manifests: HashMap<Digest, Digest> = tx.manifests()?.into_iter().collect();
+        let names = tx.references()?.into_iter();
+        let entries = names.filter_map(|(name, image)| {
+            let manifest = manifests.get(&image)?;
+            Some((name, manifest.clone(), self.content.blob_size(manifest).ok()?))
+        });
+        Ok(entries.collect())
     }
 }
 

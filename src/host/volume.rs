@@ -103,6 +103,26 @@ impl Host {
         })
     }
 
+    /// The names of volumes that have a directory.
+    pub(super) fn volume_dirs(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.config().root.join("volumes"));
+        let entries = entries.into_iter().flatten().filter_map(|entry| entry.ok());
+        let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let mut names: Vec<String> = dirs.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    }
+
+    /// Makes a volume of a directory that has none.
+    pub(super) fn adopt_volume(&self, name: &str) -> Result<()> {
+        let row = VolumeRow {
+            name: name.to_owned(),
+            created: Timestamp::now(),
+            labels: "{}".to_owned(),
+        };
+        self.store().write(|tx| tx.insert_volume(&row)).map(drop)
+    }
+
     /// Removes those volumes that no container uses.
     pub(super) fn remove_unused_volumes(&self, names: &[String]) -> Result<()> {
         if names.is_empty() {

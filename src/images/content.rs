@@ -18,7 +18,7 @@ use crate::sys::file;
 /// The content below one root; values with the same root are the same content.
 #[derive(Debug, Clone)]
 pub struct Content {
-    root: PathBuf,
+    pub(super) root: PathBuf,
     limits: Limits,
 }
 
@@ -36,9 +36,9 @@ pub(crate) struct Record {
 }
 
 /// Where blobs are, by the algorithm that names them; the second is there once it is needed.
-const BLOB_DIRS: [&str; 2] = ["content/blobs/sha256", "content/blobs/sha512"];
+pub(super) const BLOB_DIRS: [&str; 2] = ["content/blobs/sha256", "content/blobs/sha512"];
 
-const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+pub(super) const LAYOUT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Content {
     /// Opens the content below `root`, making its directories where they are missing; `limits` bound what comes in.
@@ -48,10 +48,11 @@ impl Content {
             let dir = root.join(dir);
             std::fs::create_dir_all(&dir).during(|| format!("make `{}`", dir.display()))?;
         }
-        let layout = root.join("content/oci-layout");
-        if !layout.exists() {
+        let (index, layout) = (content.index_path(), content.layout_path());
+        // One of the two alone is damage, which is not to go unnoticed.
+        if !layout.exists() && !index.exists() {
             // Another process may be as far, and further.
-            content.place(&root.join("content/index.json"), &manifest::index_bytes(Vec::new()))?;
+            content.place(&index, &manifest::index_bytes(Vec::new()))?;
             content.place(&layout, LAYOUT.as_bytes())?;
         }
         Ok(content)
@@ -257,18 +258,30 @@ impl Content {
     /// Replaces `index.json`, so that other tools find the images by name: reference, manifest digest, manifest size. An image whose
     /// manifest cannot be read is left out, so that the others are found.
     pub fn write_index(&self, entries: &[(Reference, Digest, u64)]) -> Result<()> {
-        let mut descriptors = Vec::new();
-        for (name, digest, size) in entries {
-            let Ok(bytes) = self.read_blob(digest, self.limits.document) else {
-                continue;
-            };
+        self.replace(&self.index_path(), &self.index(entries))
+    }
+
+    pub(super) fn index_path(&self) -> PathBuf {
+        self.root.join("content/index.json")
+    }
+
+    /// The bytes of `index.json` for these entries.
+    pub(super) fn index(&self, entries: &[(Reference, Digest, u64)]) -> Vec<u8> {
+        let described = entries.iter().filter_map(|(name, digest, size)| {
+            let bytes = self.read_blob(digest, self.limits.document).ok()?;
             let media_type = manifest::media_type_of(&bytes);
-            descriptors.push(manifest::named_descriptor(&media_type, digest, *size, Some(name)));
-        }
-        self.replace(
-            &self.root.join("content/index.json"),
-            &manifest::index_bytes(descriptors),
-        )
+            Some(manifest::named_descriptor(&media_type, digest, *size, Some(name)))
+        });
+        manifest::index_bytes(described.collect())
+    }
+
+    pub(super) fn layout_path(&self) -> PathBuf {
+        self.root.join("content/oci-layout")
+    }
+
+    /// Marks the content as an OCI layout.
+    pub fn write_layout(&self) -> Result<()> {
+        self.replace(&self.layout_path(), LAYOUT.as_bytes())
     }
 
     /// Writes a file, whole or not at all, in the place of the one that is there.

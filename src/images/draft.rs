@@ -24,12 +24,7 @@ impl Draft {
         manifest: Option<(Digest, Vec<u8>)>,
     ) -> Draft {
         let (digest, manifest) = manifest.unwrap_or_else(|| {
-            let described = Descriptor::new(OCI_CONFIG, id.clone(), config.len() as u64);
-            let layers: Vec<_> = layers
-                .iter()
-                .map(|layer| Descriptor::new(&layer.media_type, layer.blob.clone(), layer.blob_size))
-                .collect();
-            let bytes = manifest::manifest_bytes(&described, &layers);
+            let bytes = manifest_of(&id, &config, &layers);
             (Digest::of(&bytes), bytes)
         });
         Draft {
@@ -62,6 +57,14 @@ impl Draft {
         };
         missing.map(write).collect()
     }
+}
+
+/// The bytes of a new manifest for a configuration and layers.
+pub(crate) fn manifest_of(id: &Digest, config: &[u8], layers: &[Layer]) -> Vec<u8> {
+    let described = Descriptor::new(OCI_CONFIG, id.clone(), config.len() as u64);
+    let layers = layers.iter();
+    let layers = layers.map(|layer| Descriptor::new(&layer.media_type, layer.blob.clone(), layer.blob_size));
+    manifest::manifest_bytes(&described, &layers.collect::<Vec<_>>())
 }
 
 /// Makes staged layers and the images made of them visible: held first, then written to disk once, then renamed into place.

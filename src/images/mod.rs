@@ -3,6 +3,7 @@
 //! Knows no names-to-images table and no containers: those are the database's. It reaches leases only through [`Holder`].
 
 mod archive;
+mod audit;
 mod chain;
 pub mod changes;
 mod commit;
@@ -41,6 +42,7 @@ mod tree;
 mod unpack;
 mod upper;
 
+pub use audit::{BlobDamage, LayerDamage};
 pub use commit::{CommitOptions, commit};
 pub use compare::{Entry, diff, files};
 pub use compression::Compression;

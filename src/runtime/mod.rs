@@ -132,6 +132,13 @@ pub fn lowers(bundle: &Bundle) -> Result<Vec<std::path::PathBuf>> {
     Ok(settings::Settings::read(bundle)?.lower)
 }
 
+/// That what a container is started by can be read. Errors: `corrupt`, `not_found`.
+pub fn readable(bundle: &Bundle) -> Result<()> {
+    settings::Settings::read(bundle)?;
+    let config = bundle::read_json::<oci_spec::runtime::Spec>(&bundle.config())?;
+    bundle::required(config, bundle).map(drop)
+}
+
 /// A place (`O_PATH`) from which a container's own files are seen and cannot be written to, without its volumes, whether it runs or
 /// not. It is a mount that is attached nowhere and ends with the descriptor.
 pub fn view(bundle: &Bundle) -> Result<OwnedFd> {

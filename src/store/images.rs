@@ -109,11 +109,16 @@ impl Tx<'_> {
         if added == 0 {
             return Ok(false);
         }
+        self.insert_layers(&image.id, layers)?;
+        Ok(true)
+    }
+
+    fn insert_layers(&self, image: &Digest, layers: &[LayerRow]) -> Result<()> {
         for (position, layer) in layers.iter().enumerate() {
             self.execute(
                 "INSERT INTO image_layer (image, position, diff_id, blob, blob_size, media_type, size) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
-                    image.id.as_str(),
+                    image.as_str(),
                     position,
                     layer.diff_id.as_str(),
                     layer.blob.as_str(),
@@ -123,7 +128,7 @@ impl Tx<'_> {
                 ],
             )?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The image with this id.
@@ -184,6 +189,31 @@ impl Tx<'_> {
             params![id.as_str(), time(when)],
         )?;
         Ok(())
+    }
+
+    /// Puts an image's configuration back.
+    pub fn set_config(&self, id: &Digest, config: &[u8]) -> Result<()> {
+        self.execute(
+            "UPDATE image SET config = ?2 WHERE id = ?1",
+            params![id.as_str(), config],
+        )?;
+        Ok(())
+    }
+
+    /// Gives an image another manifest.
+    pub fn set_manifest(&self, id: &Digest, manifest: &Digest) -> Result<()> {
+        self.execute(
+            "UPDATE image SET manifest = ?2 WHERE id = ?1",
+            params![id.as_str(), manifest.as_str()],
+        )?;
+        Ok(())
+    }
+
+    /// Replaces an image's layers, lowest first, and its size.
+    pub fn set_layers(&self, id: &Digest, layers: &[LayerRow], size: u64) -> Result<()> {
+        self.execute("UPDATE image SET size = ?2 WHERE id = ?1", params![id.as_str(), size])?;
+        self.execute("DELETE FROM image_layer WHERE image = ?1", [id.as_str()])?;
+        self.insert_layers(id, layers)
     }
 
     /// Removes an image's rows; its names must be gone already.

@@ -126,6 +126,14 @@ impl Lease<'_> {
         }
         Ok(())
     }
+
+    /// Holds the content of every image there is, within a transaction.
+    pub fn hold_all_within(&self, tx: &Tx) -> Result<()> {
+        let sql = "INSERT OR IGNORE INTO lease (owner, digest)
+                   SELECT ?1, id FROM image UNION SELECT ?1, manifest FROM image
+                   UNION SELECT ?1, diff_id FROM image_layer UNION SELECT ?1, blob FROM image_layer";
+        tx.execute(sql, [&self.owner]).map(drop)
+    }
 }
 
 impl Drop for Lease<'_> {

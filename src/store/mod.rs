@@ -5,6 +5,7 @@
 
 mod containers;
 mod images;
+mod integrity;
 mod leases;
 mod references;
 mod reserve;

@@ -38,6 +38,11 @@ impl Tx<'_> {
         self.first("SELECT * FROM volume WHERE name = ?1", [name], volume)
     }
 
+    /// Every volume, by name.
+    pub fn volumes(&self) -> Result<Vec<VolumeRow>> {
+        self.all("SELECT * FROM volume ORDER BY name", [], volume)
+    }
+
     /// Removes a volume's row; false if it was not there.
     pub fn delete_volume(&self, name: &str) -> Result<bool> {
         Ok(self.execute("DELETE FROM volume WHERE name = ?1", [name])? > 0)

@@ -276,6 +276,23 @@ pub fn rename_new(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new_nam
     Errno::result(result).map(drop)
 }
 
+/// Exchanges what two paths name, at once (renameat2(2), `RENAME_EXCHANGE`).
+pub fn exchange(one: &Path, other: &Path) -> nix::Result<()> {
+    let (one, other) = (c_path(one)?, c_path(other)?);
+    // SAFETY: both paths end in a zero byte and live until the call returns.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            one.as_ptr(),
+            libc::AT_FDCWD,
+            other.as_ptr(),
+            libc::RENAME_EXCHANGE,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
 /// Writes everything the file system of `fd` holds in memory to disk, and waits for it (syncfs(2)).
 pub fn sync_filesystem(fd: BorrowedFd<'_>) -> nix::Result<()> {
     nix::unistd::syncfs(fd)
@@ -343,6 +360,16 @@ mod tests {
         remove_tree_at(open_dir(temp.path()).as_fd(), OsStr::new("d")).unwrap();
         assert!(!temp.path().join("d").exists());
         assert!(outside.join("kept").exists());
+    }
+
+    #[test]
+    fn two_directories_change_places() {
+        let temp = tempfile::tempdir().unwrap();
+        let (a, b) = (temp.path().join("a"), temp.path().join("b"));
+        std::fs::create_dir_all(a.join("in-a")).unwrap();
+        std::fs::create_dir(&b).unwrap();
+        exchange(&a, &b).unwrap();
+        assert!(b.join("in-a").is_dir() && !a.join("in-a").exists());
     }
 
     #[test]

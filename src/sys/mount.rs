@@ -1,11 +1,14 @@
 //! The mount API by file descriptors: `fsopen`, `fsconfig`, `fsmount`, `open_tree`, `mount_setattr` and `move_mount` (Linux 5.2 and
 //! 5.12). A mount made here is attached to a place that was opened before, so no path is walked twice.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::mount::MntFlags;
 
 const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSMOUNT_CLOEXEC: libc::c_uint = 1;
@@ -197,6 +200,38 @@ pub fn change(mount: impl AsFd, set: Attributes, propagation: Option<Propagation
     Errno::result(result).map(drop)
 }
 
+/// Where something is mounted, as this process sees it, in the order in which it was mounted (proc(5), `mountinfo`).
+pub fn places() -> std::io::Result<Vec<PathBuf>> {
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    let lines = table.split(|byte| *byte == b'\n');
+    let places = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    Ok(places
+        .map(|place| PathBuf::from(OsString::from_vec(unescaped(place))))
+        .collect())
+}
+
+/// A field of the table, in which the kernel writes space, tab, newline and backslash as three octal digits.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut at = 0;
+    while at < field.len() {
+        let digits = field
+            .get(at + 1..at + 4)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = digits
+            .filter(|_| field[at] == b'\\')
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        bytes.push(code.unwrap_or(field[at]));
+        at += if code.is_some() { 4 } else { 1 };
+    }
+    bytes
+}
+
+/// Takes the mount at a path away, at once for names and for its users when they are done with it.
+pub fn detach(place: &Path) -> nix::Result<()> {
+    nix::mount::umount2(place, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
+}
+
 fn text(text: &str) -> nix::Result<CString> {
     CString::new(text).map_err(|_| Errno::EINVAL)
 }
@@ -205,4 +240,15 @@ fn owned(fd: libc::c_long) -> nix::Result<OwnedFd> {
     let fd = Errno::result(fd)?;
     // SAFETY: the kernel just returned this descriptor, so it is open and nobody else owns it. Descriptors fit in `c_int`.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_have_their_real_names() {
+        assert!(places().unwrap().contains(&PathBuf::from("/proc")));
+        assert_eq!(unescaped(br"/a\040b\134c\9"), b"/a b\\c\\9");
+    }
 }

@@ -56,9 +56,9 @@ impl Host {
         ctx.check()?;
         let own = match owner {
             Some(_) => None,
-            None => Some(self.store().lease(&self.staging_leases()?)?),
+            None => Some(self.hold()?),
         };
-        let lease = owner.or(own.as_ref()).expect("one of the two is there");
+        let lease = owner.or(own.as_deref()).expect("one of the two is there");
         let (image, stored) = self.held_image(lease, image_name)?;
         let id = ContainerId::generate()?;
         let recipe = Recipe::new(image.config()?.config, cmd, options, &id)?;

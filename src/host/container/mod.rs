@@ -22,7 +22,7 @@ use jiff::Timestamp;
 
 use super::Host;
 use crate::error::{Error, Result};
-use crate::model::{ContainerId, Digest};
+use crate::model::{ContainerId, Context, Digest};
 use crate::runtime::{self, Bundle, State, Status};
 use crate::store::ContainerRow;
 
@@ -189,7 +189,7 @@ impl std::fmt::Display for Container {
 }
 
 impl Host {
-    fn bundle(&self, id: &ContainerId) -> Bundle {
+    pub(super) fn bundle(&self, id: &ContainerId) -> Bundle {
         Bundle {
             id: id.clone(),
             dir: self.containers_dir().join(id.as_str()),
@@ -199,6 +199,30 @@ impl Host {
 
     fn containers_dir(&self) -> PathBuf {
         self.config().root.join("containers")
+    }
+
+    /// That a container's settings can be read. Errors: why they cannot.
+    pub(super) fn readable(&self, row: &ContainerRow) -> Result<()> {
+        Container::read(self, row.clone())?;
+        runtime::readable(&self.bundle(&row.id))
+    }
+
+    /// Makes what lies between a container and its image's layers once more.
+    pub(super) fn restack(&self, ctx: &Context, row: &ContainerRow) -> Result<()> {
+        let layers = self.image(row.image.as_str())?.stored()?.layers;
+        let made = self.content().lowers_with_init(ctx, &layers, &|init| {
+            runtime::make_mount_points(init.lowers, init.upper, init.work)
+        })?;
+        let lowers = runtime::lowers(&self.bundle(&row.id))?;
+        match lowers.iter().find(|lower| !lower.is_dir()) {
+            None => Ok(()),
+            Some(gone) => Err(Error::not_found(format!(
+                "`{}` is none of the {} directories of its image",
+                gone.display(),
+                made.len()
+            ))
+            .hint("load or pull the image again; what the container wrote is still there")),
+        }
     }
 
     /// The truth about a container now, or under dry-run what it would be.

@@ -62,7 +62,8 @@ impl Container {
 }
 
 impl Host {
-    fn finish_removal(&self, id: &ContainerId) -> Result<()> {
+    /// Removes what there is of a container, its row last.
+    pub(in crate::host) fn finish_removal(&self, id: &ContainerId) -> Result<()> {
         runtime::delete(&self.bundle(id))?;
         self.store().write(|tx| tx.delete_container(id)).map(drop)
     }
@@ -96,7 +97,8 @@ impl Host {
         })
     }
 
-    fn container_dirs(&self) -> Result<Vec<ContainerId>> {
+    /// Containers that have a directory.
+    pub(in crate::host) fn container_dirs(&self) -> Result<Vec<ContainerId>> {
         let Ok(entries) = std::fs::read_dir(self.containers_dir()) else {
             return Ok(Vec::new());
         };

@@ -128,12 +128,8 @@ impl Host {
         options: &ContainerOptions,
         sink: Sink,
     ) -> Result<Run> {
-        let owner = if options.keep {
-            None
-        } else {
-            Some(self.store().lease(&self.staging_leases()?)?)
-        };
-        let container = self.make_container(ctx, image, cmd, options, owner.as_ref())?;
+        let owner = if options.keep { None } else { Some(self.hold()?) };
+        let container = self.make_container(ctx, image, cmd, options, owner.as_deref())?;
         if self.planned("container::run", container.image(), &container.command().join(" ")) {
             return container.finish_simulated_run(options.keep);
         }

@@ -86,7 +86,7 @@ impl Host {
             .transpose()?
             .unwrap_or_default();
         let compression = options.compression.as_deref().map(str::parse).transpose()?;
-        let lease = self.store().lease(&self.staging_leases()?)?;
+        let lease = self.hold()?;
         let mut found: Vec<(images::Image, Vec<Reference>)> = Vec::new();
         for source in sources {
             let (stored, names) = self.to_save(&lease, source)?;
@@ -177,6 +177,12 @@ impl Host {
             None => Ok(self.lease_dir()),
             Some(_) => Ok(self.scratch()?.dir.path().join("leases")),
         }
+    }
+
+    /// The content store that has a blob: the dry run's own for what that made.
+    pub(in crate::host) fn content_with(&self, blob: &Digest) -> Result<&images::Content> {
+        let is_new = self.plan().is_some() && !self.content().has_blob(blob) && self.new_content()?.has_blob(blob);
+        if is_new { self.new_content() } else { Ok(self.content()) }
     }
 
     /// The content store that has an image: the dry run's own for what that made.

@@ -219,7 +219,7 @@ impl Image {
     }
 
     /// The image as `images` knows it.
-    pub(super) fn stored(&self) -> Result<images::Image> {
+    pub(in crate::host) fn stored(&self) -> Result<images::Image> {
         let layers = self.layer_rows()?.into_iter().map(images::Layer::from).collect();
         let row = &self.facts.row;
         Ok(images::Image {

@@ -3,6 +3,7 @@
 //! Every path is resolved from a descriptor of the layer's own root, so that no name, link or whiteout in the stream reaches outside.
 
 mod attributes;
+mod audit;
 mod parents;
 mod place;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use super::path_text;
 use crate::error::{Context as _, Error, Result};
 use crate::model::Context;
 use attributes::{Attributes, Birth};
+pub(crate) use audit::agrees;
 use parents::Parents;
 use writers::Writers;
 

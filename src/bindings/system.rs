@@ -1,0 +1,66 @@
+//! `system::`: the store as a whole.
+
+use rhai::{Dynamic, Map, export_module};
+
+use super::options;
+use super::session::Session;
+use super::value::from_serde;
+use crate::error::Result;
+use crate::host::CheckOptions;
+
+fn check(session: &Session, options: Map) -> Result<Dynamic> {
+    let options: CheckOptions = options::parse(options)?;
+    from_serde(&session.host()?.check(&session.context(), options)?)
+}
+
+/// The store as a whole.
+#[export_module]
+pub mod functions {
+    use crate::bindings::prelude::*;
+
+    /// Looks whether all that is stored is still what it was: images, layers, containers, volumes, the database itself.
+    ///
+    /// Returns a map of `ok` and `problems`, an array of maps of `kind`, `object`, `detail`, `repaired` and `hint`. Nothing is
+    /// changed. What other processes do meanwhile is no problem. The kinds are
+    ///
+    /// - `database`: SQLite finds its file damaged, or cannot read it at all;
+    /// - `blob_missing`, `blob_size`, `blob_changed`: a blob is not there, is longer or shorter than it should be, has other bytes;
+    /// - `layer_missing`, `layer_changed`, `layer_record`: an unpacked layer is not there, differs from its blob in a file's content,
+    ///   owner, mode, time, attributes or links, or has no true record;
+    /// - `layer_unreadable`, `image_row`: what describes an image does not fit together;
+    /// - `size`: a row states another size than there is;
+    /// - `orphan`, `stray`: content that nothing needs, and files that are no content;
+    /// - `container_missing`, `container_unreadable`, `container_image`, `container_layer`, `container_orphan`: a container without
+    ///   directory, without readable settings, without image, without a directory it is stacked on, a directory without container;
+    /// - `volume_missing`, `volume_orphan`: a volume without directory, a directory without volume;
+    /// - `mount`, `cgroup`, `run_state`: something mounted, control groups or process state that belong to no container;
+    /// - `layout`, `index`: what other tools read is missing or does not fit the images' names.
+    ///
+    /// ```rhai,no_run
+    /// let check = system::check();
+    /// assert::ok(check.ok);
+    /// assert::eq(check.problems, []);
+    /// ```
+    #[rhai_fn(name = "check", return_raw)]
+    pub fn check_all(ctx: NativeCallContext) -> Scripted<Dynamic> {
+        native(&ctx, |session| super::check(session, Map::new()))
+    }
+
+    /// Looks for damage as `check()` does, and puts right what can be.
+    ///
+    /// Options: `repair` (default `false`): unpack damaged layers again, write records, manifests, sizes and the index anew, remove
+    /// what nothing needs, unmount what was left mounted; an image whose content cannot be had back loses its names. `quick` (default
+    /// `false`): look at presence and sizes only, not at every byte.
+    ///
+    /// `ok` is true once nothing is wrong any more. A problem that was not repaired has a `hint`.
+    ///
+    /// ```rhai,images
+    /// for problem in system::check(#{repair: true}).problems {
+    ///     print(`${problem.kind} ${problem.object}: ${problem.detail}`);
+    /// }
+    /// ```
+    #[rhai_fn(name = "check", return_raw)]
+    pub fn check_with(ctx: NativeCallContext, options: Map) -> Scripted<Dynamic> {
+        native(&ctx, |session| super::check(session, options))
+    }
+}
