@@ -78,6 +78,12 @@ fn plain(layer: &[u8]) -> Vec<u8> {
     bytes
 }
 
+fn packed(layer: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, layer).unwrap();
+    encoder.finish().unwrap()
+}
+
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 fn some_layers() -> Vec<Vec<u8>> {
@@ -245,11 +251,7 @@ fn digests_of_sha512_are_verified_and_kept() {
 #[test]
 fn blobs_and_layers_may_be_named_by_different_algorithms() {
     let layer = testing::tar(&[file("a", "one")]);
-    let packed = {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut encoder, &layer).unwrap();
-        encoder.finish().unwrap()
-    };
+    let packed = packed(&layer);
     for (blob, diff_id) in [("sha512", "sha256"), ("sha256", "sha512")] {
         for bytes in [&layer, &packed] {
             let mut forge = Forge::default();
@@ -278,6 +280,31 @@ fn an_unknown_algorithm_is_refused_by_name() {
     forge.index(&[entry]);
     let error = forge.load(&Shop::new()).unwrap_err();
     assert!(error.message().contains("`blake3:00` is not a digest"), "{error}");
+}
+
+/// A configuration of one image with the blobs of another, when the store has both images already.
+#[test]
+fn a_blob_and_a_layer_that_are_here_are_not_taken_for_each_other() {
+    let (shop, layers) = (Shop::new(), some_layers());
+    let packed: Vec<Vec<u8>> = layers.iter().map(|layer| packed(layer)).collect();
+    for layer in [&packed[..1], &packed[1..], &layers[..1], &layers[1..]] {
+        let mut forge = Forge::default();
+        let manifest = forge.image("sha256", "linux/amd64", layer, LAYER);
+        forge.index(&[manifest]);
+        forge.load(&shop).unwrap();
+        assert_eq!(forge.load(&shop).unwrap().len(), 1, "a second time");
+    }
+    for blob in [&packed[1], &layers[1]] {
+        let mut forge = Forge::default();
+        let config = json!({"os": "linux", "architecture": "amd64",
+            "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layers[0])]}});
+        let config = forge.json("sha256", "application/vnd.oci.image.config.v1+json", &config);
+        let described = forge.blob("sha256", LAYER, blob);
+        let manifest = json!({"schemaVersion": 2, "config": config, "layers": [described]});
+        let manifest = forge.json("sha256", manifest::OCI_MANIFEST, &manifest);
+        forge.index(&[manifest]);
+        assert_eq!(forge.load(&shop).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
 }
 
 #[test]

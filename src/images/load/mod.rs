@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::compression::{Encoding, peek};
+use super::compression::{Encoding, decoder, peek};
 use super::config::Config;
-use super::content::Content;
+use super::content::{self, Content};
 use super::draft::{self, Draft};
 use super::image::{Holder, Loaded};
 use super::jobs;
@@ -206,6 +206,12 @@ fn stage_as(
         .as_ref()
         .filter(|blob| content.has_blob(blob) && content.has_layer(&layer.diff_id))
     {
+        // Both are here; that they belong together is only what the archive says.
+        if blob != &layer.diff_id {
+            let mut plain = decoder(content.open_blob(blob)?, content.limits())?;
+            let found = content::hash(ctx, &mut plain, &layer.diff_id)?;
+            content::check_digest(&found, &layer.diff_id, "the uncompressed layer")?;
+        }
         return StagedLayer::present(content, &layer.diff_id, blob, layer.media_type.as_deref());
     }
     let expected = Expected {
