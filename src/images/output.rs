@@ -15,6 +15,9 @@ use crate::error::{Context as _, Error, Result};
 use crate::model::{Context, Digest, Hasher};
 use crate::sys::file::{self, Lock};
 
+const EOPNOTSUPP: i32 = Errno::EOPNOTSUPP as i32;
+const EISDIR: i32 = Errno::EISDIR as i32;
+
 /// A file or stream being written.
 pub(crate) struct Output {
     file: File,
@@ -39,6 +42,7 @@ impl Output {
     /// Errors: `invalid` for a terminal and for a directory, `not_found`, `denied`.
     pub(crate) fn open(dest: &Path) -> Result<Output> {
         let what = || format!("write `{}`", dest.display());
+        let some = |(file, place)| (file, Some(place));
         if dest.as_os_str() == "-" {
             return standard_output();
         }
@@ -46,8 +50,8 @@ impl Output {
             Ok(facts) if facts.is_dir() => return Err(Error::invalid(format!("`{}` is a directory", dest.display()))),
             Ok(facts) if !facts.is_file() => (File::options().write(true).open(dest).during(what)?, None),
             // The file that a link leads to is replaced, not the link.
-            Ok(_) => unnamed(&std::fs::canonicalize(dest).during(what)?).during(what)?,
-            Err(_) => unnamed(dest).during(what)?,
+            Ok(_) => some(unnamed(&std::fs::canonicalize(dest).during(what)?).during(what)?),
+            Err(_) => some(unnamed(dest).during(what)?),
         };
         Ok(Output::new(file, place))
     }
@@ -132,32 +136,40 @@ fn standard_output() -> Result<Output> {
 }
 
 /// A new file that nobody sees before [`Place::take`].
-fn unnamed(dest: &Path) -> Result<(File, Option<Place>)> {
-    let place = |partial| {
-        Some(Place {
-            dest: dest.to_owned(),
-            partial,
-        })
-    };
+fn unnamed(dest: &Path) -> Result<(File, Place)> {
     let mut options = File::options();
     options.write(true).mode(0o666).custom_flags(OFlag::O_TMPFILE.bits());
-    match options.open(parent_of(dest)) {
-        Ok(file) => Ok((file, place(None))),
+    let place = Place {
+        dest: dest.to_owned(),
+        partial: None,
+    };
+    match options
+        .open(parent_of(dest))
+        .map_err(|cause| (cause.raw_os_error(), cause))
+    {
+        Ok(file) => Ok((file, place)),
         // Not every file system can.
-        Err(cause)
-            if [Errno::EOPNOTSUPP, Errno::EISDIR]
-                .map(|e| Some(e as i32))
-                .contains(&cause.raw_os_error()) =>
-        {
-            let path = partial_path(dest)?;
-            let (file, lock) = claim(&path, || {
-                File::options().create(true).truncate(false).write(true).open(&path)
-            })?;
-            file.set_len(0).during(|| format!("empty `{}`", path.display()))?;
-            Ok((file, place(Some((path, lock)))))
-        }
-        Err(cause) => Err(cause).during(|| "make a file"),
+        Err((Some(EOPNOTSUPP | EISDIR), _)) => named(dest),
+        Err((_, cause)) => Err(cause).during(|| "make a file"),
     }
+}
+
+/// The same under another name.
+fn named(dest: &Path) -> Result<(File, Place)> {
+    let path = partial_path(dest)?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    options.custom_flags(OFlag::O_NOFOLLOW.bits());
+    let (file, lock) = claim(&path, || options.open(&path))?;
+    file.set_len(0).during(|| format!("empty `{}`", path.display()))?;
+    let dest = dest.to_owned();
+    Ok((
+        file,
+        Place {
+            dest,
+            partial: Some((path, lock)),
+        },
+    ))
 }
 
 impl Place {
@@ -224,7 +236,10 @@ impl NewDirectory {
         let path = partial_path(dest)?;
         let (_, lock) = claim(&path, || match std::fs::create_dir(&path) {
             Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(cause),
-            _ => File::open(&path),
+            _ => {
+                let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+                File::options().read(true).custom_flags(flags.bits()).open(&path)
+            }
         })?;
         let new = NewDirectory {
             dest: dest.to_owned(),
@@ -303,4 +318,80 @@ fn parent_of(dest: &Path) -> &Path {
 fn sync_parent(dest: &Path) -> Result<()> {
     let parent = parent_of(dest);
     file::sync_directory(parent).during(|| format!("write `{}` to disk", parent.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    fn write(dest: &Path, open: fn(&Path) -> Result<(File, Place)>, text: &[u8]) {
+        let (file, place) = open(dest).unwrap();
+        let mut output = Output::new(file, Some(place));
+        output.put(text).unwrap();
+        assert_eq!(output.finish().unwrap(), text.len() as u64);
+    }
+
+    #[test]
+    fn a_file_appears_whole_with_a_nameless_one_and_without() {
+        for open in [unnamed, named] {
+            let dir = tempfile::tempdir().unwrap();
+            let dest = dir.path().join("out");
+            for text in ["first", "2"] {
+                // What a dead process left under the name that work has meanwhile.
+                std::fs::write(dir.path().join(".out.hoist-partial"), "of the dead").unwrap();
+                write(&dest, open, text.as_bytes());
+                assert_eq!(std::fs::read_to_string(&dest).unwrap(), text);
+            }
+            drop(open(&dest).unwrap());
+            assert_eq!(std::fs::read_to_string(&dest).unwrap(), "2");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("out");
+        std::fs::write(&dest, "old").unwrap();
+        write(&dest, unnamed, b"new");
+        write(&dest, named, b"newer");
+        drop(named(&dest).unwrap());
+        assert_eq!(names(dir.path()), ["out"]);
+    }
+
+    #[test]
+    fn the_name_meanwhile_is_one_process_s_and_leads_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("out");
+        let (_file, _place) = named(&dest).unwrap();
+        assert_eq!(named(&dest).err().unwrap().kind(), Kind::Conflict);
+        let new = NewDirectory::make(&dir.path().join("tree")).unwrap();
+        let busy = NewDirectory::make(&dir.path().join("tree")).err().unwrap();
+        assert_eq!(busy.kind(), Kind::Conflict);
+        drop(new);
+        let other = dir.path().join("other");
+        std::fs::write(&other, "untouched").unwrap();
+        for name in [".link.hoist-partial", ".dir.hoist-partial"] {
+            std::os::unix::fs::symlink(&other, dir.path().join(name)).unwrap();
+        }
+        assert!(named(&dir.path().join("link")).is_err());
+        assert!(NewDirectory::make(&dir.path().join("dir")).is_err());
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "untouched");
+    }
+
+    #[test]
+    fn a_directory_takes_over_what_a_dead_process_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("out");
+        std::fs::create_dir_all(dir.path().join(".out.hoist-partial/deep")).unwrap();
+        let new = NewDirectory::make(&dest).unwrap();
+        std::fs::write(new.path().join("file"), "").unwrap();
+        new.finish().unwrap();
+        assert_eq!(
+            (names(dir.path()), names(&dest)),
+            (vec!["out".to_owned()], vec!["file".to_owned()])
+        );
+        assert_eq!(NewDirectory::make(&dest).err().unwrap().kind(), Kind::AlreadyExists);
+    }
 }
