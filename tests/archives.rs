@@ -307,6 +307,8 @@ fn standard_output_is_not_for_an_archive_when_it_is_for_people_or_words() {
     let refused = |script: &str| hoist.eval(script).fails_with(1).stderr;
     let printed = refused(r#"print("first"); image::save("busybox", "-")"#);
     assert!(printed.contains("carries what the script printed"), "{printed}");
+    let exported = refused(r#"print("first"); container::create("busybox", ["true"]).export_tar("-")"#);
+    assert!(exported.contains("carries what the script printed"), "{exported}");
     let save = r#"image::save("busybox", "-")"#;
     assert!(refused(&format!("{save}; {save}")).contains("carries an archive already"));
     let (root, run) = (hoist.root(), hoist.run_root());

@@ -133,10 +133,14 @@ impl Session {
         }
     }
 
-    /// Does work that writes an archive to standard output, which from then on is the archive's alone.
+    /// Does work that writes an archive to `path`. Where that is `-`, standard output is the archive's alone from then on.
     ///
     /// Errors: `conflict` if it carries something already.
-    pub fn write_archive<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub fn write_archive<T>(&self, path: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        // A dry run writes elsewhere.
+        if path != "-" || self.plan().is_some() {
+            return work();
+        }
         {
             let mut output = lock(&self.0.output);
             match *output {

@@ -385,7 +385,8 @@ pub mod methods {
     #[rhai_fn(return_raw, pure)]
     pub fn export_tar(ctx: NativeCallContext, this: &mut Container, path: &str) -> Scripted<INT> {
         native(&ctx, |session| {
-            Ok(bytes(this.export_tar(&session.context(), Path::new(path))?))
+            let export = || this.export_tar(&session.context(), Path::new(path));
+            Ok(bytes(session.write_archive(path, export)?))
         })
     }
 

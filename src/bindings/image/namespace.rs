@@ -58,11 +58,7 @@ pub(super) fn save_to(session: &Session, images: &[String], path: &str, options:
     let options = options::parse(options)?;
     let host = session.host()?;
     let save = || host.save_images(&session.context(), images, Path::new(path), &options);
-    let saved = match path {
-        // A dry run writes elsewhere.
-        "-" if session.plan().is_none() => session.write_archive(save)?,
-        _ => save()?,
-    };
+    let saved = session.write_archive(path, save)?;
     let rebuilt: Vec<&str> = saved.rebuilt.iter().map(Digest::as_str).collect();
     if !rebuilt.is_empty() {
         let list = rebuilt.join(", ");
