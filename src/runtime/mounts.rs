@@ -194,35 +194,38 @@ fn is_dir(fd: impl AsFd) -> nix::Result<bool> {
 
 /// Hides paths of the root this process already lives in: files behind the null device, directories behind an empty one.
 pub(super) fn mask(paths: &[String], null: Option<&OwnedFd>) -> Result<()> {
-    let mut empty = None;
+    let mut empty: Option<OwnedFd> = None;
     for path in paths {
         let show = || format!("hide `{path}`");
         let Some(place) = existing(path).during(show)? else {
             continue;
         };
-        let cover = if is_dir(&place).during(show)? {
-            mount::copy(empty_dir(&mut empty)?, false).during(show)?
+        if is_dir(&place).during(show)? {
+            let cover = match &empty {
+                // Before Linux 6.15 only what is attached can be copied: the first is attached itself.
+                Some(attached) => mount::copy(attached, false).during(show)?,
+                None => empty_dir()?,
+            };
+            mount::attach(&cover, &place).during(show)?;
+            empty.get_or_insert(cover);
         } else {
             let null = null.ok_or_else(|| Error::invalid("there is no `/dev/null` to hide files with"))?;
-            mount::copy(null, false).during(show)?
-        };
-        mount::attach(&cover, &place).during(show)?;
+            let cover = mount::copy(null, false).during(show)?;
+            mount::attach(&cover, &place).during(show)?;
+        }
     }
     Ok(())
 }
 
-/// One empty directory that cannot be written to, made at the first use and shown in every place.
-fn empty_dir(made: &mut Option<OwnedFd>) -> Result<&OwnedFd> {
-    if made.is_none() {
-        let filesystem = Filesystem::open("tmpfs").during(|| "use the file system `tmpfs`")?;
-        filesystem.set("nr_blocks", "1").during(|| "limit an empty directory")?;
-        let attributes = Attributes::READ_ONLY
-            .with(Attributes::NO_SUID)
-            .with(Attributes::NO_DEV)
-            .with(Attributes::NO_EXEC);
-        *made = Some(filesystem.mount(attributes).during(|| "make an empty directory")?);
-    }
-    Ok(made.as_ref().expect("made just above"))
+/// An empty directory that cannot be written to.
+fn empty_dir() -> Result<OwnedFd> {
+    let filesystem = Filesystem::open("tmpfs").during(|| "use the file system `tmpfs`")?;
+    filesystem.set("nr_blocks", "1").during(|| "limit an empty directory")?;
+    let attributes = Attributes::READ_ONLY
+        .with(Attributes::NO_SUID)
+        .with(Attributes::NO_DEV)
+        .with(Attributes::NO_EXEC);
+    filesystem.mount(attributes).during(|| "make an empty directory")
 }
 
 /// Shows paths of the root this process already lives in without letting them be written to.

@@ -120,22 +120,17 @@ impl Overlay<'_> {
     }
 
     fn set_lower(&self, overlay: &Filesystem, rung: Rung, names: &mut Names) -> Result<()> {
-        let mut layers = Vec::new();
-        for dir in self.lower {
-            let name = names.option(dir)?;
-            if rung == Rung::Each {
-                overlay
-                    .set("lowerdir+", &name)
-                    .during(|| format!("stack `{}`", dir.display()))?;
-            }
-            layers.push(name);
+        if rung == Rung::Each {
+            return self.lower.iter().try_for_each(|dir| {
+                let name = names.option(dir)?;
+                let set = overlay.set("lowerdir+", &name);
+                set.during(|| format!("stack `{}`", dir.display()))
+            });
         }
-        match rung {
-            Rung::Each => Ok(()),
-            _ => overlay
-                .set("lowerdir", &fitting(layers.join(":"), LONGEST_VALUE)?)
-                .during(|| "stack the layers"),
-        }
+        let layers = self.lower.iter().map(|dir| names.descriptor(dir));
+        let layers = layers.collect::<Result<Vec<String>>>()?;
+        let set = overlay.set("lowerdir", &fitting(layers.join(":"), LONGEST_VALUE)?);
+        set.during(|| "stack the layers")
     }
 
     fn attributes(&self) -> Attributes {
@@ -147,7 +142,7 @@ impl Overlay<'_> {
 }
 
 /// Bytes that a layer named by its descriptor may take in a list.
-const LONGEST_NAME: usize = "/proc/self/fd/1234:".len();
+const LONGEST_NAME: usize = "/proc/self/fd/12345:".len();
 
 /// Whether layers can be given one by one. A kernel that only collects options takes any and fails later.
 fn knows_each() -> nix::Result<bool> {

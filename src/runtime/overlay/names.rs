@@ -16,8 +16,13 @@ impl Names {
     pub(super) fn option(&mut self, dir: &Path) -> Result<String> {
         match dir.to_str() {
             Some(text) if text.len() <= LONGEST_VALUE && text.bytes().all(is_plain) => Ok(text.to_owned()),
-            _ => Ok(format!("/proc/self/fd/{}", self.number(dir)?)),
+            _ => self.descriptor(dir),
         }
+    }
+
+    /// The path of the directory's descriptor.
+    pub(super) fn descriptor(&mut self, dir: &Path) -> Result<String> {
+        Ok(format!("/proc/self/fd/{}", self.number(dir)?))
     }
 
     /// The number of the directory's descriptor, its name in `/proc/self/fd`.
