@@ -8,7 +8,7 @@ use crate::harness::tree::{Ignore, Tree};
 use crate::harness::{Hoist, Merged, Peers, inputs, tool};
 
 /// What a directory tree of files holds: path → content.
-type Model = BTreeMap<String, String>;
+pub(crate) type Model = BTreeMap<String, String>;
 
 /// Layer `n` of a tall image, and the same done to the model: files that come, change, go and are replaced by directories.
 fn forged(n: usize, model: &mut Model) -> Vec<u8> {
@@ -45,12 +45,18 @@ fn forged(n: usize, model: &mut Model) -> Vec<u8> {
     layer(&entries)
 }
 
-/// Loads an image of this many layers, with busybox as the lowest, under the name `tall`, and returns what the rest of them hold.
-fn load(hoist: &Hoist, count: usize) -> Model {
+/// A docker archive of an image `tall` of this many layers, with busybox as the lowest, and what the rest of them hold.
+pub(crate) fn tall(count: usize) -> (Vec<u8>, Model) {
     let mut model = Model::new();
     let mut layers = vec![std::fs::read(inputs::path("busybox.tar")).unwrap()];
     layers.extend((1..count).map(|n| forged(n, &mut model)));
-    let path = hoist.write("tall.tar", Files::docker(&layers, "tall").pack());
+    (Files::docker(&layers, "tall").pack(), model)
+}
+
+/// Loads such an image.
+fn load(hoist: &Hoist, count: usize) -> Model {
+    let (archive, model) = tall(count);
+    let path = hoist.write("tall.tar", archive);
     let shown = hoist.value(&format!(
         r#"let image = image::load("{}")[0]; [image.layers.len(), image::list(#{{reference: "tall"}}).len()]"#,
         path.display()

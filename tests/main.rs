@@ -17,6 +17,7 @@ mod contents;
 mod crash;
 mod examples;
 mod full_disk;
+mod guest;
 mod handles;
 mod harness;
 mod harness_itself;

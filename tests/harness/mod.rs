@@ -6,6 +6,7 @@ pub(crate) mod disk;
 pub(crate) mod fault;
 mod filters;
 pub(crate) mod forge;
+mod guest;
 mod hoist;
 pub(crate) mod inputs;
 mod leftovers;
@@ -18,6 +19,7 @@ pub(crate) mod tree;
 mod witness;
 
 pub(crate) use filters::Filters;
+pub(crate) use guest::Guest;
 pub(crate) use hoist::{Hoist, PROGRAM};
 pub(crate) use merged::Merged;
 pub(crate) use output::{Output, assert_same};
