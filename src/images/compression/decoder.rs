@@ -46,12 +46,17 @@ pub(crate) fn decode<'a, R: Read + Send + 'a>(
             Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, kib))
         }
     };
+    let memory = match encoding {
+        Encoding::Zstd => ("zstd_window_log", u64::from(limits.zstd_window_log)),
+        _ => ("xz_memory", limits.xz_memory),
+    };
     Ok(Box::new(Bounded {
         output,
         eaten,
         made: 0,
         ratio: limits.ratio,
         floor: limits.ratio_floor,
+        memory,
     }))
 }
 
@@ -68,18 +73,39 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Refuses to go on where far more comes out than went in.
+/// Refuses to go on where far more comes out than went in, and names the limit where a decoder refuses to take more memory.
 struct Bounded<R> {
     output: R,
     eaten: Arc<AtomicU64>,
     made: u64,
     ratio: u64,
     floor: u64,
+    memory: (&'static str, u64),
+}
+
+impl<R> Bounded<R> {
+    fn name_limit(&self, cause: io::Error) -> io::Error {
+        // libzstd has words for it, the xz decoder a kind.
+        let is_memory =
+            cause.kind() == io::ErrorKind::OutOfMemory || cause.to_string().contains("requires too much memory");
+        let (setting, limit) = self.memory;
+        match is_memory {
+            true => io::Error::other(limits::exceeded(
+                "the memory the compressed data asks for",
+                setting,
+                limit,
+            )),
+            false => cause,
+        }
+    }
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.output.read(buffer)?;
+        let length = match self.output.read(buffer) {
+            Err(cause) => return Err(self.name_limit(cause)),
+            Ok(length) => length,
+        };
         self.made += length as u64;
         let allowed = self.eaten.load(Ordering::Relaxed).saturating_mul(self.ratio);
         if self.made > self.floor && self.made > allowed {

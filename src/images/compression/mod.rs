@@ -116,9 +116,6 @@ pub(crate) fn read_error(cause: io::Error) -> Error {
         (_, Some(_)) => Err::<(), _>(cause)
             .during(|| "read the archive")
             .expect_err("made of an error"),
-        (io::ErrorKind::OutOfMemory, _) => {
-            Error::corrupt(format!("the compressed data asks for too much memory: {cause}"))
-        }
         _ => Error::corrupt(format!("the compressed data is damaged: {cause}")).source(cause),
     }
 }
