@@ -1,6 +1,5 @@
 //! A tarball of a root file system becomes an image of one layer.
 
-use std::fs::File;
 use std::io::Read;
 
 use super::config::{Config, Step};
@@ -9,10 +8,10 @@ use super::draft::{self, Draft};
 use super::image::{Holder, Image};
 use super::layer::{self, Expected, StagedLayer};
 use super::links;
-use super::load::Source;
+use super::source::{self, Opened, Source};
 use super::staging::Staging;
 use super::{changes, compression};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
 use crate::model::{Context, Platform};
 
 /// How an imported tarball becomes an image.
@@ -48,7 +47,11 @@ pub fn import_tar(
                 path.display()
             )));
         }
-        Source::Path(path) => Box::new(File::open(path).during(|| format!("open `{}`", path.display()))?),
+        Source::Standard => source::standard(ctx)?,
+        Source::Path(path) => match source::open(ctx, path)? {
+            Opened::File(file) => Box::new(file),
+            Opened::Stream(stream) => stream,
+        },
     };
     let plain = compression::decoder(input, content.limits())?;
     let expected = Expected {

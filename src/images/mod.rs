@@ -34,6 +34,7 @@ mod pipe;
 mod recipe;
 mod save;
 mod share;
+mod source;
 mod staging;
 #[cfg(test)]
 mod testing;
@@ -54,9 +55,9 @@ pub use image::{Holder, Image, Layer, Loaded};
 pub use import::{ImportOptions, import_tar};
 pub use init_layer::{Fill, Filling};
 pub use limits::Limits;
-pub use load::{Source, load};
-
+pub use load::load;
 pub use save::{Format, Saved, save};
+pub use source::Source;
 pub use staging::{Abandoned, Staging};
 pub use trash::Trash;
 pub use upper::{Change, ChangeKind, upper_changes};

@@ -8,12 +8,12 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use super::Source;
 use crate::error::{Context as _, Error, Result};
 use crate::images::archive::{Entry, Input, Kind, Reader};
 use crate::images::compression::{self, Encoding};
 use crate::images::content;
 use crate::images::limits::{self, Limits};
+use crate::images::source::{self, Opened, Source};
 use crate::images::staging::Staging;
 use crate::model::Context;
 use crate::sys::file::open_in_root;
@@ -41,23 +41,20 @@ impl Files {
         match source {
             Source::Reader(input) => Files::spool(ctx, limits, staging, input),
             Source::Path(path) if path.is_dir() => Ok(Files::Directory(content::open_dir(path)?)),
-            Source::Path(path) => {
-                let mut file = File::open(path).during(|| format!("open `{}`", path.display()))?;
-                let status = file.metadata().during(|| format!("look at `{}`", path.display()))?;
-                let mut start = Vec::new();
-                if status.is_file() {
-                    (&file)
-                        .take(6)
-                        .read_to_end(&mut start)
-                        .during(|| format!("read `{}`", path.display()))?;
-                    file.seek(SeekFrom::Start(0))
-                        .during(|| format!("read `{}`", path.display()))?;
+            Source::Standard => Files::spool(ctx, limits, staging, source::standard(ctx)?),
+            Source::Path(path) => match source::open(ctx, path)? {
+                Opened::Stream(stream) => Files::spool(ctx, limits, staging, stream),
+                Opened::File(mut file) => {
+                    let what = || format!("read `{}`", path.display());
+                    let mut start = Vec::new();
+                    (&file).take(6).read_to_end(&mut start).during(what)?;
+                    file.seek(SeekFrom::Start(0)).during(what)?;
+                    match Encoding::of(&start) {
+                        Encoding::Plain => Files::index(ctx, limits, file),
+                        _ => Files::spool(ctx, limits, staging, Box::new(file)),
+                    }
                 }
-                if status.is_file() && Encoding::of(&start) == Encoding::Plain {
-                    return Files::index(ctx, limits, file);
-                }
-                Files::spool(ctx, limits, staging, Box::new(file))
-            }
+            },
         }
     }
 

@@ -9,8 +9,7 @@ mod oci;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::compression::{Encoding, decoder, peek};
 use super::config::Config;
@@ -20,29 +19,13 @@ use super::image::{Holder, Loaded};
 use super::jobs;
 use super::layer::{self, Expected, StagedLayer};
 use super::links::{self, Links};
+use super::source::Source;
 use super::staging::Staging;
 use super::tree::Layers;
 use crate::error::{Error, Result};
 use crate::model::{Context, Digest, Reference};
 use files::Files;
 
-/// Where bytes come from.
-pub enum Source<'a> {
-    /// A file, or a directory that is an OCI layout.
-    Path(&'a Path),
-    /// A stream.
-    Reader(Box<dyn Read + Send + 'a>),
-}
-
-impl<'a> Source<'a> {
-    /// The file at `path`; `-` is standard input.
-    pub fn named(path: &'a Path) -> Source<'a> {
-        match path.as_os_str().as_encoded_bytes() {
-            b"-" => Source::Reader(Box::new(std::io::stdin())),
-            _ => Source::Path(path),
-        }
-    }
-}
 
 /// An image as its archive describes it.
 struct Found {
