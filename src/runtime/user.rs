@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_falls_back_to_root() {
+    fn s16_nothing_falls_back_to_root() {
         let (_dir, root) = root();
         for (user, kind) in [
             ("nobody", Kind::NotFound),
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_file_neither_hangs_nor_fills_the_memory() {
+    fn s20_a_hostile_file_neither_hangs_nor_fills_the_memory() {
         let (dir, root) = root();
         let passwd = dir.path().join("etc/passwd");
         fs::remove_file(&passwd).unwrap();

@@ -52,8 +52,8 @@ impl Recipe {
         id: &ContainerId,
     ) -> Result<Recipe> {
         let mut config = image;
-        // An entry without a value would otherwise be read as "take the host's" (CVE-2026-57231).
-        config.env.retain(|entry| entry.contains('='));
+        // An entry without a value would otherwise be read as "take the host's" (CVE-2026-57231); one without a name is none.
+        config.env.retain(|entry| entry.find('=').is_some_and(|at| at > 0));
         for (name, value) in options.environment()? {
             config.set_env(&name, &value);
         }
@@ -231,7 +231,7 @@ mod tests {
         RunConfig {
             entrypoint: Some(vec!["/entry".into()]),
             cmd: Some(vec!["arg".into()]),
-            env: vec!["A=1".into(), "SECRET".into()],
+            env: vec!["A=1".into(), "SECRET".into(), "=x".into()],
             ..RunConfig::default()
         }
     }
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_cannot_ask_for_the_hosts_variables() {
+    fn s17_an_image_cannot_ask_for_the_hosts_variables() {
         let recipe = recipe(image(), None, &ContainerOptions::default()).unwrap();
         assert_eq!(recipe.config.env, ["A=1"]);
     }
