@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn no_image_configuration_is_corrupt() {
+    fn s23_no_image_configuration_is_corrupt() {
         let deep = "[".repeat(100_000);
         for text in [
             "",

@@ -258,7 +258,7 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn what_could_be_two_things_is_refused() {
+    fn s25_what_could_be_two_things_is_refused() {
         let digest = Digest::of(b"");
         let descriptor = format!(r#"{{"mediaType":"{OCI_CONFIG}","digest":"{digest}","size":0}}"#);
         let good = format!(r#"{{"schemaVersion":2,"config":{descriptor},"layers":[]}}"#);

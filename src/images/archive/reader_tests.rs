@@ -129,7 +129,7 @@ fn gnu_long_names_apply_to_the_next_entry_only() {
 }
 
 #[test]
-fn a_pax_size_rules_over_the_header_and_over_no_other_header() {
+fn s08_a_pax_size_rules_over_the_header_and_over_no_other_header() {
     // CVE-2025-62518: a reader that applied one size here and the other there would see the smuggled entry.
     let inner = padded(&[block(b'0', b"smuggled", 0).as_bytes()]);
     let record = format!("12 size={}\n", inner.len());
@@ -228,7 +228,7 @@ fn damage_is_told_from_the_end() {
 }
 
 #[test]
-fn limits_name_themselves() {
+fn s09_limits_name_themselves() {
     let small = Limits {
         entry_metadata: 100,
         path: 50,
@@ -255,7 +255,7 @@ fn limits_name_themselves() {
 }
 
 #[test]
-fn bad_owners_devices_and_types_are_refused() {
+fn s12_bad_owners_devices_and_types_are_refused() {
     for (at, value) in [(108, "37777777777"), (329, "0010000"), (337, "4000000")] {
         let mut header = block(b'3', b"bad", 0);
         let field = &mut header.as_mut_bytes()[at..at + 8];

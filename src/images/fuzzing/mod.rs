@@ -5,6 +5,7 @@
 
 mod archive;
 mod layer;
+mod model;
 mod seeds;
 mod tar;
 #[cfg(test)]
@@ -13,6 +14,9 @@ mod text;
 mod yard;
 
 use std::io::Read;
+
+#[cfg(test)]
+pub(super) use layer::judged;
 
 use super::compression;
 use super::limits::Limits;

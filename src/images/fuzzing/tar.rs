@@ -43,6 +43,13 @@ pub(super) fn mended(bytes: &[u8]) -> Vec<u8> {
     mended
 }
 
+/// The entries of a stream with their contents, sparse ones in full; `None` if it cannot be read.
+pub(super) fn entries(bytes: &[u8], limits: &Limits) -> Option<Vec<(Entry, Vec<u8>)>> {
+    let (entries, end) = read(bytes, limits);
+    end.ok()?;
+    entries.into_iter().map(plain).collect()
+}
+
 /// What reading gave: entries with their stored bytes, and how it ended.
 type Reading = (Vec<(Entry, Vec<u8>)>, std::result::Result<bool, ErrorKind>);
 

@@ -26,7 +26,6 @@ use crate::error::{Error, Result};
 use crate::model::{Context, Digest, Reference};
 use files::Files;
 
-
 /// An image as its archive describes it.
 struct Found {
     /// The digest that names the configuration.

@@ -78,14 +78,9 @@ impl Attributes {
         }
     }
 
-    /// Whether they are for the directory with this inode alone.
-    pub(super) fn is_of(&self, inode: u64) -> bool {
-        self.inode == Some(inode)
-    }
-
     /// Sets those of the directory at `path`, unless another is there by now.
     pub(super) fn set_on_directory(&self, root: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
-        let dir = match file::open_in_root(root, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+        let dir = match file::open_no_links(root, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             // Replaced by something else later in the stream.
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
             other => other.map_err(|cause| refused(cause, "open", path))?,

@@ -7,11 +7,13 @@ mod audit;
 mod parents;
 mod place;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
 mod whiteout;
 mod writers;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -20,6 +22,7 @@ use super::archive::{Entry, Input, Kind, Reader};
 use super::content::Record;
 use super::limits::{self, Limits};
 use super::path_text;
+use super::tree::split;
 use crate::error::{Context as _, Error, Result};
 use crate::model::Context;
 use attributes::{Attributes, Birth};
@@ -37,16 +40,13 @@ struct Unpack<'a> {
     places: HashSet<u64>,
     /// Attributes of directories, set when nothing is created in them any more.
     directories: BTreeMap<Vec<u8>, Attributes>,
-    /// Under which path a directory's attributes are noted, by its inode.
-    inodes: HashMap<u64, Vec<u8>>,
     /// Directories no entry named.
     implied: BTreeSet<Vec<u8>>,
     /// Hard links whose target had not come yet.
     links: Vec<(Entry, Vec<u8>)>,
     /// Hard links whose target never came.
     lost: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Paths of whiteouts, and whether any directory is opaque.
-    whiteouts: BTreeSet<Vec<u8>>,
+    any_whiteout: bool,
     any_opaque: bool,
     size: u64,
 }
@@ -65,11 +65,10 @@ pub(crate) fn unpack<R: Input>(
         places: HashSet::new(),
         root,
         directories: BTreeMap::new(),
-        inodes: HashMap::new(),
         implied: BTreeSet::new(),
         links: Vec::new(),
         lost: BTreeMap::new(),
-        whiteouts: BTreeSet::new(),
+        any_whiteout: false,
         any_opaque: false,
         size: 0,
     };
@@ -121,7 +120,7 @@ impl Unpack<'_> {
     fn finish(mut self, ctx: &Context) -> Result<Record> {
         self.settle()?;
         self.late_links(ctx)?;
-        self.drop_hidden_whiteouts()?;
+        self.drop_hidden_whiteouts(ctx)?;
         // Children sort after their parents, so going backwards sets a directory's time after all below it was made.
         for (path, attributes) in std::mem::take(&mut self.directories).into_iter().rev() {
             ctx.check()?;
@@ -157,14 +156,6 @@ fn normal(path: &[u8]) -> Result<Vec<u8>> {
         }
     }
     Ok(parts.join(&b'/'))
-}
-
-/// Parent and last name of a normal path.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (b"", path),
-    }
 }
 
 /// A path as a message shows it.

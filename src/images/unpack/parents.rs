@@ -9,9 +9,10 @@ use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Attributes, Unpack, shown};
+use super::{Attributes, Unpack, refused, shown, split};
 use crate::error::{Context as _, Error, Result};
-use crate::sys::file::{kind_of, open_in_root, open_no_links, status_at};
+use crate::images::overlay;
+use crate::sys::file::{kind_of, open_no_links, status_at};
 
 /// Flags for a directory that is only a starting point.
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY);
@@ -20,10 +21,12 @@ const LINKS: usize = 40;
 /// Directories kept open.
 const OPEN: usize = 64;
 
-/// An open directory, and the number that tells it from others whatever path led to it.
+/// An open directory, and what tells it from others whatever path led to it.
 pub(super) struct Parent {
     pub(super) fd: OwnedFd,
     pub(super) inode: u64,
+    /// Where it is, links resolved: what is noted of paths is noted under this one.
+    pub(super) path: Vec<u8>,
 }
 
 impl AsFd for Parent {
@@ -49,23 +52,24 @@ impl Unpack<'_> {
         if let Some(open) = self.parents.0.get(path) {
             return Ok(Arc::clone(open));
         }
-        let open = match open_in_root(self.root.as_fd(), path, DIRECTORY) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) => self.make_parents(path)?,
-            other => other.during(|| format!("open the directory `{}` of the layer", shown(path)))?,
+        let (fd, real) = match open_no_links(self.root.as_fd(), path, DIRECTORY) {
+            Ok(fd) => (fd, path.to_vec()),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => self.make_parents(path)?,
+            Err(cause) => return Err(refused(cause, "open the directory", path)),
         };
         if self.parents.0.len() >= OPEN {
             self.parents.0.clear();
         }
-        let inode = fstat(&open)
+        let inode = fstat(&fd)
             .during(|| format!("look at the directory `{}` of the layer", shown(path)))?
             .st_ino;
-        let open = Arc::new(Parent { fd: open, inode });
+        let open = Arc::new(Parent { fd, inode, path: real });
         self.parents.0.insert(path.to_vec(), Arc::clone(&open));
         Ok(open)
     }
 
     /// Walks a path part by part as the kernel would within the root, and makes what is missing.
-    fn make_parents(&mut self, path: &[u8]) -> Result<OwnedFd> {
+    fn make_parents(&mut self, path: &[u8]) -> Result<(OwnedFd, Vec<u8>)> {
         // A file under way may be what is in the way.
         self.settle()?;
         let mut waiting: Vec<Vec<u8>> = parts_reversed(path);
@@ -97,12 +101,13 @@ impl Unpack<'_> {
             }
         }
         let real = resolved.join(&b'/');
-        open_no_links(self.root.as_fd(), &real, DIRECTORY).during(|| format!("open `{}` of the layer", shown(&real)))
+        let dir = open_no_links(self.root.as_fd(), &real, DIRECTORY);
+        Ok((dir.during(|| format!("open `{}` of the layer", shown(&real)))?, real))
     }
 
     /// Sees that the last part of `path` exists in `dir`; gives the target if it is a link.
     fn step(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<Option<Vec<u8>>> {
-        let (_, name) = super::split(path);
+        let (_, name) = split(path);
         let what = || format!("make the directory `{}` of the layer", shown(path));
         match status_at(dir.as_fd(), name) {
             Ok(status) if kind_of(&status) == SFlag::S_IFDIR => Ok(None),
@@ -111,8 +116,8 @@ impl Unpack<'_> {
                 Ok(Some(link.as_bytes().to_vec()))
             }
             // What lay below was whited out, and now something comes into its place: a fresh directory.
-            Ok(_) if self.whiteouts.contains(path) => {
-                self.unhide(dir, path)?;
+            Ok(status) if overlay::is_whiteout(&status) => {
+                self.clear(dir.as_fd(), path)?;
                 self.imply(dir, path)?;
                 self.make_opaque(path)?;
                 Ok(None)
@@ -127,12 +132,13 @@ impl Unpack<'_> {
     }
 
     fn imply(&mut self, dir: &OwnedFd, path: &[u8]) -> Result<()> {
-        let (_, name) = super::split(path);
+        let (_, name) = split(path);
         let what = || format!("make the directory `{}` of the layer", shown(path));
-        mkdirat(dir, name, Mode::S_IRWXU).during(what)?;
+        mkdirat(dir, name, Mode::S_IRWXU).map_err(|cause| refused(cause, "make the directory", path))?;
         self.note_place(fstat(dir).during(what)?.st_ino, name);
         let inode = status_at(dir.as_fd(), name).during(what)?.st_ino;
-        self.note_directory(path, Attributes::plain_directory(), inode);
+        self.directories
+            .insert(path.to_vec(), Attributes::plain_directory().only_for(inode));
         self.implied.insert(path.to_vec());
         Ok(())
     }

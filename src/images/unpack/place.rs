@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ use super::writers::{self, SMALL, SmallFile};
 use super::{Attributes, Unpack, normal, refused, shown, split};
 use crate::error::{Context as _, Error, Result};
 use crate::images::archive::{Entry, Input, Kind, Reader};
+use crate::images::overlay;
+use crate::images::tree::join;
 use crate::model::Context;
 use crate::sys::file::{self, kind_of, status_at};
 
@@ -29,8 +31,9 @@ impl Unpack<'_> {
         path: &[u8],
         reader: &mut Reader<'_, R>,
     ) -> Result<()> {
-        let (parent, name) = split(path);
-        let dir = self.parent(parent)?;
+        let (above, name) = split(path);
+        let dir = self.parent(above)?;
+        let path = &join(&dir.path, name);
         let key = self.writers.key(dir.inode, name);
         if entry.kind == Kind::Regular && entry.sparse.is_none() && entry.size <= SMALL && !self.places.contains(&key) {
             return self.hand_on(key, dir, &entry, path, reader);
@@ -43,13 +46,13 @@ impl Unpack<'_> {
             Kind::Hardlink => return self.link(&dir, entry, path),
             // The kernel takes this device for a whiteout, so it is one.
             Kind::Character if entry.device == (0, 0) => {
-                return self.whiteout(parent, &super::whiteout::Hidden::Name(name));
+                return self.whiteout(above, &super::whiteout::Hidden::Name(name));
             }
             _ => {}
         }
         let made = match self.create(&dir, name, &entry) {
             Err(Errno::EEXIST) => {
-                self.clear(&dir, path)?;
+                self.clear(dir.as_fd(), path)?;
                 self.create(&dir, name, &entry)
             }
             other => other,
@@ -88,23 +91,12 @@ impl Unpack<'_> {
     /// Waits for the files under way. Where the name of one was taken, by what is neither a directory nor a link, it takes its place.
     pub(super) fn settle(&mut self) -> Result<()> {
         for file in self.writers.wait()? {
-            self.clear(&file.parent, &file.path)?;
+            self.clear(file.parent.as_fd(), &file.path)?;
             if !writers::write(&file, self.writers.birth())? {
                 return Err(Error::internal(format!("`{}` came back", shown(&file.path))));
             }
         }
         Ok(())
-    }
-
-    /// Notes the attributes of a directory, which may have been named before by a path through a link.
-    pub(super) fn note_directory(&mut self, path: &[u8], attributes: Attributes, inode: u64) {
-        if let Some(other) = self.inodes.insert(inode, path.to_vec())
-            && self.directories.get(&other).is_some_and(|known| known.is_of(inode))
-        {
-            self.directories.remove(&other);
-            self.implied.remove(&other);
-        }
-        self.directories.insert(path.to_vec(), attributes.only_for(inode));
     }
 
     /// Notes a name under which there is a directory or a link: what it leads to matters for the paths through it.
@@ -169,8 +161,8 @@ impl Unpack<'_> {
             Err(Errno::EEXIST) => {
                 let status = status_at(dir.as_fd(), name).during(|| format!("look at `{}`", shown(path)))?;
                 if kind_of(&status) != SFlag::S_IFDIR {
-                    was_hidden = self.whiteouts.contains(path);
-                    self.clear(dir, path)?;
+                    was_hidden = overlay::is_whiteout(&status);
+                    self.clear(dir.as_fd(), path)?;
                     mkdirat(dir.as_fd(), name, Mode::S_IRWXU).map_err(|cause| refused(cause, "make", path))?;
                 }
             }
@@ -182,20 +174,18 @@ impl Unpack<'_> {
         let status = status_at(dir.as_fd(), name).during(|| format!("look at `{}`", shown(path)))?;
         self.note_place(dir.inode, name);
         self.implied.remove(path);
-        self.note_directory(path, Attributes::of(entry), status.st_ino);
+        self.directories
+            .insert(path.to_vec(), Attributes::of(entry).only_for(status.st_ino));
         Ok(())
     }
 
     /// Removes what stands at `path`.
-    fn clear(&mut self, dir: &Arc<Parent>, path: &[u8]) -> Result<()> {
-        if self.whiteouts.contains(path) {
-            return self.unhide(dir, path);
-        }
+    pub(super) fn clear(&mut self, dir: BorrowedFd<'_>, path: &[u8]) -> Result<()> {
         // Files may be under way to what goes.
         self.settle()?;
         let (_, name) = split(path);
         self.parents.forget();
-        file::remove_tree_at(dir.as_fd(), OsStr::from_bytes(name)).during(|| format!("replace `{}`", shown(path)))?;
+        file::remove_tree_at(dir, OsStr::from_bytes(name)).during(|| format!("replace `{}`", shown(path)))?;
         self.forget(path);
         Ok(())
     }
@@ -204,7 +194,6 @@ impl Unpack<'_> {
     fn forget(&mut self, path: &[u8]) {
         self.directories.remove(path);
         self.implied.remove(path);
-        self.whiteouts.remove(path);
         let (first, end) = ([path, b"/"].concat(), [path, b"0"].concat());
         let below = self
             .directories
@@ -213,28 +202,21 @@ impl Unpack<'_> {
         for path in below.collect::<Vec<_>>() {
             self.directories.remove(&path);
         }
-        for noted in [&mut self.implied, &mut self.whiteouts] {
-            let below: Vec<_> = noted.range(first.clone()..end.clone()).cloned().collect();
-            for path in below {
-                noted.remove(&path);
-            }
+        let below: Vec<_> = self.implied.range(first..end).cloned().collect();
+        for path in below {
+            self.implied.remove(&path);
         }
     }
 
     fn link(&mut self, dir: &Arc<Parent>, entry: Entry, path: &[u8]) -> Result<()> {
         if !self.try_link(dir, &entry, path)? {
             // What is there by then came later, and stays.
-            if self.has(dir, path) {
-                self.clear(dir, path)?;
+            if has(dir, split(path).1) {
+                self.clear(dir.as_fd(), path)?;
             }
             self.links.push((entry, path.to_vec()));
         }
         Ok(())
-    }
-
-    /// Whether the layer itself has something at `path`.
-    fn has(&self, dir: &Parent, path: &[u8]) -> bool {
-        status_at(dir.as_fd(), split(path).1).is_ok() && !self.whiteouts.contains(path)
     }
 
     /// Makes a hard link; false if its target is not there (yet).
@@ -266,14 +248,14 @@ impl Unpack<'_> {
             )));
         }
         // A link to a name this layer only hides has no target here.
-        if self.whiteouts.contains(&target) {
+        if overlay::is_whiteout(&wanted) {
             return Ok(false);
         }
         if let Ok(present) = status_at(dir.as_fd(), name) {
             if present.st_ino == wanted.st_ino {
                 return Ok(true);
             }
-            self.clear(dir, path)?;
+            self.clear(dir.as_fd(), path)?;
         }
         linkat(&source, target_name, dir.as_fd(), name, AtFlags::empty())
             .map_err(|cause| refused(cause, "make", path))?;
@@ -290,8 +272,10 @@ impl Unpack<'_> {
             let mut missing = Vec::new();
             for (entry, path) in links {
                 ctx.check()?;
-                let dir = self.parent(split(&path).0)?;
-                if !self.has(&dir, &path) && !self.try_link(&dir, &entry, &path)? {
+                let (above, name) = split(&path);
+                let dir = self.parent(above)?;
+                let path = join(&dir.path, name);
+                if !has(&dir, name) && !self.try_link(&dir, &entry, &path)? {
                     missing.push((entry, path));
                 }
             }
@@ -305,6 +289,11 @@ impl Unpack<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether the layer itself has something of this name in a directory.
+fn has(dir: &Parent, name: &[u8]) -> bool {
+    status_at(dir.as_fd(), name).is_ok_and(|status| !overlay::is_whiteout(&status))
 }
 
 /// What is left of an entry's stored bytes.

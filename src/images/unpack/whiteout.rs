@@ -7,10 +7,13 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::{Unpack, shown, split};
+use super::parents::Parent;
+use super::{Unpack, refused, shown, split};
 use crate::error::{Context as _, Error, Result};
 use crate::images::overlay;
-use crate::sys::file::{kind_of, open_in_root, set_xattr, status_at};
+use crate::images::tree::{self, is_opaque_at, join};
+use crate::model::Context;
+use crate::sys::file::{kind_of, open_no_links, set_xattr, status_at};
 
 const PREFIX: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -52,77 +55,66 @@ pub(super) fn target<'a>(path: &[u8], name: &'a [u8]) -> Result<Option<Hidden<'a
 impl Unpack<'_> {
     /// Puts a whiteout into a directory.
     pub(super) fn whiteout(&mut self, parent: &[u8], hidden: &Hidden<'_>) -> Result<()> {
+        let parent = self.parent(parent)?;
         match hidden {
-            Hidden::All => {
-                self.parent(parent)?;
-                self.make_opaque(parent)
-            }
-            Hidden::Name(name) => {
-                let path = if parent.is_empty() {
-                    name.to_vec()
-                } else {
-                    [parent, b"/", name].concat()
-                };
-                self.hide(parent, name, path)
-            }
+            Hidden::All => self.make_opaque(&parent.path),
+            Hidden::Name(name) => self.hide(&parent, name),
         }
     }
 
     /// Hides a name of the layers below; what this layer itself has under the name stays, whichever came first.
-    fn hide(&mut self, parent: &[u8], name: &[u8], path: Vec<u8>) -> Result<()> {
-        let dir = self.parent(parent)?;
-        if self.writers.has(self.writers.key(dir.inode, name)) {
+    fn hide(&mut self, parent: &Parent, name: &[u8]) -> Result<()> {
+        if self.writers.has(self.writers.key(parent.inode, name)) {
             self.settle()?;
         }
+        let path = join(&parent.path, name);
         let what = || format!("hide `{}`", shown(&path));
-        match status_at(dir.as_fd(), name) {
+        match status_at(parent.as_fd(), name) {
             Err(Errno::ENOENT) => {
-                mknodat(dir.as_fd(), name, SFlag::S_IFCHR, Mode::empty(), 0).during(what)?;
-                self.whiteouts.insert(path);
+                mknodat(parent.as_fd(), name, SFlag::S_IFCHR, Mode::empty(), 0).during(what)?;
+                self.any_whiteout = true;
                 Ok(())
             }
             Ok(status) if kind_of(&status) == SFlag::S_IFDIR => self.make_opaque(&path),
             Ok(_) => Ok(()),
-            Err(cause) => Err(cause).during(what),
+            Err(cause) => Err(refused(cause, "hide", &path)),
         }
     }
 
     /// Makes a directory hide all of the layers below it.
     pub(super) fn make_opaque(&mut self, path: &[u8]) -> Result<()> {
         let what = || format!("make `{}` opaque", shown(path));
-        let dir = open_in_root(self.root.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY).during(what)?;
+        let dir = open_no_links(self.root.as_fd(), path, OFlag::O_RDONLY | OFlag::O_DIRECTORY).during(what)?;
         set_xattr(dir.as_fd(), overlay::OPAQUE.to_bytes(), b"y").during(what)?;
         self.any_opaque = true;
         Ok(())
     }
 
-    /// Takes a whiteout away because the layer itself has something under its name.
-    pub(super) fn unhide(&mut self, dir: impl AsFd, path: &[u8]) -> Result<()> {
-        let (_, name) = split(path);
-        unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)
-            .during(|| format!("replace the whiteout of `{}`", shown(path)))?;
-        self.whiteouts.remove(path);
-        Ok(())
-    }
-
-    /// Drops whiteouts in opaque directories: they hide nothing more, and the kernel would list their names.
-    pub(super) fn drop_hidden_whiteouts(&mut self) -> Result<()> {
-        if !self.any_opaque {
+    /// Drops whiteouts in and below opaque directories: they hide nothing more, and the kernel would list their names.
+    pub(super) fn drop_hidden_whiteouts(&self, ctx: &Context) -> Result<()> {
+        if !self.any_opaque || !self.any_whiteout {
             return Ok(());
         }
-        for path in std::mem::take(&mut self.whiteouts) {
-            let (parent, name) = split(&path);
-            let dir = match open_in_root(self.root.as_fd(), parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
-                // The directory was replaced later in the stream, and the whiteout went with it.
-                Err(Errno::ENOENT | Errno::ENOTDIR) => continue,
-                other => other.during(|| format!("open `{}` of the layer", shown(parent)))?,
-            };
-            let is_whiteout = status_at(dir.as_fd(), name).is_ok_and(|status| overlay::is_whiteout(&status));
-            if is_whiteout && overlay::is_opaque(dir.as_fd())? {
-                unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir)
-                    .during(|| format!("drop the whiteout of `{}`", shown(&path)))?;
+        let root = self.root.as_fd();
+        // The opaque directory the walk is in.
+        let mut opaque = is_opaque_at(root, b"")?.then(Vec::new);
+        tree::walk(ctx, root, &mut |node| {
+            opaque = opaque.take().filter(|dir| is_below(&node.path, dir));
+            if opaque.is_none() && node.is_dir() && is_opaque_at(root, &node.path)? {
+                opaque = Some(node.path.clone());
             }
-        }
-        Ok(())
+            if opaque.is_some() && overlay::is_whiteout(&node.status) {
+                let (parent, name) = split(&node.path);
+                open_no_links(root, parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+                    .and_then(|dir| unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir))
+                    .during(|| format!("drop the whiteout of `{}`", shown(&node.path)))?;
+            }
+            Ok(true)
+        })
     }
+}
+
+/// Whether a path is below a directory, which may be the root.
+fn is_below(path: &[u8], dir: &[u8]) -> bool {
+    dir.is_empty() || (path.starts_with(dir) && path.get(dir.len()) == Some(&b'/'))
 }
