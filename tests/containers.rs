@@ -334,7 +334,7 @@ fn files_go_in_and_out_and_differences_are_told() {
 
 /// `copy_out` through a symlink that leads out of the container must stay inside.
 #[test]
-fn links_inside_lead_nowhere_outside() {
+fn s14_links_inside_lead_nowhere_outside() {
     let hoist = Hoist::with_busybox();
     let secret = hoist.write("secret", "host");
     let script = format!(
@@ -480,7 +480,7 @@ fn a_container_that_changed_nothing_has_no_differences() {
 }
 
 #[test]
-fn a_device_that_an_image_brings_cannot_be_opened() {
+fn s12_a_device_that_an_image_brings_cannot_be_opened() {
     let hoist = Hoist::with_busybox();
     let dir = hoist.dir();
     tool(&dir, "mknod", &["-m", "666", "node", "c", "1", "3"]);

@@ -9,7 +9,6 @@
 mod acts;
 mod architecture;
 mod archives;
-mod bad_archives;
 mod check;
 mod checklist;
 mod containers;
@@ -21,6 +20,7 @@ mod guest;
 mod handles;
 mod harness;
 mod harness_itself;
+mod hostile;
 mod images;
 mod layers;
 mod licences;

@@ -14,6 +14,8 @@ pub(crate) enum Item<'a> {
     Symlink(&'a str),
     Hardlink(&'a str),
     Fifo,
+    /// A character device with these numbers, written as they are.
+    Device(u32, u32),
 }
 
 /// A layer with these entries, whose names are written as they are.
@@ -26,12 +28,17 @@ pub(crate) fn layer(entries: &[(&str, Item<'_>)]) -> Vec<u8> {
             Item::Symlink(target) => (EntryType::Symlink, &b""[..], target),
             Item::Hardlink(target) => (EntryType::Link, &b""[..], target),
             Item::Fifo => (EntryType::Fifo, &b""[..], ""),
+            Item::Device(..) => (EntryType::Char, &b""[..], ""),
         };
         let mut header = Header::new_ustar();
         // Past the checks of the crate, which is a polite one.
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkname[..target.len()].copy_from_slice(target.as_bytes());
         header.set_entry_type(kind);
+        if let Item::Device(major, minor) = *item {
+            header.set_device_major(major).unwrap();
+            header.set_device_minor(minor).unwrap();
+        }
         header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o644 });
         header.set_uid(0);
         header.set_gid(0);

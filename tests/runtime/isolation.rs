@@ -39,7 +39,7 @@ fn a_container_sees_itself_alone() {
 }
 
 #[test]
-fn rights_are_no_more_than_the_default() {
+fn s19_rights_are_no_more_than_the_default() {
     let place = Place::new();
     let args = ["cat", "/proc/self/status"].map(str::to_owned).to_vec();
     let status = place
@@ -157,7 +157,7 @@ fn limits_hold_and_are_seen_from_inside() {
 }
 
 #[test]
-fn an_image_cannot_lead_mounts_out_of_its_root() {
+fn s15_an_image_cannot_lead_mounts_out_of_its_root() {
     let place = Place::new();
     let outside = place.dir.path().join("outside");
     fs::create_dir(&outside).unwrap();
