@@ -13,6 +13,11 @@ ci:
 test *FILTER:
     cargo test --lib --test suite -- {{ FILTER }}
 
+# A fuzzer on one target, such as `just fuzz layer -max_total_time=600`; needs cargo-fuzz (`cargo install cargo-fuzz`). As root.
+fuzz TARGET *FLAGS:
+    cp Cargo.lock fuzz/Cargo.lock
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{ TARGET }} -- -max_len=8192 -timeout=20 {{ FLAGS }}
+
 # The archives of other tools that the tests read.
 inputs:
     tests/inputs/make

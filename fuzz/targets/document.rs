@@ -1,0 +1,3 @@
+#![no_main]
+
+hoist_fuzz::fuzz!("document");
