@@ -212,8 +212,9 @@ fn s09_bombs_in_headers() {
         format!("{length} {key}={value}\n")
     };
     let sparse = [record("GNU.sparse.size", "99999"), record("GNU.sparse.map", &map[1..])].concat();
-    let numbers = ["GNU.sparse.major", "GNU.sparse.realsize"]
-        .map(|key| record(key, "9"))
+    let numbers = [("major", "1"), ("minor", "0"), ("realsize", "9")];
+    let numbers = numbers
+        .map(|(key, value)| record(&format!("GNU.sparse.{key}"), value))
         .concat();
     let many = [b"1000000000\n".to_vec(), vec![b'1'; 502]].concat();
     for (parts, setting) in [

@@ -1,6 +1,8 @@
 //! Tar archives as streams: read with limits, written reproducibly. Knows nothing of layers or file systems.
 
 mod acl;
+#[cfg(test)]
+mod differential_tests;
 mod header;
 mod pax;
 mod reader;

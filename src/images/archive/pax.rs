@@ -24,6 +24,7 @@ pub(crate) struct Pax {
 pub(crate) struct PaxSparse {
     pub(crate) numbers: Vec<u64>,
     pub(crate) major: Option<u64>,
+    pub(crate) minor: Option<u64>,
     pub(crate) name: Option<Vec<u8>>,
     pub(crate) real_size: Option<u64>,
 }
@@ -52,6 +53,7 @@ impl Pax {
             b"mtime" => self.mtime = Some(time(value)?),
             b"GNU.sparse.name" => self.sparse.name = path(value),
             b"GNU.sparse.major" => self.sparse.major = decimal(key, value)?,
+            b"GNU.sparse.minor" => self.sparse.minor = decimal(key, value)?,
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse.real_size = decimal(key, value)?,
             b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => self.sparse.numbers.extend(decimal::<u64>(key, value)?),
             b"GNU.sparse.map" => self.sparse.numbers = sparse_map(value)?,

@@ -292,6 +292,10 @@ impl<'a, R: Input> Reader<'a, R> {
         let (pairs, size) = if header.type_flag() == b'S' {
             self.old_gnu_map(header)?
         } else if pax.sparse.major.is_some_and(|major| major > 0) {
+            // What others take for a plain file must not be a sparse one here.
+            if (pax.sparse.major, pax.sparse.minor) != (Some(1), Some(0)) {
+                return Err(Error::corrupt("a sparse file has an unknown format"));
+            }
             (self.map_in_data()?, pax.sparse.real_size.unwrap_or(stored))
         } else if let Some(size) = pax.sparse.real_size {
             sparse::check_count(pax.sparse.numbers.len() / 2, self.limits)?;

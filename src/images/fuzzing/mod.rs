@@ -6,6 +6,8 @@
 mod archive;
 mod layer;
 mod model;
+#[cfg(test)]
+mod random;
 mod seeds;
 mod tar;
 #[cfg(test)]
@@ -17,6 +19,10 @@ use std::io::Read;
 
 #[cfg(test)]
 pub(super) use layer::judged;
+#[cfg(test)]
+pub(super) use random::Random;
+#[cfg(test)]
+pub(super) use tar::{entries as tar_entries, mended};
 
 use super::compression;
 use super::limits::Limits;

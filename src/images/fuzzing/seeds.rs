@@ -36,16 +36,25 @@ pub(super) fn tars() -> Vec<Vec<u8>> {
         padded(&[&old_sparse]),
         padded(&[&v7[..1].concat(), &v7[1..].concat()]),
         with_pax(
-            &[record("GNU.sparse.major", b"1"), record("GNU.sparse.realsize", b"100")],
+            &[
+                record("GNU.sparse.major", b"1"),
+                record("GNU.sparse.minor", b"0"),
+                record("GNU.sparse.realsize", b"100"),
+            ],
             b"1\n50\n4\n",
         ),
         with_pax(
-            &[record("GNU.sparse.size", b"100"), record("GNU.sparse.map", b"9,2")],
+            &[
+                record("GNU.sparse.size", b"100"),
+                record("GNU.sparse.numblocks", b"1"),
+                record("GNU.sparse.map", b"9,2"),
+            ],
             b"ab",
         ),
         with_pax(
             &[
                 record("GNU.sparse.size", b"9"),
+                record("GNU.sparse.numblocks", b"1"),
                 record("GNU.sparse.offset", b"5"),
                 record("GNU.sparse.numbytes", b"2"),
             ],

@@ -31,7 +31,7 @@ pub(super) fn pax(bytes: &[u8]) -> bool {
 }
 
 /// The same with a true checksum in every block that could be a header.
-pub(super) fn mended(bytes: &[u8]) -> Vec<u8> {
+pub(in crate::images) fn mended(bytes: &[u8]) -> Vec<u8> {
     let mut mended = bytes.to_vec();
     for (number, block) in mended.chunks_exact_mut(BLOCK).enumerate() {
         if number == 0 || block[257..262] == *b"ustar" {
@@ -44,7 +44,7 @@ pub(super) fn mended(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The entries of a stream with their contents, sparse ones in full; `None` if it cannot be read.
-pub(super) fn entries(bytes: &[u8], limits: &Limits) -> Option<Vec<(Entry, Vec<u8>)>> {
+pub(in crate::images) fn entries(bytes: &[u8], limits: &Limits) -> Option<Vec<(Entry, Vec<u8>)>> {
     let (entries, end) = read(bytes, limits);
     end.ok()?;
     entries.into_iter().map(plain).collect()
