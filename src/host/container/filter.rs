@@ -115,6 +115,10 @@ impl Conditions<'_> {
             Some(code) if status == Status::Exited => format!("exited with code {code}"),
             _ => status.to_string(),
         };
+        if self.purpose == Purpose::Prune && container.has_owner() {
+            // About to start, or to be removed.
+            return Err("belongs to a run".to_owned());
+        }
         let ended = matches!(status, Status::Created | Status::Exited | Status::Dead);
         let fits = match (self.purpose, self.statuses.is_empty()) {
             (Purpose::Prune, true) => ended,

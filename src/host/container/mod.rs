@@ -127,6 +127,11 @@ impl Container {
         self.facts.state.exit.as_ref()?.error.as_deref()
     }
 
+    /// Whether it is made, run and removed by one call, whose process it does not outlive.
+    fn has_owner(&self) -> bool {
+        self.facts.row.owner.is_some()
+    }
+
     /// The process id of its first process, as the host sees it.
     pub fn pid(&self) -> Option<i32> {
         self.facts.state.pid

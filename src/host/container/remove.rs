@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::filter::{ContainerFilter, Purpose, decide};
 use super::{Container, Status};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::host::image::Matching;
 use crate::host::{Host, Item, Report};
 use crate::model::{ContainerId, Context};
@@ -132,7 +132,10 @@ impl Host {
 
     fn read_containers(&self) -> Result<Vec<Container>> {
         let rows = self.store().read(|tx| tx.containers())?;
-        rows.into_iter().map(|row| Container::read(self, row)).collect()
+        let read = rows.into_iter().map(|row| Container::read(self, row));
+        // Since its row was read, another process may have removed one.
+        read.filter(|read| !matches!(read, Err(error) if error.kind() == Kind::NotFound))
+            .collect()
     }
 
     /// Removes the containers that have ended or were never started and fit the filter.
@@ -162,6 +165,8 @@ impl Host {
                     report.reclaimed += size;
                     report.removed.push(item(verdict.reason));
                 }
+                // Another process was faster.
+                Err(error) if error.kind() == Kind::NotFound => {}
                 Err(error) => report.errors.push(item(error.to_string())),
             }
         }
