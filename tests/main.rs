@@ -11,6 +11,7 @@ mod architecture;
 mod archives;
 mod check;
 mod checklist;
+mod concurrency;
 mod containers;
 mod contents;
 mod crash;
