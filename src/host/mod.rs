@@ -188,6 +188,8 @@ impl Inner {
         if self.plan.is_some() || !self.store.read(|tx| tx.index_is_stale())? {
             return Ok(());
         }
+        // First the mark is on disk, and the names before it: were a power cut to take back what the index tells, it would be behind.
+        self.store.write_durably(|tx| tx.set_index_stale(true))?;
         // Inside the write lock, so that of two processes the later one writes the later state.
         self.store.write(|tx| {
             if !tx.index_is_stale()? {

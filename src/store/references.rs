@@ -46,14 +46,19 @@ impl Tx<'_> {
 
     /// Notes whether `index.json`, which tells other tools the names, is behind them.
     pub fn set_index_stale(&self, stale: bool) -> Result<()> {
-        self.execute("UPDATE layout_index SET stale = ?1 WHERE stale <> ?1", [stale])?;
+        // Each time it is another number, so that there is something to wait for in a transaction that waits for the disk.
+        let sql = match stale {
+            true => "UPDATE layout_index SET stale = stale + 1",
+            false => "UPDATE layout_index SET stale = 0",
+        };
+        self.execute(sql, [])?;
         Ok(())
     }
 
     /// Whether `index.json` is behind the names.
     pub fn index_is_stale(&self) -> Result<bool> {
-        let stale = self.first("SELECT stale FROM layout_index", [], |row| row.get("stale"))?;
-        Ok(stale.unwrap_or(true))
+        let stale: Option<i64> = self.first("SELECT stale FROM layout_index", [], |row| row.get("stale"))?;
+        Ok(stale != Some(0))
     }
 
     /// Forgets a name; false if it was not there.
