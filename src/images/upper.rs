@@ -107,10 +107,13 @@ fn flush(waiting: &mut Vec<Node>, tell: &mut dyn FnMut(&Node, Finding) -> Result
     waiting.drain(..).try_for_each(|dir| tell(&dir, Finding::Parent))
 }
 
-/// A directory's time says only that something in it changed, which is told by itself.
+/// A directory's time says only that something in it changed, which is told by itself. A file that has another name now is told with
+/// it, for a layer can link only to what is in it.
 fn is_same(ctx: &Context, a: (BorrowedFd<'_>, &Node), b: (BorrowedFd<'_>, &Node)) -> Result<bool> {
     let time = |node: &Node| (node.status.st_mtime, node.status.st_mtime_nsec);
-    Ok((a.1.is_dir() || time(a.1) == time(b.1)) && tree::same(ctx, a, b)?)
+    let names = |node: &Node| node.status.st_nlink;
+    let linked = names(a.1) > 1 && names(a.1) != names(b.1);
+    Ok((a.1.is_dir() || (time(a.1) == time(b.1) && !linked)) && tree::same(ctx, a, b)?)
 }
 
 /// The paths an upper directory adds, changes and deletes, in order, as `docker diff` tells them. `lowers` are topmost first.
