@@ -17,8 +17,8 @@ use super::image::Layer;
 use super::links::{self, Links};
 use super::share;
 use super::tree::{self, Layers, Node};
-use crate::error::{Context as _, Result};
-use crate::model::{Context, Digest, Hasher};
+use crate::error::{Context as _, Error, Result};
+use crate::model::{Context, Digest};
 use crate::sys::file::open_no_links;
 
 /// What sets fix-ups apart in `layers/`.
@@ -62,6 +62,17 @@ impl Content {
         merged.extend(fixes.directories);
         merged.extend(fixes.links);
         Ok((layers, merged))
+    }
+
+    /// The layer whose root is that of the whole: the topmost that names it, else the lowest. Errors: `invalid` for no layers.
+    pub(super) fn root_layer(&self, layers: &[Layer]) -> Result<PathBuf> {
+        let mut root = layers.first().ok_or_else(|| Error::invalid("there are no layers"))?;
+        for layer in layers {
+            if !self.record(&layer.diff_id)?.root_implied {
+                root = layer;
+            }
+        }
+        Ok(self.layer_dir(&root.diff_id))
     }
 
     fn fixup(&self, ctx: &Context, stack: &[Digest], dirs: &[PathBuf], loose: &[Loose]) -> Result<Option<PathBuf>> {
@@ -120,14 +131,11 @@ pub(super) fn stack(layers: &[Layer]) -> Vec<Digest> {
     stack
 }
 
-/// What names a stack of layers (topmost first), as the image specification chains them.
+/// What names a stack of layers (topmost first): its chain id (OCI image-spec, config.md, "Layer ChainID").
 pub(super) fn chain_id(stack: &[Digest]) -> Digest {
-    let mut hasher = Hasher::new();
-    stack
-        .iter()
-        .rev()
-        .for_each(|diff_id| hasher.update(diff_id.as_str().as_bytes()));
-    hasher.finish()
+    let from_below = stack.iter().rev().cloned();
+    let chained = from_below.reduce(|below, diff_id| Digest::of(format!("{below} {diff_id}").as_bytes()));
+    chained.unwrap_or_else(|| Digest::of(b""))
 }
 
 /// What a fix-up is made of: paths, and the layer and the node each takes after.
@@ -224,6 +232,25 @@ mod tests {
     use crate::images::testing::{NoHolder, Shop, dir, docker_archive, file, tar};
     use crate::images::{Source, load};
     use std::os::unix::fs::MetadataExt;
+
+    /// The formulas of the specification, with digests made by another program.
+    #[test]
+    fn c22_layers_are_chained_as_the_specification_has_it() {
+        let [one, two, three] = ["one", "two", "three"].map(|text| Digest::of(text.as_bytes()));
+        assert_eq!(
+            chain_id(std::slice::from_ref(&one)),
+            one,
+            "the lowest layer's chain id is its diff id"
+        );
+        assert_eq!(
+            chain_id(&[two.clone(), one.clone()]).as_str(),
+            "sha256:ee90d7132b9e9a049b7b0a88db345ca31fb5e8a74a5ee57210478a9a2522d499"
+        );
+        assert_eq!(
+            chain_id(&[three, two, one]).as_str(),
+            "sha256:bda931dfb05a05b2b515a117925fb63136f30ff08f5b2a4f79da3507a55580b3"
+        );
+    }
 
     #[test]
     fn implied_directories_show_what_the_layers_below_say() {

@@ -33,6 +33,9 @@ pub(crate) struct Record {
     /// Hard links whose targets the layer has not, with those targets, as [`path_text`]; they are files of the layers below.
     #[serde(default)]
     pub(crate) links: BTreeMap<String, String>,
+    /// Whether the tar did not name the root either.
+    #[serde(default)]
+    pub(crate) root_implied: bool,
 }
 
 /// Where blobs are, by the algorithm that names them; the second is there once it is needed.

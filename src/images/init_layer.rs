@@ -40,7 +40,7 @@ impl Content {
         let mut lowers = self.lowers(ctx, layers)?;
         if let Some(place) = self.init_dir(layers) {
             if !place.is_dir() {
-                self.make_init(ctx, &lowers, &place, fill)?;
+                self.make_init(ctx, &lowers, &self.root_layer(layers)?, &place, fill)?;
             }
             lowers.insert(0, place);
         }
@@ -53,7 +53,7 @@ impl Content {
         Some(self.derived_dir(stack.first()?, MARK, &chain::chain_id(&stack)))
     }
 
-    fn make_init(&self, ctx: &Context, lowers: &[PathBuf], place: &Path, fill: Fill<'_>) -> Result<()> {
+    fn make_init(&self, ctx: &Context, lowers: &[PathBuf], root: &Path, place: &Path, fill: Fill<'_>) -> Result<()> {
         let staging = self.stage()?;
         let (upper, work) = (staging.free_path(), staging.free_path());
         for dir in [&upper, &work] {
@@ -64,7 +64,7 @@ impl Content {
             upper: &upper,
             work: &work,
         })?;
-        take_after(ctx, &upper, &Layers::open(lowers)?)?;
+        take_after(ctx, &upper, &Layers::open(lowers)?, root)?;
         staging.sync()?;
         self.publish_tree(&upper, place)
     }
@@ -77,7 +77,7 @@ pub(super) fn is_init(dir: &Path) -> bool {
 }
 
 /// Makes what is new readable whatever the umask of this process is, and directories that are not new look as before.
-fn take_after(ctx: &Context, upper: &Path, lowers: &Layers) -> Result<()> {
+fn take_after(ctx: &Context, upper: &Path, lowers: &Layers, root_layer: &Path) -> Result<()> {
     let root = content::open_dir(upper)?;
     tree::walk(ctx, root.as_fd(), &mut |node| {
         match lowers.find(&node.path)? {
@@ -86,10 +86,11 @@ fn take_after(ctx: &Context, upper: &Path, lowers: &Layers) -> Result<()> {
         }
         Ok(true)
     })?;
-    let look = || "look at the topmost layer";
-    let status = nix::sys::stat::fstat(lowers.root(0)).during(look)?;
+    // It lies on top, so that its root is the one containers see.
+    let layer = content::open_dir(root_layer)?;
+    let status = nix::sys::stat::fstat(&layer).during(|| "look at the layer's root")?;
     let path = Vec::new();
-    chain::copy_attributes(lowers.root(0), root.as_fd(), &Node { path, status })
+    chain::copy_attributes(layer.as_fd(), root.as_fd(), &Node { path, status })
 }
 
 fn set_time(root: BorrowedFd<'_>, node: &Node) -> Result<()> {

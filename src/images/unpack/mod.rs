@@ -42,6 +42,8 @@ struct Unpack<'a> {
     directories: BTreeMap<Vec<u8>, Attributes>,
     /// Directories no entry named.
     implied: BTreeSet<Vec<u8>>,
+    /// Whether none named the root.
+    root_implied: bool,
     /// Hard links whose target had not come yet.
     links: Vec<(Entry, Vec<u8>)>,
     /// Hard links whose target never came.
@@ -66,6 +68,7 @@ pub(crate) fn unpack<R: Input>(
         root,
         directories: BTreeMap::new(),
         implied: BTreeSet::new(),
+        root_implied: true,
         links: Vec::new(),
         lost: BTreeMap::new(),
         any_whiteout: false,
@@ -102,6 +105,7 @@ impl Unpack<'_> {
             return Err(Error::corrupt("the layer's root is not a directory"));
         }
         self.directories.insert(Vec::new(), Attributes::of(entry));
+        self.root_implied = false;
         Ok(())
     }
 
@@ -135,6 +139,7 @@ impl Unpack<'_> {
                 .iter()
                 .map(|(path, target)| (text(path), text(target)))
                 .collect(),
+            root_implied: self.root_implied,
         })
     }
 }
