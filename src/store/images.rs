@@ -141,14 +141,15 @@ impl Tx<'_> {
         self.all("SELECT * FROM image WHERE manifest = ?1", [manifest.as_str()], image)
     }
 
-    /// The images whose id starts with these hexadecimal digits, at most `limit`.
+    /// The images whose id or manifest's digest starts with these hexadecimal digits, at most `limit`.
     pub fn images_by_prefix(&self, hex: &str, limit: usize) -> Result<Vec<ImageRow>> {
-        // A range instead of LIKE, so that the primary key answers it.
+        // Ranges instead of LIKE, so that indexes answer.
         let range = |algorithm: &str| (format!("{algorithm}:{hex}"), format!("{algorithm}:{hex}g"));
         let ((low, high), (other_low, other_high)) = (range("sha256"), range("sha512"));
         self.all(
-            "SELECT * FROM image WHERE id >= ?1 AND id < ?2 UNION ALL
-             SELECT * FROM image WHERE id >= ?3 AND id < ?4 LIMIT ?5",
+            "SELECT * FROM image WHERE id >= ?1 AND id < ?2 UNION SELECT * FROM image WHERE id >= ?3 AND id < ?4 UNION
+             SELECT * FROM image WHERE manifest >= ?1 AND manifest < ?2 UNION
+             SELECT * FROM image WHERE manifest >= ?3 AND manifest < ?4 LIMIT ?5",
             params![low, high, other_low, other_high, limit],
             image,
         )

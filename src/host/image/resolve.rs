@@ -1,4 +1,4 @@
-//! From what a person writes to an image: a name, an id, the start of an id, a digest.
+//! From what a person writes to an image: a name, an id, a manifest's digest, the start of either.
 
 use super::Image;
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ pub(super) enum Named {
 }
 
 impl Host {
-    /// The image meant by a name, an id, a unique start of an id, or a digest.
+    /// The image meant by a name, an id, a digest, or a unique start of an id or a digest.
     ///
     /// Errors: `not_found`; `invalid` if it is no name, or if several ids start so.
     pub fn image(&self, text: &str) -> Result<Image> {
@@ -61,8 +61,9 @@ fn lookup(tx: &Tx, text: &str) -> Result<(ImageRow, Named)> {
     {
         return Ok((row, reference.tagged().map_or(Named::Id, Named::Reference)));
     }
-    if !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return by_prefix(tx, text).map(|row| (row, Named::Id));
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    if !hex.is_empty() && hex.len() <= 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return by_prefix(tx, hex).map(|row| (row, Named::Id));
     }
     reference.and_then(|_| Err(missing(text)))
 }
