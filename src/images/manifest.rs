@@ -89,6 +89,18 @@ struct RawDocument<'a> {
     fs_layers: Option<&'a RawValue>,
 }
 
+/// Parses what a descriptor leads to. Errors: `corrupt` if it is something else than the descriptor says as well (CVE-2021-41190).
+pub(crate) fn parse_described(bytes: &[u8], descriptor: &Descriptor, limits: &Limits) -> Result<Document> {
+    let document = parse(bytes, limits)?;
+    let allowed = match document {
+        Document::Manifest(_) => [OCI_MANIFEST, DOCKER_MANIFEST],
+        Document::Index(_) => [OCI_INDEX, DOCKER_LIST],
+    };
+    let said = Some(descriptor.media_type.as_str()).filter(|text| !text.is_empty());
+    check_type(said, allowed).map_err(|error| error.during(format_args!("read `{}`", descriptor.digest)))?;
+    Ok(document)
+}
+
 /// Parses a manifest or an index. Errors: `corrupt` for neither and for one that could be taken for both (CVE-2021-41190).
 pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Document> {
     let raw: RawDocument<'_> = serde_json::from_slice(bytes)
@@ -138,7 +150,7 @@ fn manifest(
 fn check_type(found: Option<&str>, allowed: [&str; 2]) -> Result<()> {
     match found {
         Some(found) if !allowed.contains(&found) => Err(Error::corrupt(format!(
-            "the manifest says it is `{}`, which does not fit its fields",
+            "the manifest is called a `{}`, which does not fit its fields",
             found.escape_debug()
         ))),
         _ => Ok(()),

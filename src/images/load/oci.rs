@@ -71,7 +71,7 @@ fn one_per_name(entries: &[Descriptor]) -> Vec<Descriptor> {
 /// The manifest a descriptor leads to, through indexes within bounds.
 fn manifest_of(files: &Files, limits: &Limits, entry: &Descriptor, depth: usize) -> Result<Found> {
     let bytes = blob(files, limits, entry)?;
-    match manifest::parse(&bytes, limits)? {
+    match manifest::parse_described(&bytes, entry, limits)? {
         Document::Manifest(parts) => Ok(Found {
             digest: entry.digest.clone(),
             bytes,
