@@ -130,8 +130,8 @@ fn parse(text: &str) -> std::result::Result<Reference, String> {
     let (registry, path) = split_registry(name);
     check_registry(&registry)?;
     check_path(&path)?;
-    if registry.len() + 1 + path.len() > LONGEST_REPOSITORY {
-        return Err(format!("the name is longer than {LONGEST_REPOSITORY} characters"));
+    if path.len() > LONGEST_REPOSITORY {
+        return Err(format!("the repository is longer than {LONGEST_REPOSITORY} characters"));
     }
     let tag = match (tag, &digest) {
         (Some(tag), _) => Some(tag.to_owned()),
