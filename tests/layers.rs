@@ -124,14 +124,14 @@ fn runs_and_commits(count: usize) {
 }
 
 #[test]
-fn images_of_more_layers_than_a_kernel_stacks_run_and_commit() {
+fn c21_images_of_more_layers_than_a_kernel_stacks_run_and_commit() {
     for count in [520, 700] {
         runs_and_commits(count);
     }
 }
 
 #[test]
-fn images_of_about_as_many_layers_as_a_kernel_stacks_run_and_commit() {
+fn c21_images_of_about_as_many_layers_as_a_kernel_stacks_run_and_commit() {
     for count in [497, 498, 500] {
         runs_and_commits(count);
     }
@@ -150,7 +150,7 @@ fn what_is_merged_is_made_once() {
 }
 
 #[test]
-fn what_a_container_writes_never_refers_to_a_layer() {
+fn c20_what_a_container_writes_never_refers_to_a_layer() {
     let hoist = Hoist::with_busybox();
     let mounts = hoist.value(r#"container::run("busybox", ["cat", "/proc/self/mountinfo"]).stdout"#);
     let root = mounts

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::odd::assert_as_peers;
 use super::{at, by_tar, extracted, imported, load, loaded, refusal, text, tree_of};
@@ -23,6 +23,115 @@ const ALL: Ignore<'_> = Ignore {
 #[test]
 fn c01_whiteouts_hide_what_they_hide_elsewhere() {
     assert_as_peers(&["gone", "opaque", "later", ".wh."]);
+}
+
+/// The directory of the image's topmost layer in the store.
+fn top_layer(hoist: &Hoist, image: &str) -> PathBuf {
+    let dir = hoist.value(&format!(r#"image::get("{image}").inspect().GraphDriver.Data.UpperDir"#));
+    PathBuf::from(dir.as_str().unwrap())
+}
+
+#[test]
+fn c02_whiteouts_lie_in_the_store_as_the_overlay_has_them() {
+    let hoist = Hoist::new();
+    let members = [
+        Member::whiteout("a/", "gone"),
+        Member::opaque("b/"),
+        Member::file("b/new", ""),
+    ];
+    let id = load(&hoist, &Files::docker(&[archive(&members)], "it:1"));
+    let tree = Tree::read(&top_layer(&hoist, &id));
+    let gone = at(&tree, "a/gone");
+    assert_eq!((gone.kind, gone.device), ("character device", Some((0, 0))));
+    let opaque = BTreeMap::from([(OsString::from("trusted.overlay.opaque"), b"y".to_vec())]);
+    assert_eq!(at(&tree, "b").xattrs, opaque);
+    assert!(at(&tree, "a").xattrs.is_empty() && tree.0.keys().all(|path| !path.display().to_string().contains(".wh.")));
+}
+
+#[test]
+fn c03_a_whiteout_that_hides_nothing_more_is_dropped() {
+    let below = vec![
+        Member::dir("opaque/"),
+        Member::file("opaque/old", "1"),
+        Member::dir("again/"),
+        Member::file("again/old", "2"),
+        Member::file("again/kept", "3"),
+    ];
+    let above = vec![
+        Member::whiteout("opaque/", "old"),
+        Member::opaque("opaque/"),
+        Member::whiteout("opaque/", "never"),
+        Member::whiteout("", "again"),
+        Member::file("again/new", "4"),
+    ];
+    let tree = tree_of(&[below, above]);
+    let names: Vec<_> = tree.0.keys().map(|path| path.to_str().unwrap()).collect();
+    // A name that was listed and cannot be looked at would have failed the reading.
+    assert_eq!(names, ["", "again", "again/new", "opaque"]);
+    for members in [
+        vec![Member::file("opaque", ""), Member::file("opaque/.wh..wh..opq", "")],
+        vec![Member::file(".wh.", "")],
+        vec![Member::file("a/.wh...", "")],
+    ] {
+        assert_eq!(
+            refusal(&Files::docker(&[archive(&members)], "it:1").pack()).0,
+            "corrupt"
+        );
+    }
+}
+
+#[test]
+fn c04_marks_of_the_overlay_in_a_tar_are_no_marks() {
+    let below = vec![
+        Member::dir("dir/"),
+        Member::file("dir/old", "1"),
+        Member::file("file", "2"),
+        Member::dir("from/"),
+    ];
+    let mark = |member: Member, name: &str, value: &str| {
+        let name = |space: &str| format!("{space}.overlay.{name}");
+        member.xattr(&name("trusted"), value).xattr(&name("user"), value)
+    };
+    let above = vec![
+        mark(Member::dir("dir/"), "opaque", "y"),
+        mark(Member::dir("moved/"), "redirect", "/from"),
+        mark(Member::file("file", ""), "whiteout", ""),
+        mark(Member::file("copied", "own"), "metacopy", ""),
+    ];
+    let tree = tree_of(&[below, above]);
+    let names: Vec<_> = tree.0.keys().map(|path| path.to_str().unwrap()).collect();
+    assert_eq!(names, ["", "copied", "dir", "dir/old", "file", "from", "moved"]);
+    assert!(tree.0.values().all(|entry| entry.xattrs.is_empty()));
+    assert_eq!(at(&tree, "copied").content, text("own"));
+}
+
+#[test]
+fn c06_directories_that_only_paths_tell_of_look_as_they_did() {
+    assert_as_peers(&["implied"]);
+    let below = vec![Member::dir("a/").mode(0o1711).owner(3, 4).mtime(5).xattr("user.x", "1")];
+    let tree = tree_of(&[below, vec![Member::file("a/b/c", "")], vec![Member::file("a/b/d", "")]]);
+    let a = at(&tree, "a");
+    assert_eq!(
+        (a.mode, a.uid, a.gid, a.mtime, a.xattrs.len()),
+        (0o1711, 3, 4, (5, 0), 1)
+    );
+    let b = at(&tree, "a/b");
+    assert_eq!((b.mode, b.uid, b.gid, b.mtime), (0o755, 0, 0, (0, 0)));
+}
+
+#[test]
+fn c07_a_link_of_a_layer_below_gives_way_to_a_directory_as_elsewhere() {
+    assert_as_peers(&["lib", "usr/lib"]);
+    // Within one layer the link is followed, in the layer's own root.
+    let tree = tree_of(&[vec![
+        Member::symlink("var/run", "/run"),
+        Member::file("var/run/x", "1"),
+        Member::symlink("up", "../../../run"),
+        Member::file("up/y", "2"),
+    ]]);
+    assert_eq!(at(&tree, "run/x").content, text("1"));
+    assert_eq!(at(&tree, "run/y").content, text("2"));
+    assert_eq!(at(&tree, "var/run").kind, "symlink");
 }
 
 #[test]
@@ -388,6 +497,19 @@ fn c13_the_root_takes_attributes_and_never_another_type() {
         let entry = Member::dir(name).mode(0o1711).owner(3, 4).mtime(5);
         assert_eq!(root(&[vec![entry, Member::file("a", "")]]), (0o1711, 3, 4, 5), "{name}");
     }
+    // A layer that does not speak of the root leaves it to the container as it is.
+    let layers = [
+        vec![Member::dir("./").mode(0o1711).owner(3, 4).mtime(5)],
+        vec![Member::file("a", "")],
+    ];
+    let hoist = Hoist::new();
+    let id = load(&hoist, &Files::docker(&layers.map(|members| archive(&members)), "it:1"));
+    let dirs = hoist.value(&format!(
+        r#"container::create("{id}", ["true"]).inspect().GraphDriver.Data.LowerDir"#
+    ));
+    let top = Tree::read(Path::new(dirs.as_str().unwrap().split(':').next().unwrap()));
+    let found = at(&top, "");
+    assert_eq!((found.mode, found.uid, found.gid, found.mtime), (0o1711, 3, 4, (5, 0)));
     let others = [
         Member::file("./", ""),
         Member::symlink(".", "/etc"),

@@ -1,6 +1,6 @@
 //! What an image means, line by line: what other tools read and write, where they stumbled, and what Hoist therefore does.
 //!
-//! A test whose name starts with `cNN_` is about line NN, here or beside the code that it tests. Where it is said
+//! A test whose name starts with `cNN_` is about line NN, here or beside the code that it tests; every line has one. Where it is said
 //! that something is as elsewhere, trees are compared entry by entry (type, mode, owner, size, time to the nanosecond, extended
 //! attributes, link target, device number, content) with what docker, podman, umoci or tar make of the same input; what differs is
 //! listed with the reason in `odd.rs` or at the test.
@@ -40,15 +40,38 @@
 //!
 //! **Archives** 29. `docker save` of up to 24 and from 25 on, OCI archives; any order, several images, links between layers.
 
+mod archives;
+mod commit;
+mod documents;
+mod identity;
 mod layers;
 mod odd;
+mod references;
 
+use std::collections::BTreeSet;
 use std::path::Path;
+
+use regex::Regex;
 
 use crate::harness::forge::{Files, sha256};
 use crate::harness::members::{Member, archive};
 use crate::harness::tree::{Entry, Tree};
 use crate::harness::{Hoist, Merged, tool};
+
+#[test]
+fn every_line_has_a_test() {
+    let name = Regex::new(r"\bfn c(\d\d)_\w+").unwrap();
+    let mut found = BTreeSet::new();
+    for dir in ["src", "tests"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+        let files = Tree::read(&root).0.into_keys();
+        for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
+            let text = std::fs::read_to_string(root.join(path)).unwrap();
+            found.extend(name.captures_iter(&text).map(|line| line[1].parse::<u32>().unwrap()));
+        }
+    }
+    assert_eq!(found, (1..=29).collect());
+}
 
 /// What containers see of an image of these layers.
 #[track_caller]

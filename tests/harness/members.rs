@@ -68,6 +68,11 @@ impl Member {
         Member::new(b'6', name)
     }
 
+    /// The name as it is written.
+    pub(crate) fn name(&self) -> String {
+        String::from_utf8_lossy(&self.name).into_owned()
+    }
+
     /// What hides `name` of the layers below, in the directory `dir`, which is empty or ends with a slash.
     pub(crate) fn whiteout(dir: &str, name: &str) -> Member {
         Member::file(format!("{dir}.wh.{name}"), "").mode(0)

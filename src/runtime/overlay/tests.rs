@@ -67,7 +67,7 @@ fn the_topmost_layer_wins_and_writes_land_in_upper() {
 }
 
 #[test]
-fn any_path_can_be_a_layer() {
+fn c20_any_path_can_be_a_layer() {
     let long = "x".repeat(250);
     for rung in RUNGS {
         for odd in ["a:b", "a,b", "a\\b", "a b", "a\\,b:c\"'=#\n", &long] {
@@ -84,7 +84,7 @@ fn any_path_can_be_a_layer() {
 }
 
 #[test]
-fn as_many_layers_as_the_kernel_stacks() {
+fn c21_as_many_layers_as_the_kernel_stacks() {
     for count in [2, 12, 20, 127, 300, 498, 500] {
         let place = Place::new((0..count).map(|n| n.to_string()));
         for (n, layer) in place.lower.iter().enumerate() {
@@ -111,7 +111,7 @@ fn as_many_layers_as_the_kernel_stacks() {
 }
 
 #[test]
-fn layers_that_do_not_fit_are_told_and_not_cut_off() {
+fn c21_layers_that_do_not_fit_are_told_and_not_cut_off() {
     let place = Place::new((0..20).map(|n| n.to_string()));
     let error = place.mount_by(Rung::Joined, false).unwrap_err();
     assert_eq!(error.kind(), Kind::Unsupported);
@@ -140,7 +140,7 @@ fn nothing_is_left_of_the_classic_way_but_the_mount() {
 }
 
 #[test]
-fn options_that_kernels_have_different_defaults_for_are_off() {
+fn c20_options_that_kernels_have_different_defaults_for_are_off() {
     for rung in RUNGS {
         let place = named(&["top", "bottom"]);
         fs::create_dir(place.lower[0].join("d")).unwrap();
