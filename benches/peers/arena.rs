@@ -46,14 +46,9 @@ impl Arena {
         run(&[&["podman", "--root", &root, "--runroot", &run_root], args].concat())
     }
 
-    /// An empty store. The old one is moved aside: where a file system has no journal, ext4 makes files ten times slower for a
-    /// while after as many were removed.
     pub(crate) fn fresh_hoist(&self) {
         for name in ["hoist", "hoist-run"] {
-            let old = self.dir.join(name);
-            if old.exists() {
-                fs::rename(&old, self.free("old")).unwrap();
-            }
+            remove(&self.dir.join(name));
         }
         self.sync();
     }
@@ -72,11 +67,12 @@ impl Arena {
         self.sync();
     }
 
-    /// A path that nothing has yet.
-    pub(crate) fn free(&self, name: &str) -> PathBuf {
-        let free = |n: &usize| !self.dir.join(format!("{name}-{n}")).exists();
-        let n = (0..).find(free).unwrap();
-        self.dir.join(format!("{name}-{n}"))
+    /// The path of a directory, which is emptied or made.
+    pub(crate) fn fresh_dir(&self, name: &str) -> String {
+        remove(&self.dir.join(name));
+        fs::create_dir(self.dir.join(name)).unwrap();
+        self.sync();
+        self.path(name)
     }
 
     pub(crate) fn sync(&self) {

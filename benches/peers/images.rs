@@ -64,16 +64,13 @@ pub(crate) fn unpack(arena: &Arena) {
     for name in ["debian", "small", "big"] {
         let input = input(arena, name);
         let (blob, image) = (layer_blob(&input), format!("{}:latest", input.layout));
-        let untar = || {
-            let dir = text(&arena.free("untar"));
-            std::fs::create_dir(&dir).unwrap();
-            run(&["tar", "--directory", &dir, "-xzpf", &blob]);
-        };
-        let umoci = || run(&["umoci", "unpack", "--image", &image, &text(&arena.free("umoci"))]);
+        let (tree, bundle) = (arena.path("untar"), arena.path("umoci"));
+        let untar = || run(&["tar", "--directory", &tree, "-xzpf", &blob]);
+        let umoci = || run(&["umoci", "unpack", "--image", &image, &bundle]);
         let sides = [
             Contestant::new("hoist", || load_into_hoist(arena, &input.layout)).before(|| arena.fresh_hoist()),
-            Contestant::new("tar", untar).before(|| arena.sync()),
-            Contestant::new("umoci", umoci).before(|| arena.sync()),
+            Contestant::new("tar", untar).before(|| arena.fresh_dir("untar")),
+            Contestant::new("umoci", umoci).before(|| remove(&arena.dir.join("umoci"))),
         ];
         compare(
             &format!("unpack: the gzip layer of `{name}` from an OCI layout"),
