@@ -29,3 +29,4 @@ mod power_cut;
 mod readme;
 mod runtime;
 mod scripts;
+mod usage;

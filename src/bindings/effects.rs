@@ -190,6 +190,7 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("semver::parse", PURE),
     ("semver::satisfies", PURE),
     ("semver::sort", PURE),
+    ("system::df", READ),
     ("system::check", &[Effect::Read, Effect::Write, Effect::Delete]),
     ("time::from_unix", PURE),
     ("time::now", PURE),

@@ -6,11 +6,21 @@ use super::options;
 use super::session::Session;
 use super::value::from_serde;
 use crate::error::Result;
-use crate::host::CheckOptions;
+use crate::host::{CheckOptions, Host, REBUILD};
 
 fn check(session: &Session, options: Map) -> Result<Dynamic> {
     let options: CheckOptions = options::parse(options)?;
-    from_serde(&session.host()?.check(&session.context(), options)?)
+    let (ctx, config) = (session.context(), &session.settings().config);
+    let checked = match session.host() {
+        Ok(host) => host.check(&ctx, options),
+        Err(error) if error.way_out() == Some(REBUILD) => Host::check_unopened(&ctx, config, &error, options),
+        Err(error) => Err(error),
+    };
+    from_serde(&checked?)
+}
+
+fn df(session: &Session) -> Result<Dynamic> {
+    from_serde(&session.host()?.usage(&session.context())?)
 }
 
 /// The store as a whole.
@@ -46,9 +56,28 @@ pub mod functions {
         native(&ctx, |session| super::check(session, Map::new()))
     }
 
+    /// What the store takes of the disk, in allocated bytes as `du` counts them: each file once, however many names it has.
+    ///
+    /// Returns a map of `images`, `containers` and `volumes`, each a map of `count`, `active` (images that containers use, containers
+    /// that run, volumes that containers use), `size` and `reclaimable` (what would be free without those that are not active); of
+    /// `other` (the database, work under way) and `total`. For images also `unique` and `shared`, what one image alone and what
+    /// several need, and `blobs` and `layers`, what is packed and what is unpacked.
+    ///
+    /// ```rhai,images
+    /// let df = system::df();
+    /// assert::eq(df.images.count, 1);
+    /// assert::eq(df.images.size, df.images.blobs + df.images.layers);
+    /// assert::ok(df.total > image::get("tools").size);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn df(ctx: NativeCallContext) -> Scripted<Dynamic> {
+        native(&ctx, super::df)
+    }
+
     /// Looks for damage as `check()` does, and puts right what can be.
     ///
-    /// Options: `repair` (default `false`): unpack damaged layers again, write records, manifests, sizes and the index anew, remove
+    /// Options: `repair` (default `false`): make a damaged database anew from what can still be read of it and from the store's files
+    /// (the damaged one is kept as `hoist.db-damaged-…`), unpack damaged layers again, write records, manifests, sizes and the index anew, remove
     /// what nothing needs, unmount what was left mounted; an image whose content cannot be had back loses its names. `quick` (default
     /// `false`): look at presence and sizes only, not at every byte.
     ///

@@ -12,6 +12,7 @@ mod image;
 mod plan;
 mod report;
 mod scratch;
+mod usage;
 mod volume;
 
 use std::collections::HashMap;
@@ -36,6 +37,9 @@ pub use image::{
 };
 pub use plan::{Action, Plan};
 pub use report::{Item, Report};
+pub use usage::Usage;
+
+pub use crate::store::REBUILD;
 
 use scratch::Scratch;
 
@@ -60,6 +64,7 @@ impl Host {
     ///
     /// With a plan, nothing of it is changed: mutations are recorded there instead.
     pub fn open(config: &Config, plan: Option<Arc<Plan>>) -> Result<Host> {
+        Host::miss_database(config)?;
         let database = config.root.join("hoist.db");
         let (store, content) = match &plan {
             Some(_) => (

@@ -9,7 +9,7 @@ use super::archive::Reader;
 use super::config::Config;
 use super::content::{BLOB_DIRS, Content, LAYOUT, Record, check_digest, open_dir};
 use super::image::{Image, Layer};
-use super::manifest::{self, Document, OCI_LAYER};
+use super::manifest::{self, Document, IMAGE_NAME, OCI_LAYER};
 use super::pipe::{self, Stream};
 use super::staging::Staging;
 use super::tree::{self, Node};
@@ -197,6 +197,44 @@ impl Content {
             },
         });
         Ok(layers.collect())
+    }
+
+    /// The image that a manifest describes, if its documents are whole and each layer is there in one form at least. Errors:
+    /// `corrupt`, `not_found`.
+    pub fn described_image(&self, manifest: &Digest) -> Result<Image> {
+        let bytes = self.read_blob(manifest, self.limits().document)?;
+        let Document::Manifest(parts) = manifest::parse(&bytes, self.limits())? else {
+            return Err(Error::corrupt(format!("`{manifest}` is no manifest of an image")));
+        };
+        let id = parts.config.digest;
+        let config = self.read_blob(&id, self.limits().document)?;
+        let layers = self.described_layers(manifest, &config)?;
+        match layers
+            .iter()
+            .find(|layer| !self.has_layer(&layer.diff_id) && !self.has_tar(layer))
+        {
+            Some(layer) => Err(Error::not_found(format!("the layer `{}` is gone", layer.diff_id))),
+            None => Ok(Image {
+                id,
+                manifest: manifest.clone(),
+                config,
+                layers,
+            }),
+        }
+    }
+
+    /// The names that `index.json` has, with the manifests they mean. Errors: `corrupt`, `not_found`.
+    pub fn read_index(&self) -> Result<Vec<(Reference, Digest)>> {
+        let path = self.index_path();
+        let bytes = std::fs::read(&path).during(|| format!("read `{}`", path.display()))?;
+        let Document::Index(entries) = manifest::parse(&bytes, self.limits())? else {
+            return Err(Error::corrupt(format!("`{}` is not an index", path.display())));
+        };
+        let names = entries.into_iter().filter_map(|entry| {
+            let name = entry.annotation(IMAGE_NAME)?.parse().ok()?;
+            Some((name, entry.digest))
+        });
+        Ok(names.collect())
     }
 
     /// Files and directories among the content that are neither blobs nor layers nor made from layers.

@@ -28,7 +28,7 @@ pub struct ContainerRow {
     pub owner: Option<String>,
 }
 
-fn container(row: &Row) -> rusqlite::Result<ContainerRow> {
+pub(super) fn container(row: &Row) -> rusqlite::Result<ContainerRow> {
     Ok(ContainerRow {
         id: parsed(row, "id")?,
         name: row.get("name")?,

@@ -53,7 +53,27 @@ pub struct LayerRow {
     pub size: u64,
 }
 
-fn image(row: &Row) -> rusqlite::Result<ImageRow> {
+impl ImageRow {
+    /// The row of an image of which nothing but its id is known, so that what needs it can stay.
+    pub fn lost(id: &Digest, now: Timestamp) -> ImageRow {
+        ImageRow {
+            id: id.clone(),
+            manifest: id.clone(),
+            config: Vec::new(),
+            created: None,
+            size: 0,
+            os: String::new(),
+            architecture: String::new(),
+            variant: None,
+            labels: "{}".to_owned(),
+            parent: None,
+            added: now,
+            last_used: now,
+        }
+    }
+}
+
+pub(super) fn image(row: &Row) -> rusqlite::Result<ImageRow> {
     let created: Option<i64> = row.get("created")?;
     let parent: Option<String> = row.get("parent")?;
     Ok(ImageRow {
@@ -75,7 +95,7 @@ fn image(row: &Row) -> rusqlite::Result<ImageRow> {
     })
 }
 
-fn layer(row: &Row) -> rusqlite::Result<LayerRow> {
+pub(super) fn layer(row: &Row) -> rusqlite::Result<LayerRow> {
     Ok(LayerRow {
         diff_id: parsed(row, "diff_id")?,
         blob: parsed(row, "blob")?,

@@ -9,6 +9,8 @@ mod integrity;
 mod leases;
 mod references;
 mod reserve;
+mod salvage;
+mod users;
 mod volumes;
 
 use std::fs::File;
@@ -27,12 +29,19 @@ use crate::sys::file;
 pub use containers::ContainerRow;
 pub use images::{ImageRow, LayerRow};
 pub use leases::{Lease, forget_leases, lease_is_dead};
+pub use salvage::Salvage;
 pub use volumes::VolumeRow;
+
+use users::Users;
 
 const MIGRATIONS: [&str; 2] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
 ];
+
+/// The way out of a damaged database.
+pub const REBUILD: &str = "`hoist eval 'system::check(#{repair: true})'` makes the database anew from what can still be read of it and from the \
+     store's files";
 
 /// How long a writer waits for another process before it gives up.
 const BUSY: Duration = Duration::from_secs(60);
@@ -44,6 +53,7 @@ const LOG_PAGES: u32 = 256;
 pub struct Store {
     connection: Mutex<Connection>,
     path: PathBuf,
+    users: Users,
 }
 
 /// A transaction; the methods of the tables are on it.
@@ -53,15 +63,17 @@ impl Store {
     /// Opens the database at `path`, makes it if it is absent, and brings its tables up to date.
     pub fn open(path: &Path) -> Result<Store> {
         reserve::balance(path);
-        let store = match Store::connect(path) {
+        let users = Users::join(path);
+        let connection = match Store::connect(path) {
             Err(error) if error.kind() == Kind::NoSpace && reserve::release(path) => Store::connect(path),
             other => other,
         };
-        store.during(|| format!("open the store `{}`", path.display()))
+        let connection = connection.during(|| format!("open the store `{}`", path.display()))?;
+        Ok(Store::of(connection, path, users))
     }
 
-    fn connect(path: &Path) -> Result<Store> {
-        let store = Connection::open(path).map_err(failed).and_then(|mut connection| {
+    fn connect(path: &Path) -> Result<Connection> {
+        let connection = Connection::open(path).map_err(failed).and_then(|mut connection| {
             configure(&connection)?;
             if !is_current(&connection)? {
                 // SQLite does not wait for others where it changes the kind of its log: one process makes or changes a store.
@@ -72,9 +84,9 @@ impl Store {
                 connection.execute_batch("PRAGMA journal_mode = WAL;").map_err(failed)?;
                 migrate(&mut connection)?;
             }
-            Ok(Store::of(connection, path))
+            Ok(connection)
         });
-        store.map_err(|error| explained(error, path))
+        connection.map_err(|error| explained(error, path))
     }
 
     /// A private copy in memory of the database at `path`, or an empty one: what happens to it is seen by nobody else.
@@ -92,13 +104,14 @@ impl Store {
         }
         configure(&copy)?;
         migrate(&mut copy)?;
-        Ok(Store::of(copy, path))
+        Ok(Store::of(copy, path, Users::none()))
     }
 
-    fn of(connection: Connection, path: &Path) -> Store {
+    fn of(connection: Connection, path: &Path, users: Users) -> Store {
         Store {
             connection: Mutex::new(connection),
             path: path.to_owned(),
+            users,
         }
     }
 
@@ -238,7 +251,11 @@ fn failed(cause: rusqlite::Error) -> Error {
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => Kind::Timeout,
         _ => Kind::Internal,
     };
-    Error::new(kind, format!("database: {cause}")).source(cause)
+    let error = Error::new(kind, format!("database: {cause}")).source(cause);
+    match kind {
+        Kind::Corrupt => error.hint(REBUILD),
+        _ => error,
+    }
 }
 
 fn full() -> Error {

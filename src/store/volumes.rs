@@ -18,7 +18,7 @@ pub struct VolumeRow {
     pub labels: String,
 }
 
-fn volume(row: &Row) -> rusqlite::Result<VolumeRow> {
+pub(super) fn volume(row: &Row) -> rusqlite::Result<VolumeRow> {
     Ok(VolumeRow {
         name: row.get("name")?,
         created: read_time(row, "created")?,

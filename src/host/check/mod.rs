@@ -13,6 +13,7 @@ mod layers;
 mod mounts;
 mod orphans;
 mod problem;
+mod rebuild;
 mod volumes;
 
 use serde::Deserialize;
@@ -67,7 +68,10 @@ impl Host {
 
 impl Checkup<'_> {
     fn all(&mut self) -> Result<()> {
-        self.database()?;
+        if !self.database()? {
+            // What rows say cannot be relied on.
+            return Ok(());
+        }
         self.layout();
         let hold = self.host.hold()?;
         let stock = Stock::hold(self.host, &hold)?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::options::ContainerOptions;
 use super::recipe::Recipe;
-use super::{Container, Status};
+use super::{Container, KeptRow, Status};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::host::image::Image;
@@ -92,6 +92,9 @@ impl Host {
             self.insert_row(tx, &row, &image)?;
             if self.plan().is_none() {
                 runtime::create(&bundle, &request)?;
+            }
+            if self.plan().is_none() && row.owner.is_none() {
+                KeptRow::write(&row, &bundle).inspect_err(|_| drop(runtime::delete(&bundle)))?;
             }
             self.use_volumes(tx, &id, &recipe, &drafts)?;
             Ok(row)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Container, Status};
+use super::{Container, KeptRow, Status};
 use crate::error::{Error, Result};
 use crate::model::{ContainerName, Context, TimeSpan};
 use crate::runtime::{self, Act, Signal};
@@ -147,9 +147,13 @@ impl Container {
     /// Gives it another name. Errors: `already_exists`, `invalid`.
     pub fn rename(&self, name: &str) -> Result<()> {
         let name: ContainerName = name.parse()?;
-        self.host
-            .store()
-            .write(|tx| tx.rename_container(self.id(), name.as_str()))?;
+        self.host.store().write(|tx| {
+            tx.rename_container(self.id(), name.as_str())?;
+            match tx.container(self.id())? {
+                Some(row) if self.host.plan().is_none() && row.owner.is_none() => KeptRow::write(&row, &self.bundle()),
+                _ => Ok(()),
+            }
+        })?;
         self.host.planned("container.rename", self.name(), name.as_str());
         Ok(())
     }

@@ -6,6 +6,7 @@ mod exec;
 mod files;
 mod filter;
 mod inspect;
+mod kept;
 mod lifecycle;
 mod logs;
 mod options;
@@ -28,6 +29,7 @@ use crate::store::ContainerRow;
 
 pub use exec::ExecOptions;
 pub use filter::ContainerFilter;
+pub(super) use kept::KeptRow;
 pub use lifecycle::StopOptions;
 pub use logs::LogOptions;
 pub use options::ContainerOptions;
@@ -187,6 +189,13 @@ impl Container {
     }
 }
 
+/// The volumes a container's settings name.
+pub(super) fn volumes_in(row: &ContainerRow) -> Vec<String> {
+    let recipe: Option<Recipe> = serde_json::from_str(&row.options).ok();
+    let volumes = recipe.iter().flat_map(Recipe::volumes);
+    volumes.map(|(name, _)| name.to_owned()).collect()
+}
+
 impl std::fmt::Display for Container {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
@@ -204,6 +213,11 @@ impl Host {
 
     fn containers_dir(&self) -> PathBuf {
         self.config().root.join("containers")
+    }
+
+    /// Whether a container has processes.
+    pub(super) fn container_lives(&self, row: &ContainerRow) -> bool {
+        self.container_state(row).is_ok_and(|state| state.status.is_alive())
     }
 
     /// That a container's settings can be read. Errors: why they cannot.

@@ -364,7 +364,11 @@ impl Host {
     }
 }
 
-fn rows_of(image: images::Image, parent: Option<&Digest>, now: Timestamp) -> Result<(ImageRow, Vec<LayerRow>)> {
+pub(in crate::host) fn rows_of(
+    image: images::Image,
+    parent: Option<&Digest>,
+    now: Timestamp,
+) -> Result<(ImageRow, Vec<LayerRow>)> {
     let config = image.config()?;
     let row = ImageRow {
         size: image.size(),
