@@ -43,7 +43,7 @@ pub mod functions {
     /// - `container_missing`, `container_unreadable`, `container_image`, `container_layer`, `container_orphan`: a container without
     ///   directory, without readable settings, without image, without a directory it is stacked on, a directory without container;
     /// - `volume_missing`, `volume_orphan`: a volume without directory, a directory without volume;
-    /// - `mount`, `cgroup`, `run_state`: something mounted, control groups or process state that belong to no container;
+    /// - `mount`, `run_state`: something mounted, or process state, that belongs to no container;
     /// - `layout`, `index`: what other tools read is missing or does not fit the images' names.
     ///
     /// ```rhai,no_run

@@ -49,14 +49,12 @@ pub enum Damage {
     VolumeOrphan,
     /// A mount in the store that belongs to nobody.
     Mount,
-    /// Control groups of a container that does not run.
-    Cgroup,
     /// Process state of a container that is not there.
     RunState,
 }
 
 /// One row per kind: its name, and what it means.
-const KINDS: [(Damage, &str); 24] = [
+const KINDS: [(Damage, &str); 23] = [
     (Damage::Database, "database"),
     (Damage::Layout, "layout"),
     (Damage::Index, "index"),
@@ -79,7 +77,6 @@ const KINDS: [(Damage, &str); 24] = [
     (Damage::VolumeMissing, "volume_missing"),
     (Damage::VolumeOrphan, "volume_orphan"),
     (Damage::Mount, "mount"),
-    (Damage::Cgroup, "cgroup"),
     (Damage::RunState, "run_state"),
 ];
 
