@@ -47,6 +47,7 @@ mod identity;
 mod layers;
 mod odd;
 mod references;
+mod streams;
 
 use std::collections::BTreeSet;
 use std::path::Path;
