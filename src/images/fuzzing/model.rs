@@ -141,7 +141,10 @@ impl Model {
     fn link(&mut self, dir: usize, name: &[u8], entry: &Entry) -> Result<bool> {
         let target = normal(&entry.link)?;
         let (last, above) = target.split_last().ok_or(Refused)?;
-        let Some(found) = self.walk(above, false)?.and_then(|dir| self.child(dir, last)) else {
+        let Some(source) = self.walk(above, false)? else {
+            return Ok(false);
+        };
+        let Some(found) = self.child(source, last) else {
             return Ok(false);
         };
         match &self.nodes[found].what {
@@ -149,9 +152,9 @@ impl Model {
             What::Whiteout => return Ok(false),
             _ => {}
         }
-        // The target must not go with what the link replaces.
+        // The directory in which the target is found must not go with what the link replaces.
         let before = self.child(dir, name);
-        if before.is_some_and(|before| before != found && self.holds(before, found)) {
+        if before.is_some_and(|before| before == source || self.holds(before, source)) {
             return Err(Refused);
         }
         self.name(dir, name, found);
