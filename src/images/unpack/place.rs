@@ -22,6 +22,9 @@ use crate::images::tree::join;
 use crate::model::Context;
 use crate::sys::file::{self, kind_of, status_at};
 
+/// Bytes of the longest name a file system of Linux takes (limits.h).
+const NAME_MAX: usize = 255;
+
 impl Unpack<'_> {
     /// Puts an entry at a normal path that is not the root.
     pub(super) fn place<R: Input>(
@@ -210,6 +213,10 @@ impl Unpack<'_> {
 
     fn link(&mut self, dir: &Arc<Parent>, entry: Entry, path: &[u8]) -> Result<()> {
         if !self.try_link(dir, &entry, path)? {
+            // A layer below may have the target, and then it is too late to find that the name is none.
+            if split(path).1.len() > NAME_MAX {
+                return Err(refused(Errno::ENAMETOOLONG, "make", path));
+            }
             // What is there by then came later, and stays.
             if has(dir, split(path).1) {
                 self.clear(dir.as_fd(), path)?;
@@ -237,7 +244,7 @@ impl Unpack<'_> {
         };
         let (_, name) = split(path);
         let wanted = match status_at(source.as_fd(), if target_name.is_empty() { b"." } else { target_name }) {
-            Err(Errno::ENOENT) => return Ok(false),
+            Err(Errno::ENOENT | Errno::ENAMETOOLONG) => return Ok(false),
             other => other.during(|| format!("look at `{}`", shown(&target)))?,
         };
         if kind_of(&wanted) == SFlag::S_IFDIR {
