@@ -61,21 +61,17 @@ fn s15_volumes_and_working_directories_through_links() {
     let beside = Beside::with_busybox();
     let hoist = &beside.hoist;
     let links = format!(
-        "ln -s {0} /data; ln -s ../../../../../..{0}/dir /work; ln -s /proc /p",
+        "ln -s {0} /data; ln -s ../../../../../..{0}/dir /srv; ln -s /proc /p",
         beside.dir()
     );
-    prepare(
-        hoist,
-        &links,
-        &["WORKDIR /work/new", r#"VOLUME ["/data", "/proc/sys"]"#],
-    );
+    prepare(hoist, &links, &["WORKDIR /srv/new", r#"VOLUME ["/data", "/proc/sys"]"#]);
     let run = |options: &str, command: &str| {
         let script = format!(r#"container::run("attack", {}, #{{{options}}}).stdout"#, json!(command));
         hoist.value(&script)
     };
     let seen = run(
         r#"volumes: ["v:/data"]"#,
-        "pwd; ls /data; cat /data/secret 2>/dev/null; touch /data/x /work/new/y",
+        "pwd; ls /data; cat /data/secret 2>/dev/null; touch /data/x /srv/new/y",
     );
     assert_eq!(seen, format!("{}/dir/new\ndir\n", beside.dir()));
     for target in ["/proc", "/proc/sys", "/", "/p/../proc", "/sys/../proc"] {

@@ -115,11 +115,11 @@ fn entries_come_in_any_order() {
     docker.file("config.json", config.to_string().as_bytes());
     docker.file("0/layer.tar", &some_layers()[0]);
     // Up to version 24, Docker stores a layer that several images have once, and links from the others.
-    docker.0.push(link(Kind::Symlink, "1/layer.tar", "../shared/layer.tar"));
-    docker.file("shared/layer.tar", &some_layers()[1]);
+    docker.0.push(link(Kind::Symlink, "1/layer.tar", "../common/layer.tar"));
+    docker.file("common/layer.tar", &some_layers()[1]);
     let saved = json!([
         {"Config": "config.json", "RepoTags": ["x/y:1"], "Layers": ["0/layer.tar", "1/layer.tar"]},
-        {"Config": "config.json", "RepoTags": ["x/y:2"], "Layers": ["0/layer.tar", "shared/layer.tar"]}]);
+        {"Config": "config.json", "RepoTags": ["x/y:2"], "Layers": ["0/layer.tar", "common/layer.tar"]}]);
     docker.file("manifest.json", saved.to_string().as_bytes());
     for forge in [oci, docker] {
         let shop = Shop::new();

@@ -140,28 +140,14 @@ fn a_damaged_blob_is_found_and_leaves_no_file() {
 fn what_cannot_be_saved_is_said() {
     let (shop, image) = shop_with_image();
     let ctx = Context::new();
-    let none = save(&ctx, &shop.content, &[], &shop.path("x"), Format::Docker, None).unwrap_err();
-    assert_eq!(none.kind(), ErrorKind::Invalid);
+    let refused = |images: &[(&Image, Vec<Reference>)], name: &str, format: Format| {
+        let saved = save(&ctx, &shop.content, images, &shop.path(name), format, None);
+        saved.unwrap_err().kind()
+    };
+    let one = [(&image, vec![])];
     std::fs::create_dir(shop.path("there")).unwrap();
-    let there = save(
-        &ctx,
-        &shop.content,
-        &[(&image, vec![])],
-        &shop.path("there"),
-        Format::OciDir,
-        None,
-    )
-    .unwrap_err();
-    assert_eq!(there.kind(), ErrorKind::AlreadyExists);
-    let nowhere = save(
-        &ctx,
-        &shop.content,
-        &[(&image, vec![])],
-        &shop.path("no/such/dir"),
-        Format::Docker,
-        None,
-    )
-    .unwrap_err();
-    assert_eq!(nowhere.kind(), ErrorKind::NotFound);
+    assert_eq!(refused(&[], "x", Format::Docker), ErrorKind::Invalid);
+    assert_eq!(refused(&one, "there", Format::OciDir), ErrorKind::AlreadyExists);
+    assert_eq!(refused(&one, "no/such/dir", Format::Docker), ErrorKind::NotFound);
     assert!("tar".parse::<Format>().is_err() && "lz4".parse::<Compression>().is_err());
 }
