@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, mkdirat};
 
-use super::content::{self, Content, Record, implied_paths};
+use super::content::{self, Content, Record, hiding_paths, implied_paths};
 use super::flat;
 use super::image::Layer;
 use super::links::{self, Links};
@@ -76,8 +76,8 @@ impl Content {
     }
 
     fn fixup(&self, ctx: &Context, stack: &[Digest], dirs: &[PathBuf], loose: &[Loose]) -> Result<Option<PathBuf>> {
-        let has_any = loose.iter().any(|loose| !loose.is_empty());
-        let Some(top) = stack.first().filter(|_| stack.len() > 1 && has_any) else {
+        let has_any = loose.iter().any(|loose| loose.needs_fixing(stack.len()));
+        let Some(top) = stack.first().filter(|_| has_any) else {
             return Ok(None);
         };
         let place = self.derived_dir(top, MARK, &chain_id(stack));
@@ -105,6 +105,8 @@ pub(super) type Merged = BTreeMap<Vec<u8>, (usize, Node)>;
 struct Loose {
     implied: BTreeSet<Vec<u8>>,
     links: Links,
+    /// Directories that hold whiteouts.
+    hiding: BTreeSet<Vec<u8>>,
 }
 
 impl Loose {
@@ -112,11 +114,13 @@ impl Loose {
         Loose {
             implied: implied_paths(record),
             links: links::of(record),
+            hiding: hiding_paths(record),
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.implied.is_empty() && self.links.is_empty()
+    /// Whether it may have a fix-up in a stack of so many layers.
+    fn needs_fixing(&self, height: usize) -> bool {
+        !self.hiding.is_empty() || (height > 1 && !(self.implied.is_empty() && self.links.is_empty()))
     }
 }
 
@@ -140,7 +144,7 @@ pub(super) fn chain_id(stack: &[Digest]) -> Digest {
 
 /// What a fix-up is made of: paths, and the layer and the node each takes after.
 struct Fixes {
-    /// Directories whose attributes come from another layer than the one on top, with their parents.
+    /// Directories whose attributes come from another layer than the one on top, and those that must be merged, with their parents.
     directories: Merged,
     /// Hard links to files of a layer further down.
     links: Merged,
@@ -161,6 +165,12 @@ impl Fixes {
             let differs = shown.is_some_and(|(top, node)| node.is_dir() && top != place);
             if differs {
                 directories.insert(path.clone(), (place, node));
+            }
+        }
+        for path in loose.iter().flat_map(|loose| &loose.hiding) {
+            ctx.check()?;
+            if let Some(alone) = alone(layers, path)? {
+                directories.entry(path.clone()).or_insert(alone);
             }
         }
         let paths: Vec<Vec<u8>> = directories.keys().chain(links.keys()).cloned().collect();
@@ -217,6 +227,17 @@ fn named(layers: &Layers, loose: &[Loose], path: &[u8]) -> Result<Option<(usize,
     Ok(None)
 }
 
+/// The one layer that makes up the directory at a path which is not the root; nothing if there are more, or it does not show.
+fn alone(layers: &Layers, path: &[u8]) -> Result<Option<(usize, Node)>> {
+    let mut found = layers.find_all(path)?.into_iter();
+    let Some((place, node)) = found.next().filter(|(_, node)| node.is_dir() && !path.is_empty()) else {
+        return Ok(None);
+    };
+    let is_merged =
+        found.next().is_some_and(|(_, below)| below.is_dir()) && !tree::is_opaque_at(layers.root(place), path)?;
+    Ok((!is_merged).then_some((place, node)))
+}
+
 /// Gives the directory at the node's path below `to` what the one below `from` has: owner, attributes, mode, time.
 pub(super) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, node: &Node) -> Result<()> {
     let what = || format!("copy the attributes of `{}`", node.path.escape_ascii());
@@ -230,7 +251,7 @@ pub(super) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, node: &N
 mod tests {
     use super::*;
     use crate::images::testing::{NoHolder, Shop, dir, docker_archive, file, tar};
-    use crate::images::{Source, load};
+    use crate::images::{Image, Source, load};
     use std::os::unix::fs::MetadataExt;
 
     /// The formulas of the specification, with digests made by another program.
@@ -252,6 +273,34 @@ mod tests {
         );
     }
 
+    fn load_layers(shop: &Shop, layers: &[Vec<u8>]) -> Image {
+        let archive = docker_archive(layers);
+        let source = Source::Reader(Box::new(archive.as_slice()));
+        let mut loaded = load(&Context::new(), &shop.content, &NoHolder, source).unwrap();
+        loaded.remove(0).image
+    }
+
+    #[test]
+    fn a_directory_that_one_layer_makes_up_is_merged_where_it_holds_whiteouts() {
+        let shop = Shop::new();
+        let lowers = |layers: &[Vec<u8>]| {
+            let image = load_layers(&shop, layers);
+            shop.content.lowers(&Context::new(), &image.layers).unwrap()
+        };
+        let hiding = tar(&[dir("a", 0o711), file("a/.wh.x", ""), dir("b", 0o700), file("b/y", "1")]);
+        let alone = lowers(std::slice::from_ref(&hiding));
+        assert_eq!(alone.len(), 2);
+        assert_eq!(std::fs::metadata(alone[0].join("a")).unwrap().mode() & 0o7777, 0o711);
+        assert!(!alone[0].join("b").exists(), "there is no whiteout in it");
+        let merged = [tar(&[dir("a", 0o755), file("a/x", "1")]), hiding];
+        assert_eq!(lowers(&merged).len(), 2, "the kernel leaves it out by itself");
+        assert_eq!(
+            lowers(&[tar(&[file(".wh.x", "")])]).len(),
+            1,
+            "the root always is merged"
+        );
+    }
+
     #[test]
     fn implied_directories_show_what_the_layers_below_say() {
         let shop = Shop::new();
@@ -261,19 +310,7 @@ mod tests {
             tar(&[file("a/b/x", "1"), file("n/y", "2")]),
             tar(&[file("c/z", "3"), dir("c", 0o750)]),
         ];
-        let load_layers = |layers: &[Vec<u8>]| {
-            let archive = docker_archive(layers);
-            load(
-                &ctx,
-                &shop.content,
-                &NoHolder,
-                Source::Reader(Box::new(archive.as_slice())),
-            )
-            .unwrap()
-            .remove(0)
-            .image
-        };
-        let image = load_layers(&layers);
+        let image = load_layers(&shop, &layers);
         let lowers = shop.content.lowers(&ctx, &image.layers).unwrap();
         assert_eq!(
             (lowers.len(), shop.content.lowers(&ctx, &image.layers).unwrap()),
@@ -282,7 +319,7 @@ mod tests {
         let mode = |path: &str| std::fs::metadata(lowers[0].join(path)).unwrap().mode() & 0o7777;
         assert_eq!((mode("a"), mode("a/b")), (0o711, 0o1777));
         assert!(!lowers[0].join("c").exists() && !lowers[0].join("n").exists());
-        let twice = load_layers(&[layers[0].clone(), layers[2].clone(), layers[0].clone()]);
+        let twice = load_layers(&shop, &[layers[0].clone(), layers[2].clone(), layers[0].clone()]);
         assert_eq!(shop.content.lowers(&ctx, &twice.layers).unwrap().len(), 2);
         shop.content
             .trash()

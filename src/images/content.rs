@@ -33,6 +33,9 @@ pub(crate) struct Record {
     /// Hard links whose targets the layer has not, with those targets, as [`path_text`]; they are files of the layers below.
     #[serde(default)]
     pub(crate) links: BTreeMap<String, String>,
+    /// Directories with whiteouts in them, as [`path_text`]; the root's are the empty one.
+    #[serde(default)]
+    pub(crate) hiding: Vec<String>,
     /// Whether the tar did not name the root either.
     #[serde(default)]
     pub(crate) root_implied: bool,
@@ -358,6 +361,11 @@ pub(crate) fn open_dir(path: &Path) -> Result<std::os::fd::OwnedFd> {
 /// The paths of a record, as bytes again.
 pub(crate) fn implied_paths(record: &Record) -> BTreeSet<Vec<u8>> {
     record.implied.iter().map(|text| path_text::decode(text)).collect()
+}
+
+/// The directories in which a record says that there are whiteouts.
+pub(crate) fn hiding_paths(record: &Record) -> BTreeSet<Vec<u8>> {
+    record.hiding.iter().map(|text| path_text::decode(text)).collect()
 }
 
 #[cfg(test)]

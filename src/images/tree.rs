@@ -282,7 +282,8 @@ fn ask(root: BorrowedFd<'_>, path: &[u8]) -> Result<Answer> {
     }
 }
 
-fn opaque_above(root: BorrowedFd<'_>, path: &[u8]) -> Result<bool> {
+/// Whether a directory below the root is opaque, or in one that is.
+pub(crate) fn opaque_above(root: BorrowedFd<'_>, path: &[u8]) -> Result<bool> {
     let mut path = path;
     while !path.is_empty() {
         if is_opaque_at(root, path)? {

@@ -79,6 +79,58 @@ fn c03_a_whiteout_that_hides_nothing_more_is_dropped() {
     }
 }
 
+/// The kernel lists the names of whiteouts in directories that only one layer has.
+#[test]
+fn c03_a_whiteout_that_never_hid_anything_is_not_listed() {
+    let lone = || {
+        vec![
+            Member::dir("lone/")
+                .mode(0o1750)
+                .owner(3, 4)
+                .mtime(5)
+                .xattr("user.x", "1"),
+            Member::whiteout("lone/", "never"),
+            Member::file("lone/own", "1"),
+            Member::whiteout("implied/deep/", "never"),
+            Member::whiteout("", "nor"),
+        ]
+    };
+    let below = vec![Member::file("other", "2"), Member::file("file", "3")];
+    let replacing = vec![
+        Member::whiteout("lone/", "own"),
+        Member::file("file/in", "4"),
+        Member::whiteout("file/", "never"),
+    ];
+    let own = ["", "implied", "implied/deep", "lone", "lone/own"];
+    for (layers, names) in [
+        (vec![lone()], &own[..]),
+        (
+            vec![below.clone(), lone()],
+            &["", "file", "implied", "implied/deep", "lone", "lone/own", "other"],
+        ),
+        (
+            vec![lone(), below],
+            &["", "file", "implied", "implied/deep", "lone", "lone/own", "other"],
+        ),
+        (
+            vec![vec![Member::file("file", "3")], lone(), replacing],
+            &["", "file", "file/in", "implied", "implied/deep", "lone"],
+        ),
+        (vec![lone(), vec![Member::whiteout("", "lone")], lone()], &own),
+    ] {
+        let tree = tree_of(&layers);
+        let found: Vec<_> = tree.0.keys().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(found, names);
+        let dir = at(&tree, "lone");
+        assert_eq!(
+            (dir.mode, dir.uid, dir.gid, dir.mtime, dir.xattrs.len()),
+            (0o1750, 3, 4, (5, 0), 1)
+        );
+        let implied = at(&tree, "implied");
+        assert_eq!((implied.mode, implied.mtime), (0o755, (0, 0)));
+    }
+}
+
 #[test]
 fn c04_marks_of_the_overlay_in_a_tar_are_no_marks() {
     let below = vec![

@@ -9,7 +9,8 @@
 //!  1. `.wh.X` hides the X of the layers below, never one beside it, whatever the order; it never appears itself; `.wh..wh..opq`
 //!     hides all that is below a directory; what aufs kept for itself (`.wh..wh.plnk`) is ignored.
 //!  2. In the store a whiteout is the overlay's own mark (kernel, filesystems/overlayfs.rst).
-//!  3. A whiteout in an opaque directory is dropped; a whiteout and something below it in one layer make an opaque directory.
+//!  3. A whiteout in an opaque directory is dropped, and one that hides nothing is not listed; a whiteout and something below it in one
+//!     layer make an opaque directory.
 //!  4. Marks of the overlay that come in a tar are no marks.
 //!  5. A directory over a directory keeps what is in it and takes the new attributes; anything else is replaced.
 //!  6. A directory that only paths tell of looks as it did below (image-spec#737).

@@ -17,7 +17,7 @@ use super::whiteout::{self, Hidden};
 use super::{normal, split};
 use crate::error::{Context as _, Result};
 use crate::images::archive::{Entry, Input, Kind, Reader};
-use crate::images::content::{Record, implied_paths};
+use crate::images::content::{Record, hiding_paths, implied_paths};
 use crate::images::{overlay, tree};
 use crate::model::Context;
 use crate::sys::file::{self, kind_of, open_no_links, status_at};
@@ -152,16 +152,20 @@ impl Audit<'_> {
     fn rest(&self, ctx: &Context, record: &Record) -> Result<bool> {
         let mut implied: BTreeSet<Vec<u8>> = implied_paths(record).into_iter().collect();
         let plain = Entry::new(Vec::new(), Kind::Directory, 0o755);
+        let mut hiding = BTreeSet::new();
         let mut same = overlay::is_opaque(self.root)? == self.opaque.contains(&Vec::new());
         tree::walk(ctx, self.root, &mut |node| {
             let known = self.seen.contains(&node.path);
+            if overlay::is_whiteout(&node.status) {
+                hiding.insert(split(&node.path).0.to_vec());
+            }
             same &= known || (implied.remove(&node.path) && node.is_dir() && has_attributes(&plain, &node.status));
             if same && node.is_dir() {
                 same = tree::is_opaque_at(self.root, &node.path)? == self.opaque.contains(&node.path);
             }
             Ok(same)
         })?;
-        Ok(same && implied.is_empty())
+        Ok(same && implied.is_empty() && hiding == hiding_paths(record))
     }
 }
 

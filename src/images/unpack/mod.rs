@@ -48,7 +48,8 @@ struct Unpack<'a> {
     links: Vec<(Entry, Vec<u8>)>,
     /// Hard links whose target never came.
     lost: BTreeMap<Vec<u8>, Vec<u8>>,
-    any_whiteout: bool,
+    /// Names that were whited out, by the real paths of their directories.
+    whiteouts: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
     any_opaque: bool,
     size: u64,
 }
@@ -71,7 +72,7 @@ pub(crate) fn unpack<R: Input>(
         root_implied: true,
         links: Vec::new(),
         lost: BTreeMap::new(),
-        any_whiteout: false,
+        whiteouts: BTreeMap::new(),
         any_opaque: false,
         size: 0,
     };
@@ -124,7 +125,7 @@ impl Unpack<'_> {
     fn finish(mut self, ctx: &Context) -> Result<Record> {
         self.settle()?;
         self.late_links(ctx)?;
-        self.drop_hidden_whiteouts(ctx)?;
+        let hiding = self.settle_whiteouts(ctx)?;
         // Children sort after their parents, so going backwards sets a directory's time after all below it was made.
         for (path, attributes) in std::mem::take(&mut self.directories).into_iter().rev() {
             ctx.check()?;
@@ -139,6 +140,7 @@ impl Unpack<'_> {
                 .iter()
                 .map(|(path, target)| (text(path), text(target)))
                 .collect(),
+            hiding: hiding.iter().map(text).collect(),
             root_implied: self.root_implied,
         })
     }

@@ -11,7 +11,7 @@ use super::parents::Parent;
 use super::{Unpack, refused, shown, split};
 use crate::error::{Context as _, Error, Result};
 use crate::images::overlay;
-use crate::images::tree::{self, is_opaque_at, join};
+use crate::images::tree::{is_opaque_at, join, opaque_above};
 use crate::model::Context;
 use crate::sys::file::{kind_of, open_no_links, set_xattr, status_at};
 
@@ -72,7 +72,8 @@ impl Unpack<'_> {
         match status_at(parent.as_fd(), name) {
             Err(Errno::ENOENT) => {
                 mknodat(parent.as_fd(), name, SFlag::S_IFCHR, Mode::empty(), 0).during(what)?;
-                self.any_whiteout = true;
+                let names = self.whiteouts.entry(parent.path.clone()).or_default();
+                names.insert(name.to_vec());
                 Ok(())
             }
             Ok(status) if kind_of(&status) == SFlag::S_IFDIR => self.make_opaque(&path),
@@ -90,31 +91,36 @@ impl Unpack<'_> {
         Ok(())
     }
 
-    /// Drops whiteouts in and below opaque directories: they hide nothing more, and the kernel would list their names.
-    pub(super) fn drop_hidden_whiteouts(&self, ctx: &Context) -> Result<()> {
-        if !self.any_opaque || !self.any_whiteout {
-            return Ok(());
+    /// Drops whiteouts in and below opaque directories: they hide nothing more, and the kernel would list their names. Gives the
+    /// directories in which there are others.
+    pub(super) fn settle_whiteouts(&mut self, ctx: &Context) -> Result<Vec<Vec<u8>>> {
+        let mut hiding = Vec::new();
+        for (path, names) in std::mem::take(&mut self.whiteouts) {
+            ctx.check()?;
+            let what = || format!("look at the whiteouts in `{}`", shown(&path));
+            let dir = match open_no_links(self.root.as_fd(), &path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+                // Replaced by something else later in the stream.
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => continue,
+                other => other.during(what)?,
+            };
+            let is_there =
+                |name: &&Vec<u8>| status_at(dir.as_fd(), name).is_ok_and(|status| overlay::is_whiteout(&status));
+            let mut left = names.iter().filter(is_there).peekable();
+            if left.peek().is_some() && !self.is_below_opaque(&path)? {
+                hiding.push(path);
+                continue;
+            }
+            for name in left {
+                unlinkat(&dir, name.as_slice(), UnlinkatFlags::NoRemoveDir)
+                    .during(|| format!("drop the whiteout of `{}`", shown(&join(&path, name))))?;
+            }
         }
-        let root = self.root.as_fd();
-        // The opaque directory the walk is in.
-        let mut opaque = is_opaque_at(root, b"")?.then(Vec::new);
-        tree::walk(ctx, root, &mut |node| {
-            opaque = opaque.take().filter(|dir| is_below(&node.path, dir));
-            if opaque.is_none() && node.is_dir() && is_opaque_at(root, &node.path)? {
-                opaque = Some(node.path.clone());
-            }
-            if opaque.is_some() && overlay::is_whiteout(&node.status) {
-                let (parent, name) = split(&node.path);
-                open_no_links(root, parent, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
-                    .and_then(|dir| unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir))
-                    .during(|| format!("drop the whiteout of `{}`", shown(&node.path)))?;
-            }
-            Ok(true)
-        })
+        Ok(hiding)
     }
-}
 
-/// Whether a path is below a directory, which may be the root.
-fn is_below(path: &[u8], dir: &[u8]) -> bool {
-    dir.is_empty() || (path.starts_with(dir) && path.get(dir.len()) == Some(&b'/'))
+    /// Whether a directory is opaque, or in one that is.
+    fn is_below_opaque(&self, path: &[u8]) -> Result<bool> {
+        let root = self.root.as_fd();
+        Ok(self.any_opaque && (is_opaque_at(root, b"")? || opaque_above(root, path)?))
+    }
 }
