@@ -228,8 +228,8 @@ fn below_t(tree: Tree, timeless: &[&str]) -> Tree {
 fn hard_links_to_files_of_layers_below_are_made() {
     let (hoist, peers) = (Hoist::new(), Peers::new());
     let script = "mkdir -p t/a; cd t/a; echo data >f; chmod 640 f; chown 5:6 f; setfattr -n user.x -v 1 f; touch -d @1500000000.25 f
-        echo hidden >h; ln -s f s; mkfifo p; cd ../..";
-    let lower = made(&hoist, script, "t t/a t/a/f t/a/h t/a/s t/a/p");
+        echo hidden >h; ln -s f s; mkfifo p; cd ../..; ln -s a t/l; ln -s /t/l t/m";
+    let lower = made(&hoist, script, "t t/a t/a/f t/a/h t/a/s t/a/p t/l t/m");
     let (dirs, link) = (
         [("t", Item::Dir), ("t/a", Item::Dir), ("t/b", Item::Dir)],
         Item::Hardlink,
@@ -240,6 +240,9 @@ fn hard_links_to_files_of_layers_below_are_made() {
         ("t/b/h", link("t/a/f")),
         ("t/b/s", link("t/a/s")),
         ("t/a/h", link("/t/a/p")),
+        // Through links of the layer below, which lead on within the root.
+        ("t/b/l", link("t/l/f")),
+        ("t/b/m", link("t/m/f")),
     ];
     let upper = layer(&[&dirs[..], &links[1..], &links[..1]].concat());
     let archive = archive(&peers, &[lower, upper]);
@@ -276,7 +279,13 @@ fn hard_links_to_files_of_layers_below_are_made() {
     assert_eq!(seen[1], 0);
     assert_eq!(
         seen[2],
-        serde_json::json!(["/t/b/h file 5", "/t/b/h2 file 5", "/t/b/s symlink 0"])
+        serde_json::json!([
+            "/t/b/h file 5",
+            "/t/b/h2 file 5",
+            "/t/b/l file 5",
+            "/t/b/m file 5",
+            "/t/b/s symlink 0"
+        ])
     );
 }
 

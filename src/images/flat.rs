@@ -112,10 +112,9 @@ impl Flat {
     fn link(&mut self, links: &Links) -> Result<()> {
         for (path, target) in links {
             let merged = Layers::reopen(self.root.as_fd())?;
-            let target = links::followed(links, target);
-            let found = target.map(|target| merged.find(target)).transpose()?.flatten();
+            let found = links::resolve(&merged, &[links], 0, target)?;
             let node = found.map(|(_, node)| node).filter(|node| !node.is_dir());
-            let node = node.ok_or_else(|| links::missing(path, target.unwrap_or_default()))?;
+            let node = node.ok_or_else(|| links::missing(path, target))?;
             self.remove(path)
                 .during(|| format!("replace `{}`", path.escape_ascii()))?;
             share(self.root.as_fd(), &node, self.root.as_fd(), path)?;

@@ -51,31 +51,23 @@ pub(super) fn missing(path: &[u8], target: &[u8]) -> Error {
     ))
 }
 
-/// Where a layer's own links lead from a path: to one that is none of them. `None` where they lead in a circle.
-pub(super) fn followed<'a>(links: &'a Links, path: &'a [u8]) -> Option<&'a [u8]> {
-    let mut path = path;
-    for _ in 0..=links.len() {
-        match links.get(path) {
-            Some(next) => path = next,
-            None => return Some(path),
-        }
-    }
-    None
-}
-
-/// What a path is to the layer at `place`: something of a layer below, maybe by further links.
-fn resolve(layers: &Layers, links: &[&Links], place: usize, path: &[u8]) -> Result<Option<(usize, Node)>> {
-    let mut path = path;
+/// What a path is to the layer at `place`: something of its own or of a layer below, maybe by further links. `None` where it leads
+/// nowhere, or in a circle.
+pub(super) fn resolve(layers: &Layers, links: &[&Links], place: usize, path: &[u8]) -> Result<Option<(usize, Node)>> {
+    let Some(mut path) = layers.real(place, path)? else {
+        return Ok(None);
+    };
     for (place, links) in links.iter().enumerate().skip(place) {
-        match followed(links, path) {
-            Some(next) => path = next,
-            None => return Ok(None),
-        }
-        match layers.ask(place, path)? {
-            Answer::Here(status) => {
-                let path = path.to_vec();
-                return Ok(Some((place, Node { path, status })));
+        let mut hops = 0;
+        while let Some(target) = links.get(&path) {
+            hops += 1;
+            match layers.real(place, target)?.filter(|_| hops <= links.len()) {
+                Some(next) => path = next,
+                None => return Ok(None),
             }
+        }
+        match layers.ask(place, &path)? {
+            Answer::Here(status) => return Ok(Some((place, Node { path, status }))),
             Answer::Hidden => return Ok(None),
             Answer::Below => {}
         }
@@ -97,7 +89,7 @@ fn is_shown(layers: &Layers, links: &[&Links], place: usize, path: &[u8]) -> Res
 mod tests {
     use super::*;
     use crate::images::archive::Kind;
-    use crate::images::testing::{NoHolder, Shop, docker_archive, file, link, tar};
+    use crate::images::testing::{NoHolder, Shop, dir, docker_archive, file, link, tar};
     use crate::images::{Source, load};
     use std::os::unix::fs::MetadataExt;
 
@@ -116,6 +108,57 @@ mod tests {
         let found = lowers.iter().map(|dir| dir.join(path)).find(|path| path.exists())?;
         let links = std::fs::metadata(&found).unwrap().nlink();
         std::fs::read_to_string(found).ok().map(|text| (text, links))
+    }
+
+    #[test]
+    fn a_target_behind_links_of_layers_below_is_found_within_the_root() {
+        let symbolic = |path: &str, target: &str| link(Kind::Symlink, path, target);
+        let lower = tar(&[
+            file("usr/lib/f", "0"),
+            symbolic("lib", "usr/lib"),
+            symbolic("var/lib", "/lib"),
+            symbolic("up", "../../../../usr"),
+            symbolic("usr/lib/s", "nowhere"),
+            symbolic("round", "round"),
+            file("lib64", "no directory"),
+        ]);
+        let link_to = |target| topmost(&[lower.clone(), tar(&[hard("a", target)])], "a");
+        for target in ["lib/f", "var/lib/f", "up/lib/f", "/var/lib/./f"] {
+            assert_eq!(link_to(target), Some(("0".into(), 2)), "{target}");
+        }
+        // A link of its own leads on below; a link to a link of the layer below, too; the last part is not followed.
+        let own = tar(&[symbolic("here", "/var/lib"), hard("b", "here/f"), hard("a", "b")]);
+        assert_eq!(topmost(&[lower.clone(), own], "a"), Some(("0".into(), 3)));
+        let first = tar(&[hard("usr/lib/g", "lib/f")]);
+        assert_eq!(
+            topmost(&[lower.clone(), first, tar(&[hard("a", "lib/g")])], "a"),
+            Some(("0".into(), 3))
+        );
+        let shop = Shop::new();
+        let load = |layer| {
+            let archive = docker_archive(&[lower.clone(), layer]);
+            let source = Source::Reader(Box::new(archive.as_slice()));
+            load(&Context::new(), &shop.content, &NoHolder, source)
+        };
+        for (target, leads_to) in [("lib/s", "nowhere"), ("lib", "usr/lib")] {
+            let image = load(tar(&[hard("a", target)])).unwrap().remove(0).image;
+            let fixup = &shop.content.lowers(&Context::new(), &image.layers).unwrap()[0];
+            assert_eq!(
+                std::fs::read_link(fixup.join("a")).unwrap(),
+                std::path::Path::new(leads_to)
+            );
+        }
+        for layer in [
+            tar(&[hard("a", "round/f")]),
+            tar(&[hard("a", "lib64/f")]),
+            tar(&[hard("a", "lib/none")]),
+            tar(&[dir("lib", 0o755), hard("a", "lib/f")]),
+            tar(&[file(".wh.lib", ""), hard("a", "lib/f")]),
+            tar(&[file("usr/.wh.lib", ""), hard("a", "lib/f")]),
+        ] {
+            let error = load(layer).unwrap_err();
+            assert!(error.message().contains("which is no file of its layer"), "{error}");
+        }
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::error::{Context as _, Error, Kind, Result};
 use crate::model::Context;
 use crate::sys::file::{self, kind_of, open_no_links, status_at};
 
+/// As many links as the kernel follows in one path (path_resolution(7)).
+pub(crate) const LINKS: usize = 40;
+
 /// Something in a tree: its path relative to the root, and its status.
 #[derive(Clone)]
 pub(crate) struct Node {
@@ -171,18 +174,60 @@ impl Layers {
 
     /// What a path is in the merged tree, and in which layer it lies; `None` if it is not there.
     pub(crate) fn find(&self, path: &[u8]) -> Result<Option<(usize, Node)>> {
-        self.find_some(path, 1).map(|mut found| found.pop())
+        self.find_from(0, path)
+    }
+
+    /// The same to the layer at `place`, which sees none above it.
+    fn find_from(&self, place: usize, path: &[u8]) -> Result<Option<(usize, Node)>> {
+        self.find_some(place, path, 1).map(|mut found| found.pop())
+    }
+
+    /// A path as the layer at `place` and those below show it, with the links in its parents followed as by a process whose root this
+    /// is; its last part need not be there, and is not followed. `None` if a parent is no directory.
+    pub(crate) fn real(&self, place: usize, path: &[u8]) -> Result<Option<Vec<u8>>> {
+        let parts = |path: &[u8]| {
+            path.split(|byte| *byte == b'/')
+                .rev()
+                .map(<[u8]>::to_vec)
+                .collect::<Vec<_>>()
+        };
+        let (parent, name) = split(path);
+        let (mut waiting, mut real, mut links) = (parts(parent), Vec::new(), 0);
+        while let Some(part) = waiting.pop() {
+            match part.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    real.truncate(split(&real).0.len());
+                    continue;
+                }
+                _ => {}
+            }
+            let next = join(&real, &part);
+            match self.find_from(place, &next)? {
+                Some((_, node)) if node.is_dir() => real = next,
+                Some((layer, node)) if node.kind() == SFlag::S_IFLNK && links < LINKS => {
+                    links += 1;
+                    let target = link_target(self.root(layer), &next)?;
+                    if target.starts_with(b"/") {
+                        real.clear();
+                    }
+                    waiting.extend(parts(&target));
+                }
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(join(&real, name)))
     }
 
     /// What every layer has at a path, topmost first, down to one that hides it from those below.
     pub(crate) fn find_all(&self, path: &[u8]) -> Result<Vec<(usize, Node)>> {
-        self.find_some(path, usize::MAX)
+        self.find_some(0, path, usize::MAX)
     }
 
-    fn find_some(&self, path: &[u8], count: usize) -> Result<Vec<(usize, Node)>> {
+    fn find_some(&self, first: usize, path: &[u8], count: usize) -> Result<Vec<(usize, Node)>> {
         let mut found = Vec::new();
-        for (place, layer) in self.0.iter().enumerate() {
-            match ask(layer.as_fd(), path)? {
+        for place in first..self.0.len() {
+            match self.ask(place, path)? {
                 Answer::Here(status) => found.push((
                     place,
                     Node {

@@ -12,12 +12,11 @@ use std::os::unix::ffi::OsStrExt;
 use super::{Attributes, Unpack, refused, shown, split};
 use crate::error::{Context as _, Error, Result};
 use crate::images::overlay;
+use crate::images::tree::LINKS;
 use crate::sys::file::{kind_of, open_no_links, status_at};
 
 /// Flags for a directory that is only a starting point.
 const DIRECTORY: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY);
-/// As many links as the kernel follows in one path (path_resolution(7)).
-const LINKS: usize = 40;
 /// Directories kept open.
 const OPEN: usize = 64;
 
