@@ -329,7 +329,7 @@ fn nodes(ctx: &Context, root: BorrowedFd<'_>) -> Result<BTreeMap<Vec<u8>, Node>>
     let status = nix::sys::stat::fstat(root).during(|| "look at a layer's root")?;
     let path = Vec::new();
     let mut nodes = BTreeMap::from([(path.clone(), Node { path, status })]);
-    tree::walk(ctx, root, &mut |node| {
+    tree::walk_marked(ctx, root, &mut |node| {
         nodes.insert(node.path.clone(), node.clone());
         Ok(true)
     })?;

@@ -65,6 +65,58 @@ fn yard() -> (Shop, Image, PathBuf, Vec<PathBuf>) {
     (shop, base, upper, lowers)
 }
 
+/// As Linux 6.7 and newer take them: empty files with an attribute, with and without a mark of their directory.
+#[test]
+fn whiteouts_of_the_other_form_are_whiteouts() {
+    let (shop, base, upper, lowers) = yard();
+    let ctx = Context::new();
+    for (gone, value) in [
+        ("d/gone", &b""[..]),
+        ("d/never", b""),
+        ("d/same", b"y"),
+        ("quiet/x", b""),
+    ] {
+        let path = upper.join(gone);
+        std::fs::remove_file(&path).unwrap();
+        let file = std::fs::File::create_new(&path).unwrap();
+        set_xattr(file.as_fd(), b"trusted.overlay.whiteout", value).unwrap();
+    }
+    let dir = content::open_dir(&upper.join("d")).unwrap();
+    set_xattr(dir.as_fd(), b"trusted.overlay.opaque", b"x").unwrap();
+    let empty = std::fs::File::create_new(upper.join("d/empty")).unwrap();
+    set_xattr(empty.as_fd(), b"user.x", b"").unwrap();
+    let told = upper_changes(&ctx, &upper, &lowers).unwrap();
+    let told: Vec<_> = told
+        .iter()
+        .map(|change| (change.kind, change.path.to_str().unwrap()))
+        .filter(|(_, path)| path.starts_with("/d") || path.starts_with("/quiet"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (ChangeKind::Changed, "/d"),
+            (ChangeKind::Added, "/d/empty"),
+            (ChangeKind::Deleted, "/d/gone"),
+            (ChangeKind::Changed, "/d/kept"),
+            (ChangeKind::Deleted, "/d/same"),
+            (ChangeKind::Changed, "/quiet"),
+            (ChangeKind::Deleted, "/quiet/x"),
+        ]
+    );
+    for squash in [false, true] {
+        let options = CommitOptions {
+            squash,
+            ..CommitOptions::default()
+        };
+        let image = commit(&ctx, &shop.content, &NoHolder, Some(&base), &lowers, &upper, &options).unwrap();
+        for (pattern, names) in [("d/*", &["/d/empty", "/d/kept"][..]), ("quiet/*", &[])] {
+            let all = files(&ctx, &shop.content, &image, &Pattern::new(pattern).unwrap()).unwrap();
+            let all: Vec<_> = all.iter().map(|entry| entry.path.to_str().unwrap()).collect();
+            assert_eq!(all, names, "squash: {squash}");
+        }
+    }
+}
+
 #[test]
 fn a_commit_tells_what_changed_and_nothing_else() {
     let (shop, base, upper, lowers) = yard();

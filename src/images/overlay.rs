@@ -1,12 +1,13 @@
 //! The marks of the overlay file system in a directory tree (kernel, filesystems/overlayfs.rst, "whiteouts and opaque directories").
 
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag};
 
 use crate::error::{Context as _, Result};
-use crate::sys::file::{kind_of, xattr};
+use crate::sys::file::{kind_of, open_no_links, xattr};
 
 /// The attribute of a directory that hides all of the layers below it.
 pub(crate) const OPAQUE: &CStr = c"trusted.overlay.opaque";
@@ -25,6 +26,22 @@ pub(crate) fn is_opaque(dir: BorrowedFd<'_>) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// The attribute that makes an empty file a whiteout (Linux 6.7).
+const WHITEOUT: &CStr = c"trusted.overlay.whiteout";
+
+/// The status of something in a directory of an overlay, in which a whiteout is the device whatever form it has. What looks names up
+/// asks no mark of the directory for the other form, unlike what lists them, and so does this.
+pub(crate) fn mark_or(dir: BorrowedFd<'_>, name: &[u8], mut status: FileStat) -> nix::Result<FileStat> {
+    if kind_of(&status) != SFlag::S_IFREG || status.st_size != 0 {
+        return Ok(status);
+    }
+    let file = open_no_links(dir, name, OFlag::O_PATH)?;
+    if xattr(file.as_fd(), WHITEOUT)?.is_some() {
+        (status.st_mode, status.st_rdev) = (SFlag::S_IFCHR.bits(), 0);
+    }
+    Ok(status)
 }
 
 /// Whether a status is that of a whiteout.

@@ -66,6 +66,24 @@ pub(crate) fn walk(ctx: &Context, root: BorrowedFd<'_>, visit: &mut dyn FnMut(&N
     Ok(())
 }
 
+/// The same of a directory of an overlay: a whiteout is a device whatever form it has.
+pub(crate) fn walk_marked(
+    ctx: &Context,
+    root: BorrowedFd<'_>,
+    visit: &mut dyn FnMut(&Node) -> Result<bool>,
+) -> Result<()> {
+    walk(ctx, root, &mut |node| {
+        let path = node.path.clone();
+        match overlay::mark_or(root, &path, node.status) {
+            Err(Errno::ENOENT) => Ok(true),
+            other => {
+                let status = other.during(|| format!("look at `{}`", path.escape_ascii()))?;
+                visit(&Node { path, status })
+            }
+        }
+    })
+}
+
 /// The directory that was looked into last, for siblings mostly follow each other.
 #[derive(Default)]
 struct OpenParent(Option<(Vec<u8>, OwnedFd)>);
@@ -250,7 +268,7 @@ impl Layers {
         let mut all: BTreeMap<Vec<u8>, (usize, Node)> = BTreeMap::new();
         // From the bottom up, so that each layer's marks take away what lies below them.
         for (place, layer) in self.0.iter().enumerate().rev() {
-            walk(ctx, layer.as_fd(), &mut |node| {
+            walk_marked(ctx, layer.as_fd(), &mut |node| {
                 let was_dir = all.get(&node.path).is_some_and(|(_, known)| known.is_dir());
                 let hides = was_dir && (!node.is_dir() || is_opaque_at(layer.as_fd(), &node.path)?);
                 if hides {
@@ -299,7 +317,8 @@ fn ask(root: BorrowedFd<'_>, path: &[u8]) -> Result<Answer> {
             Ok(dir) => dir,
             Err(error) => return look(error, &so_far),
         };
-        let status = match status_at(dir.as_fd(), part) {
+        let status = status_at(dir.as_fd(), part).and_then(|status| overlay::mark_or(dir.as_fd(), part, status));
+        let status = match status {
             Ok(status) => status,
             Err(Errno::ENOENT) if !so_far.is_empty() && overlay::is_opaque(dir.as_fd())? => return Ok(Answer::Hidden),
             Err(Errno::ENOENT) => {

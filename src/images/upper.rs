@@ -54,7 +54,7 @@ pub(crate) fn compare(
     let mut waiting: Vec<Node> = Vec::new();
     let mut opaque: Option<Vec<u8>> = None;
     let mut added: Option<Vec<u8>> = None;
-    tree::walk(ctx, upper, &mut |node| {
+    tree::walk_marked(ctx, upper, &mut |node| {
         waiting.retain(|dir| is_below(&node.path, &dir.path));
         // In an opaque directory nothing of the layers shows through, so all in it must be told.
         let alone = opaque.as_ref().is_some_and(|dir| is_below(&node.path, dir));

@@ -93,7 +93,8 @@ impl Audit<'_> {
     fn status(&self, path: &[u8]) -> Result<Option<FileStat>> {
         let (parent, name) = split(path);
         let dir = open_no_links(self.root, parent, OFlag::O_PATH | OFlag::O_DIRECTORY);
-        match dir.and_then(|dir| status_at(dir.as_fd(), name)) {
+        let status = dir.and_then(|dir| overlay::mark_or(dir.as_fd(), name, status_at(dir.as_fd(), name)?));
+        match status {
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
             other => other.map(Some).during(|| format!("look at `{}`", path.escape_ascii())),
         }
