@@ -1,4 +1,7 @@
 //! The marks of the overlay file system in a directory tree (kernel, filesystems/overlayfs.rst, "whiteouts and opaque directories").
+//!
+//! Overlays are mounted without `userxattr`: their marks are `trusted.overlay.*`, and `user.overlay.*` are attributes like others, by
+//! which an overlay that a container mounts without privileges marks what is in it.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,21 +14,11 @@ use crate::sys::file::{kind_of, open_no_links, xattr};
 
 /// The attribute of a directory that hides all of the layers below it.
 pub(crate) const OPAQUE: &CStr = c"trusted.overlay.opaque";
-/// The same where the overlay is mounted by an unprivileged user.
-const USER_OPAQUE: &CStr = c"user.overlay.opaque";
 
 /// Whether a directory hides all of the layers below it.
 pub(crate) fn is_opaque(dir: BorrowedFd<'_>) -> Result<bool> {
-    for name in [OPAQUE, USER_OPAQUE] {
-        if xattr(dir, name)
-            .during(|| "read whether a directory is opaque")?
-            .as_deref()
-            == Some(b"y")
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let mark = xattr(dir, OPAQUE).during(|| "read whether a directory is opaque")?;
+    Ok(mark.as_deref() == Some(b"y"))
 }
 
 /// The attribute that makes an empty file a whiteout (Linux 6.7).
@@ -49,12 +42,13 @@ pub(crate) fn is_whiteout(status: &FileStat) -> bool {
     kind_of(status) == SFlag::S_IFCHR && status.st_rdev == 0
 }
 
-/// Whether a layer may carry an extended attribute: what belongs to the kernel's own bookkeeping or to the host's policy may not.
+/// Whether a layer may carry an extended attribute: what belongs to the kernel's own bookkeeping or to the host's policy may not. So
+/// no `trusted.*` does, neither a mark nor what the kernel escapes to keep it from being one (`trusted.overlay.overlay.*`).
 pub(crate) fn may_travel(name: &[u8]) -> bool {
     let known: [&[u8]; 3] = [
         b"security.capability",
         b"system.posix_acl_access",
         b"system.posix_acl_default",
     ];
-    known.contains(&name) || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
+    known.contains(&name) || name.starts_with(b"user.")
 }

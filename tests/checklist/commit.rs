@@ -1,13 +1,19 @@
 //! Line 19: what a container changed, as a layer that every tool applies alike.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use serde_json::json;
+
+use super::{at, by_tar, load};
+use crate::harness::forge::Files;
+use crate::harness::members::{Member, archive};
 use crate::harness::tree::{Ignore, Tree};
-use crate::harness::{Hoist, Merged, Peers};
+use crate::harness::{Hoist, Merged, Peers, inputs, tool};
 
 /// Every kind of change, made by a container's own processes.
 const CHANGES: &str = r#"
@@ -175,4 +181,52 @@ fn c19_the_same_change_gives_the_same_bytes_and_tells_nothing_more() {
             pair("work/pair-two", "work/new/pair-three")
         ]
     );
+}
+
+/// What overlays within a container mark is theirs: it hides nothing, and is kept where it is an attribute of a user.
+#[test]
+fn c04_marks_that_a_container_leaves_come_out_as_they_were_and_hide_nothing() {
+    let hoist = Hoist::with_busybox();
+    let attributes = [("user.overlay.opaque", "y"), ("user.x", "1")];
+    let dir = attributes
+        .iter()
+        .fold(Member::dir("nested/"), |dir, (name, value)| dir.xattr(name, value));
+    let busybox = std::fs::read(inputs::path("busybox.tar")).unwrap();
+    let layers = [busybox, archive(&[dir, Member::file("nested/old", "1")])];
+    load(&hoist, &Files::docker(&layers, "it:1"));
+    let upper = hoist.value(
+        r#"let c = container::create("it:1", ["sh", "-c", "echo 2 >/nested/new"], #{name: "c"}); c.start(); c.wait();
+        c.inspect().GraphDriver.Data.UpperDir"#,
+    );
+    // As a process with all privileges leaves its mark: the kernel escapes it.
+    let nested = Path::new(upper.as_str().unwrap()).join("nested");
+    let escaped = ["-n", "trusted.overlay.overlay.opaque", "-v", "y"];
+    tool(&nested, "setfattr", &[&escaped[..], &["."]].concat());
+    let told = hoist.value(r#"container::get("c").diff().map(|d| `${d.kind} ${d.path}`)"#);
+    assert_eq!(told, json!(["changed /nested", "added /nested/new"]));
+    let (exported, saved) = (hoist.file("exported.tar"), hoist.file("saved.tar"));
+    hoist
+        .eval(&format!(
+            r#"let c = container::get("c"); c.export_tar("{}"); c.commit("changed:1"); image::save("changed:1", "{}").size"#,
+            exported.display(),
+            saved.display()
+        ))
+        .success();
+    let other = Hoist::new();
+    other
+        .eval(&format!(r#"image::load("{}").len()"#, saved.display()))
+        .success();
+    for tree in [
+        Tree::read(&Merged::of(&hoist, "changed:1").path()),
+        Tree::read(&Merged::of(&other, "changed:1").path()),
+        by_tar(&std::fs::read(exported).unwrap()),
+    ] {
+        assert!(
+            ["nested/old", "nested/new"]
+                .iter()
+                .all(|path| tree.0.contains_key(Path::new(path)))
+        );
+        let right = attributes.map(|(name, value)| (OsString::from(name), value.as_bytes().to_vec()));
+        assert_eq!(at(&tree, "nested").xattrs, BTreeMap::from(right));
+    }
 }

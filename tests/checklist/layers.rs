@@ -141,7 +141,10 @@ fn c04_marks_of_the_overlay_in_a_tar_are_no_marks() {
     ];
     let mark = |member: Member, name: &str, value: &str| {
         let name = |space: &str| format!("{space}.overlay.{name}");
-        member.xattr(&name("trusted"), value).xattr(&name("user"), value)
+        let member = member
+            .xattr(&name("trusted"), value)
+            .xattr(&name("trusted.overlay"), value);
+        member.xattr(&name("user"), value)
     };
     let above = vec![
         mark(Member::dir("dir/"), "opaque", "y"),
@@ -152,7 +155,15 @@ fn c04_marks_of_the_overlay_in_a_tar_are_no_marks() {
     let tree = tree_of(&[below, above]);
     let names: Vec<_> = tree.0.keys().map(|path| path.to_str().unwrap()).collect();
     assert_eq!(names, ["", "copied", "dir", "dir/old", "file", "from", "moved"]);
-    assert!(tree.0.values().all(|entry| entry.xattrs.is_empty()));
+    for (path, name) in [
+        ("copied", "metacopy"),
+        ("dir", "opaque"),
+        ("file", "whiteout"),
+        ("moved", "redirect"),
+    ] {
+        let kept: Vec<_> = at(&tree, path).xattrs.keys().collect();
+        assert_eq!(kept, [format!("user.overlay.{name}").as_str()], "{path}");
+    }
     assert_eq!(at(&tree, "copied").content, text("own"));
 }
 
@@ -487,8 +498,8 @@ fn c12_attributes_of_the_host_and_the_kernel_do_not_come_from_a_layer() {
         "security.selinux",
         "security.ima",
         "trusted.overlay.opaque",
+        "trusted.overlay.overlay.opaque",
         "trusted.x",
-        "user.overlay.opaque",
         "system.x",
     ];
     let marked = |member: Member| {

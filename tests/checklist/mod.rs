@@ -11,7 +11,8 @@
 //!  2. In the store a whiteout is the overlay's own mark (kernel, filesystems/overlayfs.rst).
 //!  3. A whiteout in an opaque directory is dropped, and one that hides nothing is not listed; a whiteout and something below it in one
 //!     layer make an opaque directory.
-//!  4. Marks of the overlay that come in a tar are no marks.
+//!  4. Marks of the overlay that come in a tar are no marks: of the kernel's own nothing comes in or goes out, of those that a
+//!     container's own overlays leave (`user.overlay.*`) everything does.
 //!  5. A directory over a directory keeps what is in it and takes the new attributes; anything else is replaced.
 //!  6. A directory that only paths tell of looks as it did below (image-spec#737).
 //!  7. A path through a symbolic link of a layer below goes where Docker has it go (moby#53258).

@@ -398,7 +398,8 @@ fn attributes_survive_in_full() {
     assert_eq!((root.mode() & 0o7777, root.uid(), root.mtime()), (0o751, 6, -5));
     let su = std::fs::File::open(yard.root().join("d/su")).unwrap();
     let names = crate::sys::file::xattr_names(su.as_fd()).unwrap();
-    assert_eq!(names, [c"security.capability".to_owned(), c"user.a".to_owned()]);
+    let kept = [c"security.capability", c"user.a", c"user.overlay.opaque"];
+    assert_eq!(names, kept.map(std::ffi::CStr::to_owned));
     assert_eq!(
         crate::sys::file::xattr(su.as_fd(), c"security.capability").unwrap(),
         Some(capability)
