@@ -149,6 +149,41 @@ fn what_is_merged_is_made_once() {
     assert!(hoist.staged().is_empty());
 }
 
+/// Everything that looks into layers, with fewer files than there are layers.
+#[test]
+fn many_layers_do_with_few_open_files() {
+    let hoist = Hoist::on_disk("200m");
+    let path = hoist.write("tall.tar", tall(300).0);
+    let script = format!(
+        r#"
+        let image = image::load("{}")[0];
+        let c = container::create("tall", "rm /t/shared/1; echo new > /t/own/2; echo new > /t/new");
+        c.start();
+        assert::eq(c.wait(), 0);
+        let told = c.diff().map(|d| `${{d.kind}} ${{d.path}}`);
+        let next = c.commit("next");
+        let one = c.commit("one", #{{squash: true}});
+        [image.layers.len(), told, image::diff(image, next).map(|d| `${{d.kind}} ${{d.path}}`), image::diff(next, one).len(),
+            image::files(next, "t/own/2").len(), system::check().problems]"#,
+        path.display()
+    );
+    let limit = ["prlimit", "--nofile=256:256"];
+    let out = hoist
+        .command_under(&limit, &["--format", "json", "eval", &script])
+        .output();
+    let differences = ["changed /t/own/2", "added /t/new", "deleted /t/shared/1"];
+    let mut told = out.success().json();
+    for list in [1, 2] {
+        let list = told[list].as_array_mut().unwrap();
+        list.retain(|line| differences.iter().any(|known| line == known));
+        assert_eq!(list.len(), differences.len(), "{list:?}");
+    }
+    assert_eq!(
+        (&told[0], &told[3], &told[4], &told[5]),
+        (&300.into(), &0.into(), &1.into(), &serde_json::json!([]))
+    );
+}
+
 #[test]
 fn c20_what_a_container_writes_never_refers_to_a_layer() {
     let hoist = Hoist::with_busybox();

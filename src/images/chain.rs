@@ -198,16 +198,17 @@ impl Fixes {
         }
         for (path, (place, node)) in &self.links {
             ctx.check()?;
-            share::share(layers.root(*place), node, root.as_fd(), path)?;
+            share::share(layers.root(*place)?.as_fd(), node, root.as_fd(), path)?;
         }
         for (path, (place, node)) in self.directories.iter().rev() {
-            copy_attributes(layers.root(*place), root.as_fd(), node)
+            copy_attributes(layers.root(*place)?.as_fd(), root.as_fd(), node)
                 .during(|| format!("set the attributes of `{}`", path.escape_ascii()))?;
         }
         // The root itself is stacked, too, and must look like the one it covers.
-        let status = nix::sys::stat::fstat(layers.root(0)).during(|| "look at the topmost layer")?;
+        let top = layers.root(0)?;
+        let status = nix::sys::stat::fstat(&*top).during(|| "look at the topmost layer")?;
         let path = Vec::new();
-        copy_attributes(layers.root(0), root.as_fd(), &Node { path, status })
+        copy_attributes(top.as_fd(), root.as_fd(), &Node { path, status })
     }
 }
 
@@ -220,7 +221,7 @@ fn named(layers: &Layers, loose: &[Loose], path: &[u8]) -> Result<Option<(usize,
         if !loose[place].implied.contains(path) {
             return Ok(Some((place, node)));
         }
-        if tree::is_opaque_at(layers.root(place), path)? {
+        if tree::is_opaque_at(layers.root(place)?.as_fd(), path)? {
             return Ok(None);
         }
     }
@@ -233,8 +234,8 @@ fn alone(layers: &Layers, path: &[u8]) -> Result<Option<(usize, Node)>> {
     let Some((place, node)) = found.next().filter(|(_, node)| node.is_dir() && !path.is_empty()) else {
         return Ok(None);
     };
-    let is_merged =
-        found.next().is_some_and(|(_, below)| below.is_dir()) && !tree::is_opaque_at(layers.root(place), path)?;
+    let is_merged = found.next().is_some_and(|(_, below)| below.is_dir())
+        && !tree::is_opaque_at(layers.root(place)?.as_fd(), path)?;
     Ok((!is_merged).then_some((place, node)))
 }
 

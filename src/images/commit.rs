@@ -158,10 +158,10 @@ fn pack_merged(ctx: &Context, upper: &Path, lowers: &[PathBuf], out: &mut dyn Wr
     let dirs: Vec<PathBuf> = std::iter::once(upper.to_owned()).chain(lowers.cloned()).collect();
     let layers = Layers::open(&dirs)?;
     let mut packer = Packer::new(out);
-    packer.root(layers.root(0))?;
+    packer.root(layers.root(0)?.as_fd())?;
     for (place, node) in layers.merged(ctx)?.values() {
         check_name(node, tree::split(&node.path).1)?;
-        packer.node(ctx, layers.root(*place), node)?;
+        packer.node(ctx, layers.root(*place)?.as_fd(), node)?;
     }
     packer.finish().map(drop)
 }

@@ -1,7 +1,7 @@
 //! Images as merged trees: what is in one, and what differs between two.
 
 use std::ffi::OsStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -48,7 +48,12 @@ pub fn files(ctx: &Context, content: &Content, image: &Image, pattern: &Pattern)
     for (path, (place, node)) in merged {
         let text = String::from_utf8_lossy(&path).into_owned();
         if pattern.matches(&text) || pattern.matches(&format!("/{text}")) {
-            entries.push(entry(layers.root(place), &path, &node, diff_ids[place].clone())?);
+            entries.push(entry(
+                layers.root(place)?.as_fd(),
+                &path,
+                &node,
+                diff_ids[place].clone(),
+            )?);
         }
     }
     Ok(entries)
@@ -100,7 +105,8 @@ pub fn diff(ctx: &Context, content: &Content, a: &Image, b: &Image) -> Result<Ve
             // The very same file: one layer, one path.
             Some((old_place, known)) if old_ids[*old_place] == new_ids[*place] && known.path == node.path => {}
             Some((old_place, known)) => {
-                if !tree::same(ctx, (old.root(*old_place), known), (new.root(*place), node))? {
+                let (old, new) = (old.root(*old_place)?, new.root(*place)?);
+                if !tree::same(ctx, (old.as_fd(), known), (new.as_fd(), node))? {
                     changes.push(change(path, ChangeKind::Changed, node.size()));
                 }
             }

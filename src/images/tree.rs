@@ -1,10 +1,12 @@
 //! Directory trees as lists of nodes: walked in order, looked up through the layers of an overlay, merged into one view.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlinkat};
@@ -156,7 +158,14 @@ pub(crate) fn xattrs(fd: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
 }
 
 /// The directories of an overlay, topmost first, as one tree.
-pub(crate) struct Layers(Vec<OwnedFd>);
+pub(crate) struct Layers {
+    dirs: Vec<PathBuf>,
+    /// Those that are open, of which there are few however many layers there are.
+    open: RefCell<HashMap<usize, Rc<OwnedFd>>>,
+}
+
+/// Layers kept open.
+const OPEN: usize = 64;
 
 /// What one layer says of a path.
 pub(crate) enum Answer {
@@ -169,25 +178,45 @@ pub(crate) enum Answer {
 }
 
 impl Layers {
+    /// Errors: `not_found` for one that is not there.
     pub(crate) fn open(dirs: &[PathBuf]) -> Result<Layers> {
-        dirs.iter().map(|dir| open_dir(dir)).collect::<Result<_>>().map(Layers)
+        let mut open = HashMap::new();
+        for (place, dir) in dirs.iter().enumerate() {
+            let dir = open_dir(dir)?;
+            if place < OPEN {
+                open.insert(place, Rc::new(dir));
+            }
+        }
+        let (dirs, open) = (dirs.to_vec(), RefCell::new(open));
+        Ok(Layers { dirs, open })
     }
 
-    /// A single directory as an overlay of its own.
+    /// A single directory, which stays open, as an overlay of its own.
     pub(crate) fn reopen(dir: BorrowedFd<'_>) -> Result<Layers> {
-        Ok(Layers(vec![
-            dir.try_clone_to_owned().during(|| "open a directory again")?,
-        ]))
+        let dir = dir.try_clone_to_owned().during(|| "open a directory again")?;
+        Ok(Layers {
+            dirs: vec![PathBuf::new()],
+            open: RefCell::new(HashMap::from([(0, Rc::new(dir))])),
+        })
     }
 
     /// A layer's directory, by its place from the top.
-    pub(crate) fn root(&self, layer: usize) -> BorrowedFd<'_> {
-        self.0[layer].as_fd()
+    pub(crate) fn root(&self, layer: usize) -> Result<Rc<OwnedFd>> {
+        let mut open = self.open.borrow_mut();
+        if let Some(dir) = open.get(&layer) {
+            return Ok(Rc::clone(dir));
+        }
+        let dir = Rc::new(open_dir(&self.dirs[layer])?);
+        if open.len() >= OPEN {
+            open.clear();
+        }
+        open.insert(layer, Rc::clone(&dir));
+        Ok(dir)
     }
 
     /// What a layer alone says of a path.
     pub(crate) fn ask(&self, layer: usize, path: &[u8]) -> Result<Answer> {
-        ask(self.root(layer), path)
+        ask(self.root(layer)?.as_fd(), path)
     }
 
     /// What a path is in the merged tree, and in which layer it lies; `None` if it is not there.
@@ -225,7 +254,7 @@ impl Layers {
                 Some((_, node)) if node.is_dir() => real = next,
                 Some((layer, node)) if node.kind() == SFlag::S_IFLNK && links < LINKS => {
                     links += 1;
-                    let target = link_target(self.root(layer), &next)?;
+                    let target = link_target(self.root(layer)?.as_fd(), &next)?;
                     if target.starts_with(b"/") {
                         real.clear();
                     }
@@ -244,7 +273,7 @@ impl Layers {
 
     fn find_some(&self, first: usize, path: &[u8], count: usize) -> Result<Vec<(usize, Node)>> {
         let mut found = Vec::new();
-        for place in first..self.0.len() {
+        for place in first..self.dirs.len() {
             match self.ask(place, path)? {
                 Answer::Here(status) => found.push((
                     place,
@@ -267,7 +296,8 @@ impl Layers {
     pub(crate) fn merged(&self, ctx: &Context) -> Result<BTreeMap<Vec<u8>, (usize, Node)>> {
         let mut all: BTreeMap<Vec<u8>, (usize, Node)> = BTreeMap::new();
         // From the bottom up, so that each layer's marks take away what lies below them.
-        for (place, layer) in self.0.iter().enumerate().rev() {
+        for place in (0..self.dirs.len()).rev() {
+            let layer = self.root(place)?;
             walk_marked(ctx, layer.as_fd(), &mut |node| {
                 let was_dir = all.get(&node.path).is_some_and(|(_, known)| known.is_dir());
                 let hides = was_dir && (!node.is_dir() || is_opaque_at(layer.as_fd(), &node.path)?);

@@ -74,7 +74,9 @@ pub(crate) fn compare(
         let finding = match &below {
             None => Finding::Added,
             Some(_) if alone => Finding::Changed,
-            Some((layer, known)) if is_same(ctx, (upper, node), (lowers.root(*layer), known))? => Finding::Parent,
+            Some((layer, known)) if is_same(ctx, (upper, node), (lowers.root(*layer)?.as_fd(), known))? => {
+                Finding::Parent
+            }
             Some(_) => Finding::Changed,
         };
         if finding == Finding::Added && node.is_dir() && !is_new {
