@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::harness::{Hoist, inputs, program};
+use crate::harness::forge::{Files, Item, layer};
+use crate::harness::{Hoist, inputs, program, tool};
+use crate::layers::tall;
 
 const LAYERS: &str = "example.org/layers:podman";
 
@@ -194,6 +196,58 @@ fn a_changed_layer_is_unpacked_again() {
         assert_repaired(&hoist, &["layer_changed"]);
     }
     assert_usable(&hoist, LAYERS);
+}
+
+/// A fix-up has hard links to files of layers, and so the damage to them.
+#[test]
+fn what_was_made_of_a_changed_layer_is_made_again() {
+    let hoist = Hoist::new();
+    let layers = [
+        fs::read(inputs::path("busybox.tar")).unwrap(),
+        layer(&[("f", Item::File(b"right\n")), ("empty", Item::File(b""))]),
+        layer(&[("link", Item::Hardlink("f"))]),
+    ];
+    let archive = hoist.write("linked.tar", Files::docker(&layers, "linked").pack());
+    let command = r#"["/bin/cat", "/link"]"#;
+    let create = format!(
+        r#"image::load("{}"); container::create("linked", {command}, #{{name: "before"}}).id"#,
+        archive.display()
+    );
+    hoist.eval(&create).success();
+    let dir = layer_dir(&hoist, &diff_ids(&hoist, "linked")[1]);
+    // The second makes a whiteout of the file.
+    for script in ["printf 'wrong\n' >f", "setfattr -n trusted.overlay.whiteout -v y empty"] {
+        tool(&dir, "sh", &["-euc", script]);
+        assert_repaired(&hoist, &["layer_changed"]);
+    }
+    let told = hoist.value(&format!(
+        r#"let c = container::get("before"); c.start(); c.wait(); [c.logs(), container::run("linked", {command}).stdout]"#
+    ));
+    assert_eq!(told, serde_json::json!(["right\n", "right\n"]));
+    assert_sound(&hoist);
+}
+
+#[test]
+fn a_changed_layer_that_is_merged_with_others_waits_for_containers_and_is_merged_again() {
+    let hoist = Hoist::on_disk("200m");
+    let archive = hoist.write("tall.tar", tall(520).0);
+    let run = r#"container::run_detached("tall", ["/bin/sleep", "1000"], #{name: "runs"}).id"#;
+    hoist
+        .eval(&format!(r#"image::load("{}"); {run}"#, archive.display()))
+        .success();
+    let dir = layer_dir(&hoist, &diff_ids(&hoist, "tall")[10]);
+    fs::write(dir.join("t/own/10"), "xx\n").unwrap();
+    let told = assert_told(&hoist, "layer_changed");
+    assert!(
+        told["detail"].as_str().unwrap().contains("container `runs` runs on it"),
+        "{told}"
+    );
+    hoist.eval(r#"container::get("runs").remove(#{force: true})"#).success();
+    assert_repaired(&hoist, &["layer_changed"]);
+    assert_eq!(
+        hoist.value(r#"container::run("tall", ["/bin/cat", "/t/own/10"]).stdout"#),
+        "10\n"
+    );
 }
 
 #[test]

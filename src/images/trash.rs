@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::content::Content;
+use super::image::Layer;
 use super::staging::Staging;
+use super::{chain, flat};
 use crate::error::{Context as _, Result};
 use crate::model::Digest;
 
@@ -12,7 +14,7 @@ use crate::model::Digest;
 pub struct Trash<'a> {
     content: &'a Content,
     staging: Staging,
-    /// What was made for chains with a topmost layer, fix-ups and init layers, by that layer's hexadecimal digits.
+    /// What was made for chains with a topmost layer, fix-ups, init layers and merged ones, by that layer's hexadecimal digits.
     derived: HashMap<String, Vec<PathBuf>>,
 }
 
@@ -55,6 +57,21 @@ impl Trash<'_> {
             self.take(dir)?;
         }
         Ok(bytes)
+    }
+
+    /// Takes what was made of these layers (lowest first) together out of sight; it is made anew when it is needed.
+    pub fn take_derived(&self, layers: &[Layer]) -> Result<()> {
+        let stack = chain::stack(layers);
+        let merged = &stack[stack.len() - flat::merged_of(stack.len())..];
+        for pile in [&stack, merged] {
+            let dirs = pile.first().and_then(|top| self.derived.get(top.hex()));
+            let chain = chain::chain_id(pile);
+            let is_of = |dir: &&PathBuf| dir.to_string_lossy().ends_with(chain.hex());
+            for dir in dirs.into_iter().flatten().filter(is_of) {
+                self.take(dir)?;
+            }
+        }
+        Ok(())
     }
 
     fn take(&self, path: &Path) -> Result<()> {

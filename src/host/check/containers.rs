@@ -26,6 +26,10 @@ impl Checkup<'_> {
                 let hint = "load or pull the image again; what the container wrote is still there";
                 self.beyond_repair(Damage::ContainerImage, row.id.as_str(), detail, hint);
             }
+            if self.bare.contains(&row.image) {
+                // What does not come back is found missing at once.
+                let _ = host.restack(self.ctx, row);
+            }
             self.container(row);
         }
         let known = |id: &ContainerId| rows.iter().any(|row| row.id == *id);

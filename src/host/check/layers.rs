@@ -81,10 +81,12 @@ impl Checkup<'_> {
                 format!("the record of a layer of {names} is missing or wrong"),
             ),
         };
-        let host = self.host;
+        let (host, mut bare) = (self.host, Vec::new());
         self.found(kind, layer.diff_id.as_str(), detail, || {
-            host.restore_layer(&layer.diff_id, staging, damage)
+            bare = host.restore_layer(&layer.diff_id, staging, damage)?;
+            Ok(())
         });
+        self.bare.extend(bare);
         self.problems.last().is_some_and(|problem| problem.repaired)
     }
 
@@ -110,24 +112,45 @@ impl Checkup<'_> {
 }
 
 impl Host {
-    /// Puts a layer back as it should be. Errors: `in_use` while a container that runs shows its files.
-    fn restore_layer(&self, diff_id: &Digest, staging: &Staging, damage: &LayerDamage) -> Result<()> {
-        if damage.has_tree && !damage.differences.is_empty() {
-            let dir = self.content().layer_dir(diff_id);
-            if let Some(name) = self.running_on(&dir)? {
-                let what = format!("container `{name}` runs on it");
-                return Err(Error::in_use(what).hint("stop the container, then repair again"));
-            }
+    /// Puts a layer back as it should be, and takes away what was made of it and others, for that has its files as they were. Gives
+    /// the images it was made for. Errors: `in_use` while a container that runs shows its files.
+    fn restore_layer(&self, diff_id: &Digest, staging: &Staging, damage: &LayerDamage) -> Result<Vec<Digest>> {
+        let running = self.running_on(diff_id)?;
+        if damage.has_tree
+            && !damage.differences.is_empty()
+            && let Some(name) = &running
+        {
+            let what = format!("container `{name}` runs on it");
+            return Err(Error::in_use(what).hint("stop the container, then repair again"));
         }
-        self.content().restore_layer(staging, diff_id, damage)
+        self.content().restore_layer(staging, diff_id, damage)?;
+        match running {
+            Some(_) => Ok(Vec::new()),
+            None => self.take_derived(diff_id),
+        }
     }
 
-    /// The name of a container that runs and shows this layer.
-    fn running_on(&self, layer: &std::path::Path) -> Result<Option<String>> {
+    fn take_derived(&self, diff_id: &Digest) -> Result<Vec<Digest>> {
+        let mut images: BTreeMap<Digest, Vec<Layer>> = BTreeMap::new();
+        for (image, layer) in self.store().read(|tx| tx.all_layers())? {
+            images.entry(image).or_default().push(layer.into());
+        }
+        images.retain(|_, layers| layers.iter().any(|layer| layer.diff_id == *diff_id));
+        let trash = self.content().trash()?;
+        images.values().try_for_each(|layers| trash.take_derived(layers))?;
+        Ok(images.into_keys().collect())
+    }
+
+    /// The name of a container that runs and shows this layer, be it as part of a directory merged from several.
+    fn running_on(&self, diff_id: &Digest) -> Result<Option<String>> {
+        let dir = self.content().layer_dir(diff_id);
         for row in self.store().read(|tx| tx.containers())? {
             let bundle = self.bundle(&row.id);
-            let lives = runtime::state(&bundle).is_ok_and(|state| state.status.is_alive());
-            if lives && runtime::lowers(&bundle).is_ok_and(|lowers| lowers.iter().any(|lower| lower == layer)) {
+            let layers = self.store().read(|tx| tx.layers(&row.image))?;
+            // An image that was lost has no layers any more.
+            let shows = layers.iter().any(|layer| layer.diff_id == *diff_id)
+                || runtime::lowers(&bundle).is_ok_and(|lowers| lowers.contains(&dir));
+            if shows && runtime::state(&bundle).is_ok_and(|state| state.status.is_alive()) {
                 return Ok(Some(row.name));
             }
         }

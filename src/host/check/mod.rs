@@ -16,11 +16,13 @@ mod problem;
 mod rebuild;
 mod volumes;
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::Host;
 use crate::error::Result;
-use crate::model::Context;
+use crate::model::{Context, Digest};
 
 pub use problem::{Checked, Damage, Problem};
 
@@ -42,6 +44,8 @@ struct Checkup<'a> {
     ctx: &'a Context,
     options: CheckOptions,
     problems: Vec<Problem>,
+    /// Images for whose stacks of layers nothing is made any more.
+    bare: BTreeSet<Digest>,
 }
 
 impl Host {
@@ -57,6 +61,7 @@ impl Host {
             ctx,
             options,
             problems: Vec::new(),
+            bare: BTreeSet::new(),
         };
         checkup.all()?;
         Ok(Checked {
