@@ -2,10 +2,13 @@
 
 use super::config::{Config, Step};
 use super::image::Layer;
+use crate::model::Digest;
 
 /// One step of an image's making.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
+    /// The image that it made, where that is at hand.
+    pub id: Option<Digest>,
     /// When (RFC 3339).
     pub created: Option<String>,
     /// By which command; empty where it is not told.
@@ -20,7 +23,7 @@ pub struct History {
     pub empty_layer: bool,
 }
 
-/// The steps, newest first as `docker history` shows them. Layers that no step tells of come as steps without words.
+/// The steps, newest first as `docker history` shows them, without ids: which images there are is not known here. Layers that no step tells of come as steps without words.
 pub fn history(config: &Config, layers: &[Layer]) -> Vec<History> {
     let mut sizes = layers.iter().map(|layer| layer.size);
     let mut steps: Vec<History> = Vec::new();
@@ -36,6 +39,7 @@ pub fn history(config: &Config, layers: &[Layer]) -> Vec<History> {
 fn told(step: &Step, size: u64) -> History {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     History {
+        id: None,
         created: step.created.clone(),
         created_by: text(&step.created_by),
         comment: text(&step.comment),
@@ -48,7 +52,6 @@ fn told(step: &Step, size: u64) -> History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Digest;
 
     #[test]
     fn sizes_go_to_the_steps_that_made_layers() {

@@ -149,15 +149,15 @@ fn c23_history_is_told_as_docker_tells_it() {
     let (hoist, peers) = (Hoist::new(), Peers::new());
     let id = load(&hoist, &files);
     let ours = hoist.value(&format!(
-        r#"image::history("{id}").map(|s| [s.created_by, s.comment, s.size])"#
+        r#"image::history("{id}").map(|s| [s.created_by, s.comment, s.size, s.id])"#
     ));
     assert_eq!(
         ours,
         json!([
-            ["CMD x", "", 0],
-            ["COPY three", "", 5],
-            ["ENV a=b", "of no layer", 0],
-            ["COPY one", "", 3]
+            ["CMD x", "", 0, id],
+            ["COPY three", "", 5, "<missing>"],
+            ["ENV a=b", "of no layer", 0, "<missing>"],
+            ["COPY one", "", 3, "<missing>"]
         ])
     );
     let empty = hoist.value(&format!(
@@ -175,7 +175,7 @@ fn c23_history_is_told_as_docker_tells_it() {
         ))
         .success();
     // Docker sizes a layer by its blocks or bytes, depending on its store; words and order are the same.
-    let script = r#"docker load --quiet --input "$1" >/dev/null; docker history --no-trunc --human=false --format "{{.CreatedBy}}|{{.Comment}}|{{.Size}}" it:1"#;
+    let script = r#"docker load --quiet --input "$1" >/dev/null; docker history --no-trunc --human=false --format "{{.CreatedBy}}|{{.Comment}}|{{.Size}}|{{.ID}}" it:1"#;
     let theirs = peers.docker(script, &[path.to_str().unwrap()]).success();
     let ours: Vec<String> = ours
         .as_array()
@@ -183,12 +183,21 @@ fn c23_history_is_told_as_docker_tells_it() {
         .iter()
         .map(|step| {
             format!(
-                "{}|{}|{}",
+                "{}|{}|{}|{}",
                 step[0].as_str().unwrap(),
                 step[1].as_str().unwrap(),
-                step[2]
+                step[2],
+                step[3].as_str().unwrap()
             )
         })
         .collect();
     assert_eq!(theirs.stdout.lines().collect::<Vec<_>>(), ours);
+    // What was committed here is known to be made from it.
+    let ids = hoist.value(
+        r#"let i = container::create("it:1", ["x"]).commit("next:1"); [i.id, i.parent] + i.history().map(|s| s.id)"#,
+    );
+    assert_eq!(
+        ids,
+        json!([ids[0], id, ids[0], id, "<missing>", "<missing>", "<missing>"])
+    );
 }

@@ -98,8 +98,8 @@ pub mod methods {
         })
     }
 
-    /// How the image came to be, newest step first, as maps of `created`, `created_by`, `comment`, `author`, `size` and
-    /// `empty_layer`.
+    /// How the image came to be, newest step first, as maps of `id`, `created`, `created_by`, `comment`, `author`, `size` and
+    /// `empty_layer`, as `image::history` tells it.
     ///
     /// ```rhai,images
     /// assert::eq(image::get("tools").history().len(), 1);

@@ -42,6 +42,7 @@ pub(super) fn history_of(image: &Image) -> Result<Array> {
     let created = |text: &Option<String>| or_unit(text.as_deref().and_then(|text| Time::parse(text).ok()));
     let step = |step: &crate::images::History| {
         let facts = json!({
+            "id": step.id.as_ref().map_or("<missing>", Digest::as_str),
             "created_by": step.created_by,
             "comment": step.comment,
             "author": step.author,
@@ -456,8 +457,9 @@ pub mod functions {
         })
     }
 
-    /// How an image came to be, newest step first, as maps of `created`, `created_by`, `comment`, `author`, `size` and
-    /// `empty_layer`.
+    /// How an image came to be, newest step first, as maps of `id`, `created`, `created_by`, `comment`, `author`, `size` and
+    /// `empty_layer`. The `id` is that of the image itself, then of the images it was committed from, and `<missing>` where there is
+    /// none, as with Docker.
     ///
     /// ```rhai,images
     /// assert::ok(image::history("tools")[0].size > 0);

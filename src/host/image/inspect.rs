@@ -57,7 +57,15 @@ impl Image {
     /// How the image came to be, newest step first.
     pub fn history(&self) -> Result<Vec<images::History>> {
         let stored = self.stored()?;
-        Ok(images::history(&self.config()?, &stored.layers))
+        let mut steps = images::history(&self.config()?, &stored.layers);
+        // A commit adds one step to those of its parent.
+        let mut image = Some(self.clone());
+        for step in &mut steps {
+            let Some(known) = image else { break };
+            image = known.parent().and_then(|parent| self.host.image(parent.as_str()).ok());
+            step.id = Some(known.id().clone());
+        }
+        Ok(steps)
     }
 }
 
