@@ -14,6 +14,7 @@ pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+jso
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+pub(crate) const OCI_UNDISTRIBUTED_LAYER: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
@@ -37,6 +38,11 @@ pub(crate) struct Descriptor {
     pub(crate) platform: Option<Platform>,
 }
 
+/// Whether a media type is that of a layer which is not to be handed on: OCI's "nondistributable", Docker's "foreign".
+pub(crate) fn is_undistributed(media_type: &str) -> bool {
+    media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
+}
+
 impl Descriptor {
     pub(crate) fn new(media_type: &str, digest: Digest, size: u64) -> Descriptor {
         Descriptor {
@@ -52,9 +58,9 @@ impl Descriptor {
         self.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// Whether it is a layer that is not to be handed on, and so may be missing: OCI's "nondistributable", Docker's "foreign".
+    /// Whether it is a layer that is not to be handed on, and so may be missing.
     pub(crate) fn is_undistributed(&self) -> bool {
-        self.media_type.contains(".nondistributable.") || self.media_type.contains(".foreign.")
+        is_undistributed(&self.media_type)
     }
 
     /// Attestations and the like stand in an index under no platform.

@@ -243,6 +243,54 @@ fn c26_foreign_layers_are_kept_where_they_are_and_named_where_they_are_not() {
         let (kind, message) = refusal(&lacking.pack());
         assert_eq!(kind, "unsupported", "{message}");
         assert!(message.contains(&media_type), "{message}");
+        // In another compression it still is not to be handed on.
+        hoist
+            .eval(&format!(
+                r#"image::save("it:1", "{}", #{{format: "oci-archive", compression: "zstd"}}).size"#,
+                path.display()
+            ))
+            .success();
+        let saved = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        assert!(
+            saved.contains(&format!("{OCI}.layer.nondistributable.v1.tar+zstd")),
+            "{saved}"
+        );
+        assert!(!saved.contains(&format!("{OCI}.layer.v1.tar")), "{saved}");
+    }
+}
+
+/// Addresses are the maker's word about where a layer is: nothing is read from them, least of all from this machine.
+#[test]
+fn c26_addresses_of_layers_are_not_followed() {
+    let hoist = Hoist::new();
+    let here = hoist.write("layer.tar", layer());
+    for address in [
+        format!("file://{}", here.display()),
+        here.display().to_string(),
+        "http://user:password@127.0.0.1:1/layer".to_owned(),
+        "ftp://127.0.0.1:1/layer".to_owned(),
+    ] {
+        for media_type in [
+            format!("{OCI}.layer.nondistributable.v1.tar"),
+            format!("{OCI}.layer.v1.tar"),
+        ] {
+            let mut files = image(|it| {
+                it["layers"][0]["mediaType"] = json!(media_type);
+                it["layers"][0]["urls"] = json!([address]);
+            });
+            assert_eq!(
+                at(&loaded(&Hoist::new(), &files), "a").content,
+                text("a"),
+                "it is there"
+            );
+            files.0.remove(&format!("blobs/sha256/{}", forge::sha256(&layer())));
+            let (kind, message) = refusal(&files.pack());
+            assert!(
+                kind == "unsupported" || kind == "corrupt",
+                "{address}: {kind}: {message}"
+            );
+            assert!(!message.contains("password"), "{message}");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::images::compression::{self, Compression, Encoder, Encoding, Pool};
 use crate::images::content::{self, Content};
 use crate::images::image::Layer;
-use crate::images::manifest::{Descriptor, OCI_LAYER};
+use crate::images::manifest::{self, Descriptor, OCI_LAYER, OCI_UNDISTRIBUTED_LAYER};
 use crate::images::pipe;
 use crate::images::staging::Staging;
 use crate::model::{Context, Digest, Hasher};
@@ -96,7 +96,7 @@ impl Form<'_> {
         content::check_digest(&diff_id, &layer.diff_id, "the uncompressed layer")?;
         Ok(Blob {
             path,
-            descriptor: Descriptor::new(media_type(compression), made.hasher.finish(), made.written),
+            descriptor: Descriptor::new(&media_type(compression, layer), made.hasher.finish(), made.written),
             is_stored: false,
             rebuilt: None,
         })
@@ -133,11 +133,16 @@ impl Form<'_> {
     }
 }
 
-fn media_type(compression: Compression) -> &'static str {
+/// A layer that is not to be handed on stays one.
+fn media_type(compression: Compression, layer: &Layer) -> String {
+    let plain = match manifest::is_undistributed(&layer.media_type) {
+        true => OCI_UNDISTRIBUTED_LAYER,
+        false => OCI_LAYER,
+    };
     match compression {
-        Compression::None => OCI_LAYER,
-        Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
-        Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+        Compression::None => plain.to_owned(),
+        Compression::Gzip => format!("{plain}+gzip"),
+        Compression::Zstd => format!("{plain}+zstd"),
     }
 }
 
