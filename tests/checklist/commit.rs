@@ -230,3 +230,44 @@ fn c04_marks_that_a_container_leaves_come_out_as_they_were_and_hide_nothing() {
         assert_eq!(at(&tree, "nested").xattrs, BTreeMap::from(right));
     }
 }
+
+/// Version 3 names the user whose namespace the capabilities hold in.
+#[test]
+fn c12_capabilities_of_a_namespace_go_in_and_out_as_they_are() {
+    let hoist = Hoist::with_busybox();
+    let capability = [
+        1, 0, 0, 3, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xa0, 0x86, 1, 0,
+    ];
+    let file = |name: &str| {
+        Member::file(name, "x")
+            .mode(0o755)
+            .xattr("security.capability", capability)
+    };
+    let busybox = std::fs::read(inputs::path("busybox.tar")).unwrap();
+    let layers = [busybox, archive(&[file("same"), file("copied")])];
+    load(&hoist, &Files::docker(&layers, "it:1"));
+    let (exported, saved) = (hoist.file("exported.tar"), hoist.file("saved.tar"));
+    hoist
+        .eval(&format!(
+            r#"let c = container::create("it:1", "touch -d @7 /copied"); c.start(); assert::eq(c.wait(), 0);
+            c.export_tar("{}"); c.commit("next:1"); image::save("next:1", "{}").size"#,
+            exported.display(),
+            saved.display()
+        ))
+        .success();
+    let other = Hoist::new();
+    other
+        .eval(&format!(r#"image::load("{}").len()"#, saved.display()))
+        .success();
+    for tree in [
+        Tree::read(&Merged::of(&hoist, "next:1").path()),
+        Tree::read(&Merged::of(&other, "next:1").path()),
+        by_tar(&std::fs::read(exported).unwrap()),
+    ] {
+        assert_eq!(at(&tree, "copied").mtime, (7, 0));
+        for path in ["same", "copied"] {
+            let right = BTreeMap::from([(OsString::from("security.capability"), capability.to_vec())]);
+            assert_eq!(at(&tree, path).xattrs, right, "{path}");
+        }
+    }
+}

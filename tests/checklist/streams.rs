@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::forge::{self, Files};
 use crate::harness::members::{Member, archive};
-use crate::harness::{Hoist, tool};
+use crate::harness::tree::Tree;
+use crate::harness::{Hoist, Merged, Peers, tool};
 
 fn packed(program: &str, bytes: &[u8]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
@@ -106,6 +107,74 @@ fn c15_members_and_frames_are_read_to_the_last() {
     }
 }
 
+/// As skopeo makes it: a frame for each file, then frames to skip with a table of contents. Plain it is the same layer.
+#[test]
+fn c15_what_skopeo_makes_of_layers_as_zstd_chunked_is_the_same_image() {
+    let (hoist, peers) = (Hoist::new(), Peers::new());
+    let plain = archive(
+        &(0..9)
+            .map(|n| Member::file(format!("f{n}"), [n; 40_000]))
+            .collect::<Vec<_>>(),
+    );
+    let path = peers.file("plain.tar");
+    std::fs::write(&path, Files::oci(std::slice::from_ref(&plain), "it:1").pack()).unwrap();
+    let (source, made) = (format!("oci-archive:{}", path.display()), peers.file("chunked.tar"));
+    let dest = format!("oci-archive:{}:it:1", made.display());
+    let copy = [
+        "skopeo",
+        "copy",
+        "--quiet",
+        "--dest-compress-format",
+        "zstd:chunked",
+        &source,
+        &dest,
+    ];
+    peers.run(&copy).success();
+    let bytes = std::fs::read(&made).unwrap();
+    let contains = |needle: &[u8]| bytes.windows(needle.len()).any(|part| part == needle);
+    assert!(contains(b"GNUlInUx"), "there is no table of contents");
+    let ids = hoist.value(&format!(
+        r#"["{}", "{}"].map(|path| image::load(path)[0]).map(|i| [i.id, i.layers])"#,
+        path.display(),
+        made.display()
+    ));
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(ids[0][1], json!([format!("sha256:{}", forge::sha256(&plain))]));
+    // What was not there before is unpacked from it as well.
+    let other = Hoist::new();
+    other
+        .eval(&format!(r#"image::load("{}").len()"#, made.display()))
+        .success();
+    by_tar(&plain).assert_same(&Tree::read(&Merged::of(&other, "it:1").path()), ALL);
+}
+
+/// As crane makes it: a gzip member for each file, landmarks and a table of contents that are files of the layer.
+#[test]
+fn c15_what_crane_makes_as_estargz_is_read_as_tar_reads_it() {
+    let (hoist, peers) = (Hoist::new(), Peers::new());
+    let members: Vec<_> = (0..9).map(|n| Member::file(format!("f{n}"), [n; 40_000])).collect();
+    std::fs::write(peers.file("layer.tar"), archive(&members)).unwrap();
+    let script =
+        "GGCR_EXPERIMENT_ESTARGZ=1 crane append --new_layer layer.tar --new_tag example.org/it:1 --output it.tar
+        mkdir it && tar -xf it.tar -C it && gzip -dc it/*.tar.gz >plain.tar && tail -c 51 it/*.tar.gz >footer";
+    peers.run(&["sh", "-euc", script]).success();
+    let footer = std::fs::read(peers.file("footer")).unwrap();
+    assert!(footer.windows(6).any(|part| part == b"STARGZ"), "it is none");
+    let layers = hoist.value(&format!(
+        r#"image::load("{}")[0].layers"#,
+        peers.file("it.tar").display()
+    ));
+    let plain = std::fs::read(peers.file("plain.tar")).unwrap();
+    assert_eq!(layers, json!([format!("sha256:{}", forge::sha256(&plain))]));
+    let tree = Tree::read(&Merged::of(&hoist, "example.org/it:1").path());
+    by_tar(&plain).assert_same(&tree, ALL);
+    assert!(at(&tree, "stargz.index.json").size > 0);
+    assert_eq!(
+        at(&tree, "f8").content,
+        text(std::str::from_utf8(&[8; 40_000]).unwrap())
+    );
+}
+
 #[test]
 fn c16_bytes_tell_the_compression_and_not_what_is_said_of_them() {
     let plain = archive(&[Member::file("a", "a")]);
@@ -114,8 +183,26 @@ fn c16_bytes_tell_the_compression_and_not_what_is_said_of_them() {
     for program in ["cat", "gzip -n", "zstd -q"] {
         let blob = packed(program, &plain);
         for media_type in types {
-            let tree = loaded(&hoist, &image_of(&plain, &blob, media_type));
+            let files = image_of(&plain, &blob, media_type);
+            let tree = loaded(&hoist, &files);
             assert_eq!(at(&tree, "a").content, text("a"), "{program} as {media_type}");
+            // It is kept and told.
+            let is_true = match program {
+                "cat" => media_type == PLAIN,
+                "zstd -q" => media_type == ZSTD,
+                _ => media_type.ends_with("gzip"),
+            };
+            let path = hoist.write("again.tar", files.pack());
+            let told = hoist
+                .eval(&format!(r#"image::load("{}").len()"#, path.display()))
+                .success();
+            let lie = format!("though its media type is `{media_type}`");
+            assert_eq!(
+                told.stderr.contains(&lie),
+                !is_true,
+                "{program} as {media_type}: {}",
+                told.stderr
+            );
         }
     }
 }
