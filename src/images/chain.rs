@@ -15,9 +15,9 @@ use super::content::{self, Content, Record, hiding_paths, implied_paths};
 use super::flat;
 use super::image::Layer;
 use super::links::{self, Links};
-use super::share;
 use super::tree::{self, Layers, Node};
-use crate::error::{Context as _, Error, Result};
+use super::{overlay, share};
+use crate::error::{Context as _, Error, Kind, Result};
 use crate::model::{Context, Digest};
 use crate::sys::file::open_no_links;
 
@@ -28,7 +28,7 @@ impl Content {
     /// The directories to stack for these layers (lowest first), topmost first, each once, and never more than the kernel stacks.
     /// Errors: `not_found` for a missing layer.
     pub fn lowers(&self, ctx: &Context, layers: &[Layer]) -> Result<Vec<PathBuf>> {
-        let stack = stack(layers);
+        let stack = self.stack(layers)?;
         let (kept, merged) = stack.split_at(stack.len() - flat::merged_of(stack.len()));
         let mut dirs: Vec<PathBuf> = kept.iter().map(|diff_id| self.layer_dir(diff_id)).collect();
         let records = kept.iter().map(|diff_id| self.record(diff_id));
@@ -43,6 +43,22 @@ impl Content {
             dirs.insert(0, fixup);
         }
         Ok(dirs)
+    }
+
+    /// The layers topmost first, each once: the kernel refuses a directory that is stacked twice, and the upper one alone says the same.
+    /// Those below a layer whose root is opaque are left out, for the kernel takes no root for opaque.
+    pub(super) fn stack(&self, layers: &[Layer]) -> Result<Vec<Digest>> {
+        let mut stack: Vec<Digest> = Vec::new();
+        for layer in layers.iter().rev() {
+            if stack.contains(&layer.diff_id) {
+                continue;
+            }
+            stack.push(layer.diff_id.clone());
+            if is_opaque(&self.layer_dir(&layer.diff_id))? {
+                break;
+            }
+        }
+        Ok(stack)
     }
 
     /// The tree that a stack shows (topmost first): every path with its layer and what it is there. Nothing is made.
@@ -124,15 +140,12 @@ impl Loose {
     }
 }
 
-/// The layers topmost first, each once: the kernel refuses a directory that is stacked twice, and the upper one alone says the same.
-pub(super) fn stack(layers: &[Layer]) -> Vec<Digest> {
-    let mut stack: Vec<Digest> = Vec::new();
-    for layer in layers.iter().rev() {
-        if !stack.contains(&layer.diff_id) {
-            stack.push(layer.diff_id.clone());
-        }
+/// Whether a layer hides all of those below it; one that is not there hides nothing, and is missed later.
+pub(super) fn is_opaque(dir: &Path) -> Result<bool> {
+    match content::open_dir(dir) {
+        Err(error) if error.kind() == Kind::NotFound => Ok(false),
+        dir => overlay::is_opaque(dir?.as_fd()),
     }
-    stack
 }
 
 /// What names a stack of layers (topmost first): its chain id (OCI image-spec, config.md, "Layer ChainID").

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use nix::sys::stat::SFlag;
 
-use super::chain;
 use super::content::Content;
 use super::image::Image;
 use super::tree::{self, Node};
@@ -42,7 +41,7 @@ pub struct Entry {
 
 /// What is in an image under paths that fit a pattern, in order. The pattern is over paths from the root, with or without its slash.
 pub fn files(ctx: &Context, content: &Content, image: &Image, pattern: &Pattern) -> Result<Vec<Entry>> {
-    let diff_ids = chain::stack(&image.layers);
+    let diff_ids = content.stack(&image.layers)?;
     let (layers, merged) = content.merged(ctx, &diff_ids)?;
     let mut entries = Vec::new();
     for (path, (place, node)) in merged {
@@ -91,7 +90,7 @@ fn kind_name(kind: SFlag) -> &'static str {
 
 /// What `b` adds to, changes in and lacks of `a`, in order; times do not count. Below what is deleted nothing more is told.
 pub fn diff(ctx: &Context, content: &Content, a: &Image, b: &Image) -> Result<Vec<Change>> {
-    let (old_ids, new_ids) = (chain::stack(&a.layers), chain::stack(&b.layers));
+    let (old_ids, new_ids) = (content.stack(&a.layers)?, content.stack(&b.layers)?);
     let ((old, before), (new, after)) = (content.merged(ctx, &old_ids)?, content.merged(ctx, &new_ids)?);
     let change = |path: &[u8], kind, size| Change {
         path: tree::absolute(path),

@@ -38,7 +38,7 @@ impl Content {
     /// they lack. Directories in it that the image has look as they do there. Errors: `not_found` for a missing layer.
     pub fn lowers_with_init(&self, ctx: &Context, layers: &[Layer], fill: Fill<'_>) -> Result<Vec<PathBuf>> {
         let mut lowers = self.lowers(ctx, layers)?;
-        if let Some(place) = self.init_dir(layers) {
+        if let Some(place) = self.init_dir(layers)? {
             if !place.is_dir() {
                 self.make_init(ctx, &lowers, &self.root_layer(layers)?, &place, fill)?;
             }
@@ -48,9 +48,10 @@ impl Content {
     }
 
     /// Where the init layer is or would be: beside the topmost layer, with which it goes.
-    fn init_dir(&self, layers: &[Layer]) -> Option<PathBuf> {
-        let stack = chain::stack(layers);
-        Some(self.derived_dir(stack.first()?, MARK, &chain::chain_id(&stack)))
+    fn init_dir(&self, layers: &[Layer]) -> Result<Option<PathBuf>> {
+        let stack = self.stack(layers)?;
+        let top = stack.first();
+        Ok(top.map(|top| self.derived_dir(top, MARK, &chain::chain_id(&stack))))
     }
 
     fn make_init(&self, ctx: &Context, lowers: &[PathBuf], root: &Path, place: &Path, fill: Fill<'_>) -> Result<()> {

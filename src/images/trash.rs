@@ -61,7 +61,7 @@ impl Trash<'_> {
 
     /// Takes what was made of these layers (lowest first) together out of sight; it is made anew when it is needed.
     pub fn take_derived(&self, layers: &[Layer]) -> Result<()> {
-        let stack = chain::stack(layers);
+        let stack = self.content.stack(layers)?;
         let merged = &stack[stack.len() - flat::merged_of(stack.len())..];
         for pile in [&stack, merged] {
             let dirs = pile.first().and_then(|top| self.derived.get(top.hex()));

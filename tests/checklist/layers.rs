@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::odd::assert_as_peers;
-use super::{at, by_tar, extracted, imported, load, refusal, text, tree_of};
+use super::{at, by_tar, extracted, imported, load, loaded, refusal, text, tree_of};
 
 use crate::harness::forge::Files;
 use crate::harness::members::{Member, archive};
@@ -22,6 +22,31 @@ pub(super) const ALL: Ignore<'_> = Ignore {
 #[test]
 fn c01_whiteouts_hide_what_they_hide_elsewhere() {
     assert_as_peers(&["gone", "opaque", "later", ".wh."]);
+}
+
+/// The kernel takes no root for opaque; the specification makes no difference.
+#[test]
+fn c01_an_opaque_root_hides_all_layers_below() {
+    let below = vec![Member::file("old", "1"), Member::file("both/old", "2")];
+    let above = vec![
+        Member::file("both/new", "3"),
+        Member::opaque(""),
+        Member::hardlink("link", "both/new"),
+        Member::whiteout("", "old"),
+    ];
+    let top = vec![Member::file("top", "4"), Member::hardlink("further", "link")];
+    let hoist = Hoist::new();
+    let layers = [below.clone(), above.clone(), top].map(|members| archive(&members));
+    let tree = loaded(&hoist, &Files::docker(&layers, "it:1"));
+    let names: Vec<_> = tree.0.keys().map(|path| path.to_str().unwrap()).collect();
+    assert_eq!(names, ["", "both", "both/new", "further", "link", "top"]);
+    let told = hoist.value(r#"image::files("it:1", "**").map(|f| f.path)"#);
+    assert_eq!(
+        told,
+        serde_json::json!(["/both", "/both/new", "/further", "/link", "/top"])
+    );
+    let lacking = [below, above, vec![Member::hardlink("further", "old")]].map(|members| archive(&members));
+    assert_eq!(refusal(&Files::docker(&lacking, "it:1").pack()).0, "corrupt");
 }
 
 /// The directory of the image's topmost layer in the store.

@@ -7,7 +7,7 @@
 //!
 //! **Layers** (OCI image-spec, layer.md)
 //!  1. `.wh.X` hides the X of the layers below, never one beside it, whatever the order; it never appears itself; `.wh..wh..opq`
-//!     hides all that is below a directory; what aufs kept for itself (`.wh..wh.plnk`) is ignored.
+//!     hides all that is below a directory, the root too; what aufs kept for itself (`.wh..wh.plnk`) is ignored.
 //!  2. In the store a whiteout is the overlay's own mark (kernel, filesystems/overlayfs.rst).
 //!  3. A whiteout in an opaque directory is dropped, and one that hides nothing is not listed; a whiteout and something below it in one
 //!     layer make an opaque directory.

@@ -11,6 +11,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::chain;
 use super::compression::{Encoding, decoder, peek};
 use super::config::Config;
 use super::content::{self, Content};
@@ -126,8 +127,14 @@ fn check_links(ctx: &Context, content: &Content, layers: &[&StagedLayer]) -> Res
     if layers.iter().all(|layer| layer.links.is_empty()) {
         return Ok(());
     }
-    let dirs: Vec<PathBuf> = layers.iter().rev().map(|layer| layer.dir(content)).collect();
-    let links: Vec<&Links> = layers.iter().rev().map(|layer| &layer.links).collect();
+    let (mut dirs, mut links) = (Vec::<PathBuf>::new(), Vec::<&Links>::new());
+    for layer in layers.iter().rev() {
+        dirs.push(layer.dir(content));
+        links.push(&layer.links);
+        if chain::is_opaque(&dirs[dirs.len() - 1])? {
+            break;
+        }
+    }
     links::shown(ctx, &Layers::open(&dirs)?, &links).map(drop)
 }
 
