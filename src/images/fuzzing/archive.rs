@@ -166,7 +166,7 @@ fn packed(files: &[Member]) -> Vec<u8> {
 
 pub(super) fn compressed(bytes: &[u8], compression: Compression) -> Vec<u8> {
     POOL.with(|pool| {
-        let mut encoder = Encoder::new(Vec::new(), compression, pool).expect("an encoder can be made");
+        let mut encoder = Encoder::new(Vec::new(), compression, pool);
         std::io::Write::write_all(&mut encoder, bytes).expect("memory takes all");
         encoder.finish().expect("memory takes all")
     })

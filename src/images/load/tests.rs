@@ -16,7 +16,7 @@ fn load_bytes(shop: &Shop, bytes: &[u8]) -> Result<Vec<Loaded>> {
 
 fn packed(bytes: &[u8], compression: Compression) -> Vec<u8> {
     let pool = Pool::new();
-    let mut encoder = Encoder::new(Vec::new(), compression, &pool).unwrap();
+    let mut encoder = Encoder::new(Vec::new(), compression, &pool);
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }

@@ -114,7 +114,7 @@ impl Form<'_> {
             hasher: Hasher::new(),
             written: 0,
         };
-        let mut encoder = Encoder::new(made, compression, self.pool)?;
+        let mut encoder = Encoder::new(made, compression, self.pool);
         loop {
             let chunk = stream.fill_buf().map_err(compression::read_error)?;
             let length = chunk.len();

@@ -80,7 +80,7 @@ impl Layout {
         pool: &Pool,
     ) -> Result<(u64, Digest)> {
         let (size, digest) = output.fill(ctx, Some(Hasher::default()), |inlet| {
-            let mut tar = Writer::new(Encoder::new(inlet, compression, pool)?);
+            let mut tar = Writer::new(Encoder::new(inlet, compression, pool));
             self.write_parts(ctx, &mut tar)?;
             tar.finish()?.finish()?.end().during(|| "write the archive")
         })?;
