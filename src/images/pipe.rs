@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::archive::Input;
 use super::compression::read_error;
@@ -14,15 +14,38 @@ const CHUNK: usize = 256 << 10;
 /// Chunks that may wait between two stages.
 const DEPTH: usize = 8;
 
-type Chunk = Arc<Vec<u8>>;
+/// Bytes that went into a queue. Their memory goes back to where they came from: fresh memory would cost a fault for each page.
+struct Chunk {
+    memory: Vec<u8>,
+    length: usize,
+    home: Sender<Vec<u8>>,
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // Where nobody wants it any more it is freed.
+        let _ = self.home.send(std::mem::take(&mut self.memory));
+    }
+}
+
+impl std::ops::Deref for Chunk {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.memory[..self.length]
+    }
+}
 
 /// The writing end of a queue. Dropping it without [`Feed::end`] tells the reader that the writer failed.
-pub(crate) struct Feed(SyncSender<Option<Chunk>>);
+pub(crate) struct Feed {
+    queue: SyncSender<Option<Arc<Chunk>>>,
+    home: Sender<Vec<u8>>,
+    spare: Receiver<Vec<u8>>,
+}
 
 /// The reading end: a buffered stream that can hash what passes.
 pub(crate) struct Stream {
-    receiver: Receiver<Option<Chunk>>,
-    chunk: Chunk,
+    receiver: Receiver<Option<Arc<Chunk>>>,
+    chunk: Option<Arc<Chunk>>,
     at: usize,
     ended: bool,
     hasher: Option<Hasher>,
@@ -30,42 +53,50 @@ pub(crate) struct Stream {
 
 /// A queue of chunks; with a hasher, the reading end computes a digest.
 pub(crate) fn queue(hasher: Option<Hasher>) -> (Feed, Stream) {
-    let (sender, receiver) = sync_channel(DEPTH);
-    (
-        Feed(sender),
-        Stream {
-            receiver,
-            chunk: Arc::default(),
-            at: 0,
-            ended: false,
-            hasher,
-        },
-    )
+    let (queue, receiver) = sync_channel(DEPTH);
+    let (home, spare) = channel();
+    let stream = Stream {
+        receiver,
+        chunk: None,
+        at: 0,
+        ended: false,
+        hasher,
+    };
+    (Feed { queue, home, spare }, stream)
 }
 
 impl Feed {
-    /// Hands on a chunk; false if nobody reads any more.
-    pub(crate) fn send(&self, chunk: Chunk) -> bool {
-        self.0.send(Some(chunk)).is_ok()
+    /// Memory for a chunk: that of one nobody looks at any more, if there is any.
+    fn memory(&self) -> Vec<u8> {
+        self.spare.try_recv().unwrap_or_else(|_| vec![0; CHUNK])
+    }
+
+    /// Hands on the first bytes of what [`Feed::memory`] gave, and gives them to the caller too; nothing if nobody reads any more.
+    fn send(&self, memory: Vec<u8>, length: usize) -> Option<Arc<Chunk>> {
+        let home = self.home.clone();
+        let chunk = Arc::new(Chunk { memory, length, home });
+        self.queue.send(Some(Arc::clone(&chunk))).ok().map(|()| chunk)
     }
 
     /// Tells the reader that this was all.
-    pub(crate) fn end(self) {
-        let _ = self.0.send(None);
+    fn end(self) {
+        let _ = self.queue.send(None);
     }
 }
 
 /// Writing into a queue of chunks.
 pub(crate) struct Inlet {
     feed: Feed,
-    filling: Vec<u8>,
+    memory: Vec<u8>,
+    length: usize,
 }
 
 impl Inlet {
     pub(crate) fn new(feed: Feed) -> Inlet {
         Inlet {
+            memory: feed.memory(),
             feed,
-            filling: Vec::with_capacity(CHUNK),
+            length: 0,
         }
     }
 
@@ -79,21 +110,26 @@ impl Inlet {
 
 impl Write for Inlet {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.filling.len() == CHUNK {
+        if self.length == CHUNK {
             self.flush()?;
         }
-        let length = bytes.len().min(CHUNK - self.filling.len());
-        self.filling.extend_from_slice(&bytes[..length]);
+        let length = bytes.len().min(CHUNK - self.length);
+        self.memory[self.length..self.length + length].copy_from_slice(&bytes[..length]);
+        self.length += length;
         Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let full = std::mem::replace(&mut self.filling, Vec::with_capacity(CHUNK));
-        match full.is_empty() || self.feed.send(Arc::new(full)) {
-            true => Ok(()),
-            // The reader says why it is gone.
-            false => Err(io::ErrorKind::BrokenPipe.into()),
+        let length = std::mem::take(&mut self.length);
+        if length == 0 {
+            return Ok(());
         }
+        let full = std::mem::replace(&mut self.memory, self.feed.memory());
+        // Where nobody reads any more, the reader says why.
+        self.feed
+            .send(full, length)
+            .map(drop)
+            .ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -107,23 +143,31 @@ pub(crate) fn pump(
 ) -> Result<()> {
     loop {
         ctx.check()?;
-        let chunk = Arc::new(fill(source)?);
-        if chunk.is_empty() {
+        let mut memory = feed.memory();
+        let length = fill(source, &mut memory)?;
+        if length == 0 {
             feed.end();
             return Ok(());
         }
-        if !feed.send(Arc::clone(&chunk)) {
+        let Some(chunk) = feed.send(memory, length) else {
             return Ok(());
-        }
+        };
         also(&chunk)?;
     }
 }
 
-/// A whole chunk, a shorter one only at the end.
-fn fill(source: &mut dyn Read) -> Result<Vec<u8>> {
-    let mut chunk = Vec::with_capacity(CHUNK);
-    source.take(CHUNK as u64).read_to_end(&mut chunk).map_err(read_error)?;
-    Ok(chunk)
+/// Reads a whole chunk, a shorter one only at the end.
+fn fill(source: &mut dyn Read, memory: &mut [u8]) -> Result<usize> {
+    let mut length = 0;
+    while length < memory.len() {
+        match source.read(&mut memory[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(read_error(cause)),
+        }
+    }
+    Ok(length)
 }
 
 impl Stream {
@@ -140,12 +184,13 @@ impl Stream {
     }
 
     fn refill(&mut self) -> io::Result<()> {
+        self.chunk = None;
         match self.receiver.recv() {
             Ok(Some(chunk)) => {
                 if let Some(hasher) = &mut self.hasher {
                     hasher.update(&chunk);
                 }
-                (self.chunk, self.at) = (chunk, 0);
+                (self.chunk, self.at) = (Some(chunk), 0);
             }
             Ok(None) => self.ended = true,
             // The stage before failed and reports why itself; this text is never shown.
@@ -178,10 +223,10 @@ impl Read for Stream {
 
 impl BufRead for Stream {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.at == self.chunk.len() && !self.ended {
+        while self.chunk.as_ref().is_none_or(|chunk| self.at == chunk.length) && !self.ended {
             self.refill()?;
         }
-        Ok(&self.chunk[self.at..])
+        Ok(self.chunk.as_ref().map_or(&[], |chunk| &chunk[self.at..]))
     }
 
     fn consume(&mut self, count: usize) {
