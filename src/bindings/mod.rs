@@ -68,6 +68,7 @@ pub mod parallel;
 pub mod regex;
 pub mod report;
 pub mod run;
+pub mod saved;
 pub mod screen;
 pub mod semver;
 pub mod system;
@@ -203,6 +204,7 @@ pub const GLOBALS: &[Group] = &[
         "What a batch removed and kept, with the reason of each.",
         || exported_module!(report::functions),
     ),
+    group("archives", "What `save` wrote.", || exported_module!(saved::functions)),
     group("errors", "What `catch` binds when a function fails.", || {
         exported_module!(error::functions)
     }),
@@ -219,6 +221,7 @@ pub fn objects() -> &'static [Shape] {
             Shape::of::<Container>(),
             Shape::of::<run::Run>(),
             Shape::of::<report::Report>(),
+            Shape::of::<saved::Saved>(),
         ]
     });
     &OBJECTS

@@ -1,7 +1,7 @@
 //! Where an archive goes: a file that has no name before it is whole, or a stream.
 
 use std::fs::File;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -94,21 +94,60 @@ impl Output {
         }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).during(|| match &self.place {
-            Some(place) => format!("write `{}`", place.dest.display()),
-            None => "write the archive".to_owned(),
-        })?;
-        self.written += bytes.len() as u64;
-        if self.place.is_some() && self.written - self.started >= WRITEBACK {
-            file::start_writeback(self.file.as_fd(), self.started, self.written - self.started);
-            self.started = self.written;
+    /// A new file in a directory that is not visible yet, and gets to disk with it.
+    pub(crate) fn within(directory: &NewDirectory, name: &str) -> Result<Output> {
+        let path = directory.path.join(name);
+        let file = File::create_new(&path).during(|| format!("make `{}`", path.display()))?;
+        Ok(Output::new(file, None))
+    }
+
+    /// Whether it is a file of its own, rather than a stream.
+    pub(crate) fn is_file(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Appends bytes.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).during(|| self.doing())?;
+        self.wrote(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Appends the first bytes of a file without their passing through this process. Errors: `corrupt` if it has fewer.
+    pub(crate) fn append(&mut self, ctx: &Context, source: &mut File, size: u64) -> Result<()> {
+        let mut left = size;
+        while left > 0 {
+            ctx.check()?;
+            let mut piece = (&mut *source).take(left.min(WRITEBACK));
+            let step = std::io::copy(&mut piece, &mut self.file).during(|| self.doing())?;
+            if step == 0 {
+                return Err(Error::corrupt(format!(
+                    "a file that is saved lacks {left} of {size} bytes"
+                )));
+            }
+            left -= step;
+            self.wrote(step);
         }
         Ok(())
     }
 
+    fn doing(&self) -> String {
+        match &self.place {
+            Some(place) => format!("write `{}`", place.dest.display()),
+            None => "write the archive".to_owned(),
+        }
+    }
+
+    fn wrote(&mut self, length: u64) {
+        self.written += length;
+        if self.place.is_some() && self.written - self.started >= WRITEBACK {
+            file::start_writeback(self.file.as_fd(), self.started, self.written - self.started);
+            self.started = self.written;
+        }
+    }
+
     /// Has the file on disk and then under its name; gives its size.
-    fn finish(self) -> Result<u64> {
+    pub(crate) fn finish(self) -> Result<u64> {
         if let Some(place) = self.place {
             let dest = place.dest.clone();
             let what = || format!("write `{}`", dest.display());
@@ -117,6 +156,18 @@ impl Output {
             sync_parent(&dest)?;
         }
         Ok(self.written)
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let length = self.file.write(bytes)?;
+        self.wrote(length as u64);
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

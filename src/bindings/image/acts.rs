@@ -8,6 +8,7 @@ pub mod methods {
     use super::super::namespace::{history_of, save_to, untag_from};
     use crate::bindings::prelude::*;
     use crate::bindings::report::Report;
+    use crate::bindings::saved::Saved;
     use crate::bindings::{options, value};
     use crate::host::Image;
 
@@ -71,18 +72,18 @@ pub mod methods {
         })
     }
 
-    /// Writes the image with all its names to an archive and returns `#{path, size, sha256}`.
+    /// Writes the image with all its names to an archive and returns a `Saved`.
     ///
     /// ```rhai,images
     /// let saved = image::get("tools").save(fs::temp_dir() + "/tools.tar");
     /// assert::eq(saved.size, fs::size(saved.path));
     /// ```
     #[rhai_fn(name = "save", return_raw, pure)]
-    pub fn save(ctx: NativeCallContext, this: &mut Image, path: &str) -> Scripted<Map> {
+    pub fn save(ctx: NativeCallContext, this: &mut Image, path: &str) -> Scripted<Saved> {
         save_options(ctx, this, path, Map::new())
     }
 
-    /// Writes the image with all its names to an archive or a directory and returns `#{path, size, sha256}`.
+    /// Writes the image with all its names to an archive or a directory and returns a `Saved`.
     ///
     /// Options: as for `image::save`.
     ///
@@ -92,7 +93,7 @@ pub mod methods {
     /// assert::ok(fs::exists(dir + "/index.json"));
     /// ```
     #[rhai_fn(name = "save", return_raw, pure)]
-    pub fn save_options(ctx: NativeCallContext, this: &mut Image, path: &str, options: Map) -> Scripted<Map> {
+    pub fn save_options(ctx: NativeCallContext, this: &mut Image, path: &str, options: Map) -> Scripted<Saved> {
         native(&ctx, |session| {
             save_to(session, &[this.id().to_string()], path, options)
         })

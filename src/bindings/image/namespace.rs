@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::bindings::console::Level;
 use crate::bindings::options;
+use crate::bindings::saved::Saved;
 use crate::bindings::session::Session;
 use crate::bindings::time::Time;
 use crate::bindings::value::{from_json, or_unit};
@@ -55,7 +56,7 @@ pub(super) fn history_of(image: &Image) -> Result<Array> {
 }
 
 /// Saves images and tells what was written.
-pub(super) fn save_to(session: &Session, images: &[String], path: &str, options: Map) -> Result<Map> {
+pub(super) fn save_to(session: &Session, images: &[String], path: &str, options: Map) -> Result<Saved> {
     let options = options::parse(options)?;
     let host = session.host()?;
     let save = || host.save_images(&session.context(), images, Path::new(path), &options);
@@ -68,9 +69,7 @@ pub(super) fn save_to(session: &Session, images: &[String], path: &str, options:
             &format!("made again from their files, for their blobs were dropped: {list}"),
         );
     }
-    let path = saved.path.display().to_string();
-    let facts = json!({ "path": path, "size": saved.size, "sha256": saved.sha256.hex(), "rebuilt": rebuilt });
-    Ok(from_json(&facts).try_cast().unwrap_or_default())
+    Ok(saved.into())
 }
 
 /// Says which names a load set, for an archive may set any: louder where one meant another image before.
@@ -238,8 +237,8 @@ pub mod functions {
         })
     }
 
-    /// Writes an image, or an array of images, to an archive that Docker and Podman load, and returns
-    /// `#{path, size, sha256, rebuilt}`.
+    /// Writes an image, or an array of images, to an archive that Docker and Podman load, and returns a `Saved` with its `path`,
+    /// `size` and `sha256`.
     ///
     /// A name goes along alone; an id or an `Image` brings all its names. An existing file is replaced once the new one is whole.
     /// A path of `-` is standard output, for `hoist eval 'image::save("app", "-")' | ssh host hoist eval 'image::load("-")'`: what is
@@ -251,11 +250,11 @@ pub mod functions {
     /// assert::eq(hash::sha256_file(saved.path), saved.sha256);
     /// ```
     #[rhai_fn(name = "save", return_raw)]
-    pub fn save(ctx: NativeCallContext, images: Dynamic, path: &str) -> Scripted<Map> {
+    pub fn save(ctx: NativeCallContext, images: Dynamic, path: &str) -> Scripted<Saved> {
         save_options(ctx, images, path, Map::new())
     }
 
-    /// Writes an image, or an array of images, to an archive or a directory and returns `#{path, size, sha256, rebuilt}`.
+    /// Writes an image, or an array of images, to an archive or a directory and returns a `Saved`.
     ///
     /// Options: `format` (`"docker"`, the default, which is a valid OCI layout, too; `"oci-archive"`; `"oci-dir"`), `compression`
     /// (`"gzip"`, `"zstd"` or `"none"`: of the whole file for `"docker"`, of the layers otherwise; by default layers stay as they are
@@ -271,7 +270,7 @@ pub mod functions {
     /// assert::eq(fs::read_blob(path)[0], 0x1f);
     /// ```
     #[rhai_fn(name = "save", return_raw)]
-    pub fn save_options(ctx: NativeCallContext, images: Dynamic, path: &str, options: Map) -> Scripted<Map> {
+    pub fn save_options(ctx: NativeCallContext, images: Dynamic, path: &str, options: Map) -> Scripted<Saved> {
         native(&ctx, |session| {
             save_to(session, &subject::images(&images)?, path, options)
         })

@@ -105,11 +105,9 @@ impl Host {
         if dry {
             // The dry run writes the same bytes elsewhere, so that size and checksum are true.
             let aside = self.aside(path)?;
-            let saved = images::save(ctx, content, &images, &aside, format, compression)?;
-            return Ok(images::Saved {
-                path: path.to_owned(),
-                ..saved
-            });
+            let mut saved = images::save(ctx, content, &images, &aside, format, compression)?;
+            path.clone_into(&mut saved.path);
+            return Ok(saved);
         }
         let saved = images::save(ctx, content, &images, path, format, compression)?;
         let ids: Vec<Digest> = images.iter().map(|(image, _)| image.id.clone()).collect();

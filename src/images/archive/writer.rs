@@ -42,6 +42,11 @@ impl<W: Write> Writer<W> {
         self.put(bytes)
     }
 
+    /// What the archive is written to, for data of the current entry that goes there by another way.
+    pub(crate) fn output(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Ends the archive with its two zero blocks.
     pub(crate) fn finish(mut self) -> Result<W> {
         self.pad()?;
@@ -158,10 +163,12 @@ fn time_text(Mtime { seconds, nanos }: Mtime) -> String {
 /// A number with a final NUL; false, and zeros, if it is too large for the field.
 fn octal(field: &mut [u8], number: u64) -> bool {
     let digits = field.len() - 1;
-    let text = format!("{number:0digits$o}");
-    let fits = text.len() == digits;
-    let text = if fits { text } else { "0".repeat(digits) };
-    field[..digits].copy_from_slice(text.as_bytes());
+    let fits = u32::try_from(3 * digits).is_ok_and(|bits| number.checked_shr(bits).unwrap_or(0) == 0);
+    let mut rest = if fits { number } else { 0 };
+    for digit in field[..digits].iter_mut().rev() {
+        *digit = b'0' + (rest & 7) as u8;
+        rest >>= 3;
+    }
     fits
 }
 
@@ -214,6 +221,20 @@ mod tests {
                 .unwrap();
             assert_eq!(stated, records.len());
         }
+    }
+
+    #[test]
+    fn numbers_fill_their_field_or_are_refused() {
+        let written = |number| {
+            let mut field = [b'x'; 8];
+            (octal(&mut field, number), field)
+        };
+        assert_eq!(written(0o644), (true, *b"0000644x"));
+        assert_eq!(written(0o7_777_777), (true, *b"7777777x"));
+        for number in [0o10_000_000, 1 << 24, u64::MAX] {
+            assert_eq!(written(number), (false, *b"0000000x"));
+        }
+        assert!(octal(&mut [0; 25], u64::MAX));
     }
 
     #[test]

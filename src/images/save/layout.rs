@@ -43,8 +43,9 @@ impl Layout {
             layout.add(blob_name(&image.id), image.config.clone());
         }
         for blob in blobs.into_values() {
-            let digest = blob.descriptor.digest;
-            layout.files.insert(blob_name(&digest), Part::Blob(blob.path, digest));
+            let name = blob_name(&blob.descriptor.digest);
+            let unverified = blob.is_stored.then_some(blob.descriptor.digest);
+            layout.files.insert(name, Part::Blob(blob.path, unverified));
         }
         layout.add("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec());
         layout.add("index.json".to_owned(), manifest::index_bytes(entries));
@@ -71,8 +72,8 @@ impl Layout {
         all
     }
 
-    /// Writes the archive; gives its size and digest.
-    pub(super) fn write_tar(
+    /// Writes the archive to a stream, or compressed; gives its size and digest.
+    pub(super) fn stream_tar(
         &self,
         ctx: &Context,
         output: Output,
@@ -81,7 +82,7 @@ impl Layout {
     ) -> Result<(u64, Digest)> {
         let (size, digest) = output.fill(ctx, Some(Hasher::default()), |inlet| {
             let mut tar = Writer::new(Encoder::new(inlet, compression, pool));
-            self.write_parts(ctx, &mut tar)?;
+            self.write_parts(&mut tar, |tar, part, _| part.read(ctx, &mut |bytes| tar.data(bytes)))?;
             tar.finish()?.finish()?.end().during(|| "write the archive")
         })?;
         Ok((
@@ -90,19 +91,54 @@ impl Layout {
         ))
     }
 
-    fn write_parts<W: std::io::Write>(&self, ctx: &Context, tar: &mut Writer<W>) -> Result<()> {
+    /// Writes the archive to a file, whose blobs the kernel copies while they are verified; gives its size.
+    pub(super) fn write_tar(&self, ctx: &Context, output: Output) -> Result<u64> {
+        self.verifying(ctx, |ctx| {
+            let mut tar = Writer::new(output);
+            self.write_parts(&mut tar, |tar, part, size| part.append_to(ctx, tar.output(), size))?;
+            tar.finish()
+        })?
+        .finish()
+    }
+
+    fn write_parts<W: std::io::Write>(
+        &self,
+        tar: &mut Writer<W>,
+        mut write: impl FnMut(&mut Writer<W>, &Part, u64) -> Result<()>,
+    ) -> Result<()> {
         for dir in self.directories() {
             tar.entry(&Entry::new(format!("{dir}/").into_bytes(), Kind::Directory, 0o755))?;
         }
         for (name, part) in &self.files {
+            let size = part.size()?;
             let entry = Entry {
-                size: part.size()?,
+                size,
                 ..Entry::new(name.as_bytes().to_vec(), Kind::Regular, 0o644)
             };
             tar.entry(&entry)?;
-            part.read(ctx, &mut |bytes| tar.data(bytes))?;
+            write(tar, part, size)?;
         }
         Ok(())
+    }
+
+    /// Does work while other threads verify the blobs; both must succeed.
+    fn verifying<T>(&self, ctx: &Context, work: impl FnOnce(&Context) -> Result<T>) -> Result<T> {
+        let group = ctx.child();
+        std::thread::scope(|scope| {
+            let parts = self.files.values().collect();
+            let verify = || jobs::run(&group, parts, |ctx, part: &Part| part.verify(ctx));
+            let verified = scope.spawn(|| verify().inspect_err(|_| group.cancel()));
+            let worked = work(&group).inspect_err(|_| group.cancel());
+            let verified = verified.join().expect("a verifier does not panic");
+            ctx.check()?;
+            match (worked, verified) {
+                // Whichever failed first stopped the other.
+                (Err(error), Ok(_)) => Err(error),
+                (Err(error), Err(other)) if other.kind() == crate::error::Kind::Cancelled => Err(error),
+                (_, Err(error)) => Err(error),
+                (Ok(value), Ok(_)) => Ok(value),
+            }
+        })
     }
 
     /// Fills the directory; gives the size of all files and the digest of the index.
@@ -111,11 +147,14 @@ impl Layout {
             let dir = directory.path().join(dir);
             std::fs::create_dir(&dir).during(|| format!("make `{}`", dir.display()))?;
         }
-        let mut size = 0;
-        for (name, part) in &self.files {
-            part.copy_to(ctx, &directory.path().join(name))?;
-            size += part.size()?;
-        }
+        let size = self.verifying(ctx, |ctx| {
+            let sizes = self.files.iter().map(|(name, part)| {
+                let mut file = Output::within(&directory, name)?;
+                part.append_to(ctx, &mut file, part.size()?)?;
+                file.finish()
+            });
+            sizes.sum()
+        })?;
         directory.finish()?;
         match self.files.get("index.json") {
             Some(Part::Bytes(index)) => Ok((size, Digest::of(index))),

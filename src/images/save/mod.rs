@@ -4,10 +4,11 @@
 mod layer;
 mod layout;
 mod part;
+mod saved;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use super::compression::{Compression, Pool};
@@ -15,8 +16,10 @@ use super::content::Content;
 use super::image::Image;
 use super::output::{NewDirectory, Output};
 use crate::error::{Error, Result};
-use crate::model::{Context, Digest, Reference, unknown};
+use crate::model::{Context, Reference, unknown};
 use layout::Layout;
+use saved::Checksum;
+pub use saved::Saved;
 
 /// The form of what is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -42,20 +45,6 @@ impl FromStr for Format {
             _ => Err(unknown("format", text, &["docker", "oci-archive", "oci-dir"])),
         }
     }
-}
-
-/// What was saved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Saved {
-    /// The file or directory; `-` for standard output.
-    pub path: PathBuf,
-    /// Bytes of the file; of all files of a directory.
-    pub size: u64,
-    /// The digest of the file; of `index.json` for a directory.
-    pub sha256: Digest,
-    /// The diff ids of layers whose blobs were dropped: they were made again from their files, with another digest where the dropped
-    /// blob was compressed.
-    pub rebuilt: Vec<Digest>,
 }
 
 /// Saves images under their names to `dest`, which appears whole or not at all; a file there is replaced, a directory is not.
@@ -88,24 +77,33 @@ pub fn save(
         compression: layers,
     };
     // Whether it can be written is to be known before the work.
-    let (layout, (size, sha256)) = match format {
+    let (layout, size, checksum) = match format {
         Format::OciDir => {
             let directory = NewDirectory::make(dest)?;
             let layout = Layout::new(ctx, &form, images, format)?;
-            let written = layout.write_dir(ctx, directory)?;
-            (layout, written)
+            let (size, digest) = layout.write_dir(ctx, directory)?;
+            (layout, size, Checksum::Known(digest))
         }
         _ => {
             let output = Output::open(dest)?;
             let layout = Layout::new(ctx, &form, images, format)?;
-            let written = layout.write_tar(ctx, output, wrap, &pool)?;
-            (layout, written)
+            let (size, checksum) = match wrap == Compression::None && output.is_file() {
+                true => {
+                    let size = layout.write_tar(ctx, output)?;
+                    (size, Checksum::of(dest)?)
+                }
+                false => {
+                    let (size, digest) = layout.stream_tar(ctx, output, wrap, &pool)?;
+                    (size, Checksum::Known(digest))
+                }
+            };
+            (layout, size, checksum)
         }
     };
     Ok(Saved {
         path: dest.to_owned(),
         size,
-        sha256,
         rebuilt: layout.rebuilt,
+        checksum,
     })
 }

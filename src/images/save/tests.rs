@@ -4,6 +4,7 @@ use super::*;
 use crate::error::Kind as ErrorKind;
 use crate::images::testing::{NoHolder, Shop, dir, docker_archive, file, tar};
 use crate::images::{Source, load};
+use crate::model::Digest;
 
 fn shop_with_image() -> (Shop, Image) {
     let shop = Shop::new();
@@ -64,10 +65,10 @@ fn every_form_comes_back_as_the_same_image() {
             if format != Format::OciDir {
                 let bytes = std::fs::read(&dest).unwrap();
                 assert_eq!(
-                    (saved.size, saved.sha256.clone()),
+                    (saved.size, saved.sha256(&ctx).unwrap()),
                     (bytes.len() as u64, Digest::of(&bytes))
                 );
-                let again = save(
+                save(
                     &ctx,
                     &shop.content,
                     &[(&image, names.clone())],
@@ -76,7 +77,7 @@ fn every_form_comes_back_as_the_same_image() {
                     compression,
                 )
                 .unwrap();
-                assert_eq!(again, saved, "equal images give equal bytes");
+                assert!(std::fs::read(&dest).unwrap() == bytes, "equal images give equal bytes");
             }
         }
     }
