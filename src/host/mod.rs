@@ -17,7 +17,7 @@ mod volume;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::config::Config;
@@ -48,6 +48,8 @@ struct Inner {
     store: Store,
     content: Content,
     changed_names: AtomicBool,
+    /// The number of a change of names that is on disk, and those before it.
+    durable_change: AtomicI64,
     /// Present exactly under dry-run.
     plan: Option<Arc<Plan>>,
     scratch: OnceLock<Scratch>,
@@ -82,6 +84,7 @@ impl Host {
             store,
             content,
             changed_names: AtomicBool::new(false),
+            durable_change: AtomicI64::new(0),
             plan,
             scratch: OnceLock::new(),
             simulated: Mutex::default(),
@@ -150,14 +153,15 @@ impl Host {
 
     /// A writing transaction after which the OCI layout's index has to be written again; it is on disk when this returns.
     fn write_names<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        let value = self.store().write_durably(|tx| with_stale_index(tx, work))?;
+        let (value, change) = self.store().write_durably(|tx| with_stale_index(tx, work))?;
+        self.0.durable_change.store(change, Ordering::Relaxed);
         self.0.changed_names.store(true, Ordering::Relaxed);
         Ok(value)
     }
 
     /// The same where no content comes or goes: it does not wait for the disk, and a power cut may take the last of it back.
     fn move_names<T>(&self, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
-        let value = self.store().write(|tx| with_stale_index(tx, work))?;
+        let (value, _) = self.store().write(|tx| with_stale_index(tx, work))?;
         self.0.changed_names.store(true, Ordering::Relaxed);
         Ok(value)
     }
@@ -171,37 +175,52 @@ impl Host {
     fn is_index_true(&self) -> Result<bool> {
         // A writing transaction: whoever writes the index does so in one.
         self.store()
-            .write(|tx| Ok(tx.index_is_stale()? || self.content().has_index(&self.0.index_entries(tx)?)))
+            .write(|tx| Ok(tx.index_mark()?.is_some() || self.content().has_index(&self.0.index_entries(tx)?)))
     }
 
     /// Writes the index, whether or not a name changed.
     fn write_index_anew(&self) -> Result<()> {
-        self.store().write(|tx| tx.set_index_stale(true))?;
+        self.store().write(|tx| tx.mark_index_stale())?;
         self.write_index()
     }
 }
 
-fn with_stale_index<T>(tx: &Tx, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+fn with_stale_index<T>(tx: &Tx, work: impl FnOnce(&Tx) -> Result<T>) -> Result<(T, i64)> {
     let value = work(tx)?;
-    tx.set_index_stale(true)?;
-    Ok(value)
+    Ok((value, tx.mark_index_stale()?))
 }
 
 impl Inner {
     /// The index is for other tools: Hoist itself reads names from the database only, so it is written once, not at each change.
     fn write_index(&self) -> Result<()> {
-        if self.plan.is_some() || !self.store.read(|tx| tx.index_is_stale())? {
+        if self.plan.is_some() || self.store.read(|tx| tx.index_mark())?.is_none() {
             return Ok(());
         }
-        // First the mark is on disk, and the names before it: were a power cut to take back what the index tells, it would be behind.
-        self.store.write_durably(|tx| tx.set_index_stale(true))?;
+        while !self.write_index_of_durable_names()? {
+            // Were a power cut to take back what the index tells, it would be behind with nothing to say so.
+            let change = self.store.write_durably(|tx| tx.mark_index_stale())?;
+            self.durable_change.store(change, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// False if names changed that may not be on disk yet.
+    fn write_index_of_durable_names(&self) -> Result<bool> {
         // Inside the write lock, so that of two processes the later one writes the later state.
         self.store.write(|tx| {
-            if !tx.index_is_stale()? {
-                return Ok(());
+            let Some(change) = tx.index_mark()? else {
+                return Ok(true);
+            };
+            let entries = self.index_entries(tx)?;
+            // As in a new store.
+            let is_written = entries.is_empty() && self.content.has_index(&entries);
+            if !is_written && change != self.durable_change.load(Ordering::Relaxed) {
+                return Ok(false);
             }
-            self.content.write_index(&self.index_entries(tx)?)?;
-            tx.set_index_stale(false)
+            if !is_written {
+                self.content.write_index(&entries)?;
+            }
+            tx.mark_index_written().map(|()| true)
         })
     }
 

@@ -44,21 +44,22 @@ impl Tx<'_> {
         })
     }
 
-    /// Notes whether `index.json`, which tells other tools the names, is behind them.
-    pub fn set_index_stale(&self, stale: bool) -> Result<()> {
-        // Each time it is another number, so that there is something to wait for in a transaction that waits for the disk.
-        let sql = match stale {
-            true => "UPDATE layout_index SET stale = stale + 1",
-            false => "UPDATE layout_index SET stale = 0",
-        };
-        self.execute(sql, [])?;
+    /// Notes that a name changed which `index.json` does not tell yet. Gives the number of this change: no two have the same.
+    pub fn mark_index_stale(&self) -> Result<i64> {
+        self.execute("UPDATE layout_index SET stale = abs(stale) + 1", [])?;
+        Ok(self.index_mark()?.unwrap_or_default())
+    }
+
+    /// Notes that `index.json` tells all names.
+    pub fn mark_index_written(&self) -> Result<()> {
+        self.execute("UPDATE layout_index SET stale = -abs(stale)", [])?;
         Ok(())
     }
 
-    /// Whether `index.json` is behind the names.
-    pub fn index_is_stale(&self) -> Result<bool> {
-        let stale: Option<i64> = self.first("SELECT stale FROM layout_index", [], |row| row.get("stale"))?;
-        Ok(stale != Some(0))
+    /// The number of the last change that `index.json` does not tell; `None` if it is up to date.
+    pub fn index_mark(&self) -> Result<Option<i64>> {
+        let mark: Option<i64> = self.first("SELECT stale FROM layout_index", [], |row| row.get("stale"))?;
+        Ok(mark.filter(|mark| *mark > 0))
     }
 
     /// Forgets a name; false if it was not there.

@@ -108,7 +108,7 @@ impl Rebuild {
             self.names(tx, &mut count)?;
             self.volumes(tx, &mut count)?;
             self.containers(tx, &mut count)?;
-            tx.set_index_stale(true)?;
+            tx.mark_index_stale()?;
             Ok(count)
         })?;
         let aside = match &self.salvage.aside {
