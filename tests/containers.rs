@@ -502,6 +502,59 @@ fn s12_a_device_that_an_image_brings_cannot_be_opened() {
     assert_eq!(hoist.value(own), denied("/n"));
 }
 
+/// The limits hold for every process, those of `exec` too, and no further than the hard limit of this process.
+#[test]
+fn processes_have_the_limits_asked_for() {
+    let hoist = Hoist::with_busybox();
+    let show = "ulimit -Sn; ulimit -Hn; ulimit -c";
+    let limits = r#"ulimits: #{nofile: "100:200", core: 0}"#;
+    assert_eq!(inside(&hoist, show, limits), "100\n200\n0");
+    assert_eq!(inside(&hoist, "ulimit -Hn", r#"ulimits: ["nofile=77"]"#), "77");
+    let script = format!(
+        r#"let c = container::run_detached("busybox", ["sleep", "1000"], #{{name: "up", {limits}}}); c.exec("{show}").text()"#
+    );
+    assert_eq!(hoist.value(&script), "100\n200\n0");
+    let ulimits = hoist.value(r#"container::get("up").inspect().HostConfig.Ulimits"#);
+    let expected = json!([{"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "nofile", "Soft": 100, "Hard": 200}]);
+    assert_eq!(ulimits, expected);
+    for wrong in ["files: 1", r#"nofile: "many""#, r#"nofile: "2:1""#] {
+        let call = format!(r#"container::run("busybox", ["true"], #{{ulimits: #{{{wrong}}}}})"#);
+        assert_eq!(kind(&hoist, &call), "invalid", "{call}");
+    }
+}
+
+#[test]
+fn kernel_settings_are_those_of_the_containers_namespaces_only() {
+    let hoist = Hoist::with_busybox();
+    let read = "cat /proc/sys/net/core/somaxconn /proc/sys/kernel/shmmni /proc/sys/fs/mqueue/msg_max";
+    let settings = r#"sysctls: #{"net.core.somaxconn": 77, "kernel.shmmni": 55, "fs.mqueue.msg_max": 9}"#;
+    let before = fs::read_to_string("/proc/sys/kernel/shmmni").unwrap();
+    assert_eq!(inside(&hoist, read, settings), "77\n55\n9");
+    assert_eq!(fs::read_to_string("/proc/sys/kernel/shmmni").unwrap(), before);
+    let hosts = [
+        (r#""kernel.core_pattern": "|/bin/sh""#, ""),
+        (r#""vm.swappiness": 1"#, ""),
+        (r#""net/../kernel.core_pattern": 1"#, ""),
+        (r#""net.core.somaxconn": 77"#, r#", network: "host""#),
+    ];
+    for (setting, network) in hosts {
+        let call = format!(r#"container::run("busybox", ["true"], #{{sysctls: #{{{setting}}}{network}}})"#);
+        assert_eq!(kind(&hoist, &call), "invalid", "{call}");
+    }
+    let unknown = r#"container::run("busybox", ["true"], #{sysctls: #{"net.core.nonsense": 1}})"#;
+    assert_eq!(kind(&hoist, unknown), "not_found");
+}
+
+#[test]
+fn shared_memory_is_as_large_as_asked_for() {
+    let hoist = Hoist::with_busybox();
+    let kib = "df -k /dev/shm | awk 'NR == 2 { print $2 }'";
+    assert_eq!(inside(&hoist, kib, ""), "65536");
+    assert_eq!(inside(&hoist, kib, "shm_size: 8.mib"), "8192");
+    let fill = "dd if=/dev/zero of=/dev/shm/x bs=1M count=9 2>/dev/null || stat -c %s /dev/shm/x";
+    assert_eq!(inside(&hoist, fill, "shm_size: 8.mib"), (8 << 20).to_string());
+}
+
 #[test]
 fn a_volume_outlives_its_containers_and_is_shared() {
     let hoist = Hoist::with_busybox();

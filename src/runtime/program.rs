@@ -14,6 +14,7 @@ use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
 use super::capabilities::CapSet;
 use super::channel::Failure;
 use super::exit::{NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED};
+use super::rlimits::shown;
 use super::seccomp::Filter;
 use super::user::Identity;
 use crate::error::{Context, Error, Kind, Result};
@@ -215,8 +216,16 @@ fn find(name: &str, env: &[String]) -> std::result::Result<String, (Error, i32)>
 fn set_rlimits(limits: &[PosixRlimit]) -> Result<()> {
     limits.iter().try_for_each(|limit| {
         let resource = resource(limit.typ());
-        nix::sys::resource::setrlimit(resource, limit.soft(), limit.hard())
-            .during(|| format!("set the limit `{}` to {}:{}", limit.typ(), limit.soft(), limit.hard()))
+        let (soft, hard) = (limit.soft(), limit.hard());
+        let set = nix::sys::resource::setrlimit(resource, soft, hard);
+        let set = set.during(|| format!("set the limit `{}` to {}:{}", limit.typ(), shown(soft), shown(hard)));
+        set.map_err(|error| match nix::sys::resource::getrlimit(resource) {
+            Ok((_, most)) if hard > most => error.hint(format!(
+                "the hard limit here is {}: to go above needs CAP_SYS_RESOURCE",
+                shown(most)
+            )),
+            _ => error,
+        })
     })
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Signal;
 use super::limits::Limits;
+use super::{Rlimit, Signal};
 
 /// Everything one container is made from.
 #[derive(Debug, Clone)]
@@ -32,6 +32,12 @@ pub struct Request {
     pub network: NetworkMode,
     /// How much of the machine it may use.
     pub limits: Limits,
+    /// How much each of its processes may use.
+    pub rlimits: Vec<Rlimit>,
+    /// Kernel settings of its namespaces, by name.
+    pub sysctls: BTreeMap<String, String>,
+    /// Bytes of `/dev/shm`; `None` is Docker's 64 MiB.
+    pub shm_size: Option<u64>,
     /// Capabilities beyond the default ones.
     pub cap_add: Vec<String>,
     /// Capabilities taken from the default ones.
@@ -70,6 +76,9 @@ impl Default for Request {
             read_only: false,
             network: NetworkMode::None,
             limits: Limits::default(),
+            rlimits: Vec::new(),
+            sysctls: BTreeMap::new(),
+            shm_size: None,
             cap_add: Vec::new(),
             cap_drop: Vec::new(),
             no_new_privileges: false,

@@ -11,7 +11,7 @@ use oci_spec::runtime::{
 
 use super::bundle::{self, Bundle};
 use super::capabilities::{self, CapSet};
-use super::{Bind, NetworkMode, Request, cgroup};
+use super::{Bind, NetworkMode, Request, Rlimit, cgroup, sysctls};
 use crate::error::{Error, Result};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,6 +34,9 @@ const MASKED: [&str; 13] = [
 ];
 /// Shown and not writable, as Docker does.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Bytes of `/dev/shm` unless asked otherwise, as Docker has it.
+const SHM_SIZE: u64 = 64 << 20;
 
 /// The configuration for a request.
 pub(super) fn of(bundle: &Bundle, request: &Request) -> Result<Spec> {
@@ -91,6 +94,10 @@ fn check(request: &Request) -> Result<()> {
         );
     }
     cgroup::check_limits(&request.limits)?;
+    let sysctls = request.sysctls.iter();
+    sysctls
+        .map(|(name, value)| sysctls::check(name, value, request.network))
+        .collect::<Result<()>>()?;
     check_hostname(&request.hostname)?;
     if !request.cwd.is_empty() && !request.cwd.starts_with('/') {
         return Err(Error::invalid(format!(
@@ -147,7 +154,7 @@ pub(super) fn hostname<'a>(bundle: &'a Bundle, request: &'a Request) -> &'a str 
 }
 
 fn build(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Result<Spec, OciSpecError> {
-    let mut mounts = kernel_mounts()?;
+    let mut mounts = kernel_mounts(request)?;
     mounts.extend(etc_mounts(bundle)?);
     for tmpfs in &request.tmpfs {
         let options = ["nosuid", "nodev"]
@@ -187,6 +194,7 @@ fn process(
     });
     let set = known.collect::<std::result::Result<Capabilities, _>>()?;
     let none = Capabilities::new();
+    let rlimits = request.rlimits.iter().map(Rlimit::to_oci);
     let capabilities = LinuxCapabilitiesBuilder::default()
         .bounding(set.clone())
         .effective(set.clone())
@@ -198,7 +206,7 @@ fn process(
         .no_new_privileges(request.no_new_privileges)
         // Inheritable capabilities would outlive the drop to another user (CVE-2022-24769).
         .capabilities(capabilities.inheritable(none.clone()).ambient(none).build()?)
-        .rlimits(Vec::new())
+        .rlimits(rlimits.collect::<std::result::Result<Vec<_>, _>>()?)
         .build()
 }
 
@@ -238,6 +246,7 @@ fn linux(request: &Request) -> std::result::Result<oci_spec::runtime::Linux, Oci
         // Lets every group open ICMP sockets, so that `ping` works without CAP_NET_RAW (icmp(7)).
         sysctl.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
     }
+    sysctl.extend(request.sysctls.clone());
     let namespaces = namespaces
         .into_iter()
         .map(|typ| LinuxNamespaceBuilder::default().typ(typ).build());
@@ -263,7 +272,9 @@ fn masked_paths() -> Vec<String> {
 }
 
 /// What the kernel shows in every container.
-fn kernel_mounts() -> std::result::Result<Vec<Mount>, OciSpecError> {
+fn kernel_mounts(request: &Request) -> std::result::Result<Vec<Mount>, OciSpecError> {
+    let shm_size = request.shm_size.unwrap_or(SHM_SIZE);
+    let shm = format!("nosuid noexec nodev mode=1777 size={shm_size}");
     [
         ("proc", "/proc", "nosuid noexec nodev"),
         ("tmpfs", "/dev", "nosuid strictatime mode=755 size=65536k"),
@@ -272,7 +283,7 @@ fn kernel_mounts() -> std::result::Result<Vec<Mount>, OciSpecError> {
             "/dev/pts",
             "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5",
         ),
-        ("tmpfs", "/dev/shm", "nosuid noexec nodev mode=1777 size=65536k"),
+        ("tmpfs", "/dev/shm", shm.as_str()),
         ("mqueue", "/dev/mqueue", "nosuid noexec nodev"),
         ("sysfs", "/sys", "nosuid noexec nodev ro"),
         ("cgroup", "/sys/fs/cgroup", "nosuid noexec nodev ro"),

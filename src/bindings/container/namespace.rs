@@ -91,7 +91,8 @@ pub mod functions {
     /// Options of the container: `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
     /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `network` (`"none"`, the default, or
     /// `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`, `cpu_shares`, `cpuset_cpus`, `pids_limit`,
-    /// `blkio_weight`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"` or `"unconfined"`), `no_new_privileges`,
+    /// `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value), `sysctls` (a map; those of its namespaces),
+    /// `shm_size`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"` or `"unconfined"`), `no_new_privileges`,
     /// `stop_signal`, `stop_timeout`.
     ///
     /// A new named volume starts as what the image has at its path. Device nodes in images and volumes cannot be opened.

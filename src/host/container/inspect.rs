@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Container, Status};
 use crate::error::Result;
 use crate::model::Context;
+use crate::runtime::Rlimit;
 
 impl Container {
     /// All that is known of it.
@@ -58,6 +59,9 @@ impl Container {
                 "CpusetCpus": limits.cpuset_cpus.clone().unwrap_or_default(),
                 "PidsLimit": limits.pids,
                 "BlkioWeight": limits.blkio_weight.unwrap_or(0),
+                "Ulimits": recipe.rlimits.iter().map(ulimit).collect::<Vec<_>>(),
+                "Sysctls": recipe.sysctls,
+                "ShmSize": recipe.shm_size.unwrap_or(64 << 20),
                 "CapAdd": recipe.cap_add,
                 "CapDrop": recipe.cap_drop,
                 "ReadonlyRootfs": recipe.read_only,
@@ -86,4 +90,10 @@ impl Container {
             "MergedDir": self.pid().map(|pid| format!("/proc/{pid}/root")),
         }))
     }
+}
+
+/// As Docker has it: without a limit, -1.
+fn ulimit(limit: &Rlimit) -> Value {
+    let amount = |amount| i64::try_from(amount).unwrap_or(-1);
+    json!({ "Name": limit.name, "Soft": amount(limit.soft), "Hard": amount(limit.hard) })
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::model::{ByteSize, Bytes, Command, Pairs, TimeSpan, Words};
-use crate::runtime::{Bind, NetworkMode, Seccomp, Tmpfs};
+use crate::runtime::{Bind, NetworkMode, Rlimit, Seccomp, Tmpfs};
 
 /// Everything a container can be made with.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -50,6 +50,12 @@ pub struct ContainerOptions {
     pub pids_limit: Option<i64>,
     /// Share of disk time against other containers, 10 to 1000.
     pub blkio_weight: Option<u16>,
+    /// Limits of each process, such as `nofile`: a number, or `SOFT:HARD`.
+    pub ulimits: Pairs,
+    /// Kernel settings of its namespaces, such as `net.core.somaxconn`.
+    pub sysctls: Pairs,
+    /// The most `/dev/shm` may hold; 64 MiB otherwise.
+    pub shm_size: Option<ByteSize>,
     /// Capabilities beyond the default ones.
     pub cap_add: Words,
     /// Capabilities taken away; `ALL` for all.
@@ -116,6 +122,11 @@ impl ContainerOptions {
                 &["default", "unconfined"],
             )),
         }
+    }
+
+    pub(super) fn rlimits(&self) -> Result<Vec<Rlimit>> {
+        let limits = self.ulimits.0.iter();
+        limits.map(|(name, value)| Rlimit::parse(name, value)).collect()
     }
 
     pub(super) fn parsed_volumes(&self) -> Result<Vec<Volume>> {

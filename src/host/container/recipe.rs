@@ -1,5 +1,6 @@
 //! What a container is made from, resolved once: image defaults under options. Kept with its row for getters and commits.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use super::options::{ContainerOptions, Volume};
 use crate::error::{Error, Result};
 use crate::images::RunConfig;
 use crate::model::{Command, ContainerId, TimeSpan};
-use crate::runtime::{Bind, NetworkMode, Request, Seccomp, Signal, Tmpfs, limits::Limits};
+use crate::runtime::{Bind, NetworkMode, Request, Rlimit, Seccomp, Signal, Tmpfs, limits::Limits};
 
 /// A place inside that is shown from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,12 @@ pub(in crate::host) struct Recipe {
     pub(super) mounts: Vec<Mount>,
     pub(super) network: NetworkMode,
     pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) rlimits: Vec<Rlimit>,
+    #[serde(default)]
+    pub(super) sysctls: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) shm_size: Option<u64>,
     pub(super) cap_add: Vec<String>,
     pub(super) cap_drop: Vec<String>,
     pub(super) read_only: bool,
@@ -83,6 +90,9 @@ impl Recipe {
             mounts,
             network: options.network_mode()?,
             limits: limits(options),
+            rlimits: options.rlimits()?,
+            sysctls: options.sysctls.0.clone(),
+            shm_size: options.shm_size.map(|size| size.0),
             cap_add: options.cap_add.0.clone(),
             cap_drop: options.cap_drop.0.clone(),
             read_only: options.read_only,
@@ -163,6 +173,9 @@ impl Recipe {
             read_only: self.read_only,
             network: self.network,
             limits: self.limits.clone(),
+            rlimits: self.rlimits.clone(),
+            sysctls: self.sysctls.clone(),
+            shm_size: self.shm_size,
             cap_add: self.cap_add.clone(),
             cap_drop: self.cap_drop.clone(),
             no_new_privileges: self.no_new_privileges,
