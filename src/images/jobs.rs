@@ -25,6 +25,9 @@ pub(crate) fn run<T: Send, R: Send>(
             done.push((place, work(&group, item).inspect_err(|_| group.cancel())?));
         }
     };
+    if jobs == 1 {
+        return in_order(ctx, vec![worker()]);
+    }
     let results: Vec<Result<Vec<(usize, R)>>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(worker)).collect();
         let ended = workers

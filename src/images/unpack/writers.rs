@@ -76,7 +76,7 @@ impl Shared {
 }
 
 impl Writers {
-    /// No threads yet: they start with the first file.
+    /// No threads yet: they start with the first full batch.
     pub(super) fn new(birth: Birth) -> Writers {
         Writers {
             birth: Arc::new(birth),
@@ -124,9 +124,6 @@ impl Writers {
     fn hand_on(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        if batch.is_empty() {
-            return Ok(());
-        }
         let mut state = self.shared.state();
         if let Some(error) = state.failure.take() {
             return Err(error);
@@ -159,8 +156,8 @@ impl Writers {
         if self.names.is_empty() {
             return Ok(Vec::new());
         }
-        self.hand_on()?;
         self.names.clear();
+        let mut taken = self.write_rest()?;
         let state = self.shared.state();
         let mut state = self
             .shared
@@ -169,8 +166,23 @@ impl Writers {
             .unwrap_or_else(PoisonError::into_inner);
         match state.failure.take() {
             Some(error) => Err(error),
-            None => Ok(std::mem::take(&mut state.taken)),
+            None => {
+                taken.append(&mut state.taken);
+                Ok(taken)
+            }
         }
+    }
+
+    /// Writes what was not handed on, for there is nothing else to do but to wait; gives the files whose name was taken.
+    fn write_rest(&mut self) -> Result<Vec<SmallFile>> {
+        self.batch_bytes = 0;
+        let mut taken = Vec::new();
+        for file in self.batch.drain(..) {
+            if !write(&file, &self.birth)? {
+                taken.push(file);
+            }
+        }
+        Ok(taken)
     }
 }
 
