@@ -189,4 +189,15 @@ mod tests {
             "the file has another name now"
         );
     }
+
+    #[test]
+    fn a_link_to_a_name_too_long_for_any_file_leads_nowhere() {
+        let long = "n".repeat(256);
+        for target in [long.clone(), format!("{long}/b"), format!("d/{long}/b")] {
+            let archive = docker_archive(&[tar(&[file("d/f", "0")]), tar(&[hard("a", &target)])]);
+            let source = Source::Reader(Box::new(archive.as_slice()));
+            let error = load(&Context::new(), &Shop::new().content, &NoHolder, source).unwrap_err();
+            assert_eq!(error.kind(), crate::error::Kind::Corrupt, "{error}");
+        }
+    }
 }

@@ -350,9 +350,9 @@ fn ask(root: BorrowedFd<'_>, path: &[u8]) -> Result<Answer> {
         let status = status_at(dir.as_fd(), part).and_then(|status| overlay::mark_or(dir.as_fd(), part, status));
         let status = match status {
             Ok(status) => status,
-            Err(Errno::ENOENT) if !so_far.is_empty() && overlay::is_opaque(dir.as_fd())? => return Ok(Answer::Hidden),
-            Err(Errno::ENOENT) => {
-                // A directory further up may hide all below it, too.
+            // Nothing has a name longer than names can be.
+            Err(Errno::ENOENT | Errno::ENAMETOOLONG) => {
+                // This directory or one further up may hide all below it.
                 return if opaque_above(root, &so_far)? {
                     Ok(Answer::Hidden)
                 } else {

@@ -233,7 +233,7 @@ impl Unpack<'_> {
         let (target_parent, target_name) = split(&target);
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let source = match file::open_in_root(self.root.as_fd(), target_parent, flags) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(false),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => return Ok(false),
             other => other.during(|| {
                 format!(
                     "find `{}`, the target of the hard link `{}`",

@@ -418,8 +418,10 @@ fn long_deep_and_odd_names() {
         Yard::new().unpack(&[link_of_that_name]).unwrap_err().kind(),
         crate::error::Kind::Corrupt
     );
-    let link_to_that_name = link(Kind::Hardlink, "a", &long);
-    assert_eq!(Yard::new().unpack(&[link_to_that_name]).unwrap().links.len(), 1);
+    for target in [long.clone(), format!("{long}/b")] {
+        let link_to_that_name = link(Kind::Hardlink, "a", &target);
+        assert_eq!(Yard::new().unpack(&[link_to_that_name]).unwrap().links.len(), 1);
+    }
     let deep = "d/".repeat(2000) + "f";
     let yard = Yard::new();
     yard.unpack(&[file(&deep, "x")]).unwrap();
