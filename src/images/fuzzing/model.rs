@@ -104,7 +104,7 @@ impl Model {
     }
 
     fn place(&mut self, parent: &[Vec<u8>], name: &[u8], entry: &Entry, data: &[u8]) -> Result<()> {
-        let dir = self.walk(parent, true)?.ok_or(Refused)?;
+        let (dir, real) = self.place_of(parent)?;
         if name.len() > LONGEST_NAME {
             return Err(Refused);
         }
@@ -116,8 +116,7 @@ impl Model {
                     if before.is_some_and(|before| !self.is_whiteout(before)) {
                         self.remove(dir, name);
                     }
-                    let place = self.place_of(parent)?;
-                    self.late.push((entry.clone(), place, name.to_vec()));
+                    self.late.push((entry.clone(), real, name.to_vec()));
                 }
                 return Ok(());
             }
@@ -203,10 +202,11 @@ impl Model {
         Ok(self.trail(path, make)?.and_then(|trail| Some(trail.last()?.0)))
     }
 
-    /// A path without links.
-    fn place_of(&mut self, path: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+    /// The same, made, with its path without links.
+    fn place_of(&mut self, path: &[Vec<u8>]) -> Result<(usize, Vec<Vec<u8>>)> {
         let trail = self.trail(path, true)?.ok_or(Refused)?;
-        Ok(trail.into_iter().skip(1).map(|(_, name)| name).collect())
+        let dir = trail[trail.len() - 1].0;
+        Ok((dir, trail.into_iter().skip(1).map(|(_, name)| name).collect()))
     }
 
     /// The directories from the root to a path, with their names.

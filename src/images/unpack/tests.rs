@@ -247,6 +247,20 @@ fn links_as_parents_lead_within_the_root() {
     assert!(Yard::new().unpack(&looped).is_err());
 }
 
+/// The path of an entry is followed once: what that made, and the link then takes the place of, does not come back.
+#[test]
+fn a_late_link_takes_the_place_of_a_directory_made_on_its_way() {
+    let entries = [
+        link(Kind::Symlink, "way", "made/.."),
+        link(Kind::Hardlink, "way/made", "late"),
+        file("late", "1"),
+    ];
+    let yard = Yard::new();
+    let record = yard.unpack(&entries).unwrap();
+    assert_eq!((yard.text("made"), record.implied.len()), ("1".into(), 0));
+    assert!(crate::images::fuzzing::judged(&entries));
+}
+
 #[test]
 fn a_directory_named_through_a_link_has_the_attributes_it_was_given_last() {
     let yard = Yard::new();
