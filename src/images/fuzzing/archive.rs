@@ -1,7 +1,7 @@
 //! Archives of images: files whose contents name each other by digest, as a fuzzer cannot, loaded into a store.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::limits;
 use super::yard::Yard;
@@ -47,7 +47,35 @@ impl Holder for NoHolder {
 
 thread_local! {
     static POOL: Pool = Pool::new();
-    static YARD: Yard = Yard::new();
+    static SHOP: Shop = Shop::new();
+}
+
+/// A store in a yard. It is made once: to open one takes longer than most loads.
+struct Shop {
+    yard: Yard,
+    content: Content,
+}
+
+impl Shop {
+    fn new() -> Shop {
+        let yard = Yard::new();
+        drop(yard.fresh_root());
+        let content = Content::open(&yard.path().join("root"), &limits()).expect("a store can be made");
+        Shop { yard, content }
+    }
+
+    fn dir(&self, name: &str) -> PathBuf {
+        self.yard.path().join("root").join(name)
+    }
+
+    /// Removes what was loaded.
+    fn clear(&self) {
+        for (dir, inner) in [("content/blobs", "sha256"), ("layers", "")] {
+            let dir = self.dir(dir);
+            fs::remove_dir_all(&dir).expect("what was loaded can be removed");
+            fs::create_dir_all(dir.join(inner)).expect("what was there is gone");
+        }
+    }
 }
 
 /// Loads the bytes as an archive made of them, or as they are where they hold no file.
@@ -58,32 +86,32 @@ pub(super) fn run(bytes: &[u8]) -> bool {
     } else {
         packed(&files)
     };
-    YARD.with(|yard| {
-        drop(yard.fresh_root());
-        let is_accepted = check(&stream, &yard.path().join("root"));
-        yard.check();
+    SHOP.with(|shop| {
+        let is_accepted = check(&stream, shop);
+        shop.yard.check();
         is_accepted
     })
 }
 
-fn check(stream: &[u8], root: &Path) -> bool {
-    let content = Content::open(root, &limits()).expect("a store can be made");
+fn check(stream: &[u8], shop: &Shop) -> bool {
+    let content = &shop.content;
     let ctx = Context::new();
-    let loaded = load(&ctx, &content, &NoHolder, Source::Reader(Box::new(stream)));
+    let loaded = load(&ctx, content, &NoHolder, Source::Reader(Box::new(stream)));
     match &loaded {
         Ok(loaded) => {
             assert!(!loaded.is_empty());
             for layer in loaded.iter().flat_map(|loaded| &loaded.image.layers) {
                 content.verify_layer(&ctx, layer).expect("what was loaded is whole");
             }
+            shop.clear();
         }
         Err(error) => {
             assert!(error.kind() != crate::error::Kind::Internal, "{error}");
             assert!(content.blobs().expect("the store can be listed").is_empty(), "{error}");
-            assert_eq!(count(&root.join("layers")), 0, "{error}");
+            assert_eq!(count(&shop.dir("layers")), 0, "{error}");
         }
     }
-    assert_eq!(count(&root.join("ingest")), 1, "more than the lock stays");
+    assert_eq!(count(&shop.dir("ingest")), 1, "more than the lock stays");
     loaded.is_ok()
 }
 
