@@ -1,5 +1,6 @@
 //! A directory to unpack in, beside files that must stay as they are.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 use crate::images::content::open_dir;
 use crate::sys::file;
 
+/// How often descriptors are looked at; one that leaks stays.
+const SELDOM: u64 = 64;
 /// What is beside the directory.
 const OUTSIDE: [&str; 3] = ["outside", "outside/dir", "outside/secret"];
 
@@ -17,6 +20,7 @@ pub(super) struct Yard {
     temp: tempfile::TempDir,
     fd: File,
     sentinel: Vec<Facts>,
+    checks: Cell<u64>,
 }
 
 /// What any change of a file changes: the kernel's own time of the last one.
@@ -47,7 +51,12 @@ impl Yard {
         };
         let fd = make().expect("a place for files");
         let sentinel = facts(temp.path());
-        Yard { temp, fd, sentinel }
+        Yard {
+            temp,
+            fd,
+            sentinel,
+            checks: Cell::new(0),
+        }
     }
 
     /// Where what is put into the yard goes.
@@ -62,18 +71,13 @@ impl Yard {
 
     /// An empty directory in place of the one before.
     pub(super) fn fresh_root(&self) -> OwnedFd {
-        self.clear();
+        file::remove_tree_at(self.fd.as_fd(), OsStr::new("root")).expect("what was unpacked can be removed");
         let root = self.temp.path().join("root");
         fs::create_dir(&root).expect("the directory before is gone");
         open_dir(&root).expect("it was just made")
     }
 
-    /// Removes the directory.
-    pub(super) fn clear(&self) {
-        file::remove_tree_at(self.fd.as_fd(), OsStr::new("root")).expect("what was unpacked can be removed");
-    }
-
-    /// Panics if anything but the directory changed.
+    /// Panics if anything but the directory changed, or something of the yard was left open.
     pub(super) fn check(&self) {
         assert_eq!(facts(self.temp.path()), self.sentinel, "something outside was touched");
         let names = file::names(self.fd.as_fd()).expect("the yard can be listed");
@@ -82,10 +86,14 @@ impl Yard {
             [c"outside".to_owned(), c"root".to_owned()],
             "something outside was made"
         );
+        self.checks.set(self.checks.get() + 1);
+        if self.checks.get().is_multiple_of(SELDOM) {
+            self.check_descriptors();
+        }
     }
 
     /// Panics if a descriptor of something in the yard is open, but for the yard's own.
-    pub(super) fn check_descriptors(&self) {
+    fn check_descriptors(&self) {
         let open = fs::read_dir("/proc/self/fd").expect("/proc is mounted");
         let targets = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
         let left: Vec<PathBuf> = targets.filter(|path| path.starts_with(self.temp.path())).collect();
