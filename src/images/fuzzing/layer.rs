@@ -69,13 +69,10 @@ fn unpacked(stream: &[u8], yard: &Yard) -> bool {
     };
     match (record, Model::of(&entries)) {
         (Ok(record), Ok(model)) => {
+            let what = || format!("what was unpacked, and what it means: {}", told(&entries));
             assert!(record.size <= limits.layer_size);
-            assert_eq!(
-                lines(root.as_fd()),
-                model.lines(),
-                "what was unpacked, and what it means: {}",
-                told(&entries)
-            );
+            assert_eq!(lines(root.as_fd()), model.lines(), "{}", what());
+            assert_eq!(record, model.record(), "{}", what());
             true
         }
         (Err(error), Ok(_)) if error.kind() == ErrorKind::Corrupt && is_about_attributes(&error) => false,

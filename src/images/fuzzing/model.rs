@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::images::archive::{Entry, Kind};
+use crate::images::content::Record;
+use crate::images::path_text;
 
 const ROOT: usize = 0;
 /// As many links as the kernel follows in one path (path_resolution(7)).
@@ -12,12 +14,15 @@ const LONGEST_NAME: usize = 255;
 /// The tree. Nodes are never removed; one that no directory names any more is gone.
 pub(super) struct Model {
     nodes: Vec<Node>,
-    /// Hard links whose targets had not come yet, and where their directories are.
-    late: Vec<(Entry, Vec<Vec<u8>>, Vec<u8>)>,
+    /// Hard links whose targets had not come yet, in the end never, by their directories and names.
+    late: BTreeMap<(usize, Vec<u8>), Entry>,
+    /// Bytes of all files that came.
+    size: u64,
 }
 
 struct Node {
     what: What,
+    is_named: bool,
     mode: u32,
     owner: (u32, u32),
     time: (i64, u32),
@@ -38,9 +43,6 @@ enum What {
 #[derive(Debug)]
 pub(super) struct Refused;
 
-/// The directories from the root to a place, with their names.
-type Trail = Vec<(usize, Vec<u8>)>;
-
 type Result<T> = std::result::Result<T, Refused>;
 
 impl Model {
@@ -48,7 +50,8 @@ impl Model {
     pub(super) fn of(entries: &[(Entry, Vec<u8>)]) -> Result<Model> {
         let mut model = Model {
             nodes: vec![directory(false)],
-            late: Vec::new(),
+            late: BTreeMap::new(),
+            size: 0,
         };
         for (entry, data) in entries {
             model.apply(entry, data)?;
@@ -104,7 +107,7 @@ impl Model {
     }
 
     fn place(&mut self, parent: &[Vec<u8>], name: &[u8], entry: &Entry, data: &[u8]) -> Result<()> {
-        let (dir, real) = self.place_of(parent)?;
+        let dir = self.walk(parent, true)?.ok_or(Refused)?;
         if name.len() > LONGEST_NAME {
             return Err(Refused);
         }
@@ -116,7 +119,7 @@ impl Model {
                     if before.is_some_and(|before| !self.is_whiteout(before)) {
                         self.remove(dir, name);
                     }
-                    self.late.push((entry.clone(), real, name.to_vec()));
+                    self.late.insert((dir, name.to_vec()), entry.clone());
                 }
                 return Ok(());
             }
@@ -127,7 +130,10 @@ impl Model {
                     self.add(dir, name, directory(was_hidden).what)
                 }
             },
-            Kind::Regular => self.add(dir, name, What::File(data.to_vec())),
+            Kind::Regular => {
+                self.size += data.len() as u64;
+                self.add(dir, name, What::File(data.to_vec()))
+            }
             Kind::Symlink if entry.link.is_empty() => return Err(Refused),
             Kind::Symlink => self.add(dir, name, What::Symlink(entry.link.clone())),
             kind => self.add(dir, name, What::Special(kind, entry.device)),
@@ -163,17 +169,19 @@ impl Model {
     /// Links to links: as long as one succeeds, another may. Those whose targets never come are for the layers below.
     fn make_late_links(&mut self) -> Result<()> {
         let mut late = std::mem::take(&mut self.late);
+        // What has taken the place of a directory came later than what was to be in it.
+        late.retain(|(dir, _), _| *dir == ROOT || self.holds(ROOT, *dir));
         loop {
             let before = late.len();
-            let mut missing = Vec::new();
-            for (entry, parent, name) in late {
-                let dir = self.walk(&parent, true)?.ok_or(Refused)?;
+            let mut missing = BTreeMap::new();
+            for ((dir, name), entry) in late {
                 let child = self.child(dir, &name);
                 if child.is_none_or(|child| self.is_whiteout(child)) && !self.link(dir, &name, &entry)? {
-                    missing.push((entry, parent, name));
+                    missing.insert((dir, name), entry);
                 }
             }
             if missing.len() == before {
+                self.late = missing;
                 return Ok(());
             }
             late = missing;
@@ -199,30 +207,18 @@ impl Model {
 
     /// The directory at a path as a process in the root would find it, made where it is missing, if that is asked for.
     fn walk(&mut self, path: &[Vec<u8>], make: bool) -> Result<Option<usize>> {
-        Ok(self.trail(path, make)?.and_then(|trail| Some(trail.last()?.0)))
-    }
-
-    /// The same, made, with its path without links.
-    fn place_of(&mut self, path: &[Vec<u8>]) -> Result<(usize, Vec<Vec<u8>>)> {
-        let trail = self.trail(path, true)?.ok_or(Refused)?;
-        let dir = trail[trail.len() - 1].0;
-        Ok((dir, trail.into_iter().skip(1).map(|(_, name)| name).collect()))
-    }
-
-    /// The directories from the root to a path, with their names.
-    fn trail(&mut self, path: &[Vec<u8>], make: bool) -> Result<Option<Trail>> {
         let mut waiting: Vec<Vec<u8>> = path.iter().rev().cloned().collect();
-        let (mut trail, mut links) = (vec![(ROOT, Vec::new())], 0);
+        let (mut trail, mut links) = (vec![ROOT], 0);
         while let Some(part) = waiting.pop() {
-            let (here, _) = trail[trail.len() - 1];
+            let here = trail[trail.len() - 1];
             match (part.as_slice(), self.child(here, &part)) {
                 (b"" | b".", _) => {}
                 (b"..", _) => trail.truncate((trail.len() - 1).max(1)),
                 (_, None) if !make => return Ok(None),
                 (name, None) if name.len() > LONGEST_NAME => return Err(Refused),
-                (name, None) => trail.push((self.add(here, name, directory(false).what), part.clone())),
+                (name, None) => trail.push(self.add(here, name, directory(false).what)),
                 (name, Some(child)) => match &self.nodes[child].what {
-                    What::Directory { .. } => trail.push((child, part.clone())),
+                    What::Directory { .. } => trail.push(child),
                     What::Symlink(target) => {
                         links += 1;
                         if links > LINKS {
@@ -233,13 +229,13 @@ impl Model {
                         }
                         waiting.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
                     }
-                    What::Whiteout if make => trail.push((self.add(here, name, directory(true).what), part.clone())),
+                    What::Whiteout if make => trail.push(self.add(here, name, directory(true).what)),
                     _ if make => return Err(Refused),
                     _ => return Ok(None),
                 },
             }
         }
-        Ok(Some(trail))
+        Ok(trail.pop())
     }
 
     fn child(&self, dir: usize, name: &[u8]) -> Option<usize> {
@@ -304,6 +300,30 @@ impl Model {
         all.iter().map(line).collect()
     }
 
+    /// What is known of the layer besides its tree.
+    pub(super) fn record(&self) -> Record {
+        let mut all = BTreeMap::new();
+        self.collect(ROOT, Vec::new(), &mut all);
+        let implied = all
+            .iter()
+            .filter(|(_, node)| **node != ROOT && self.is_directory(**node) && !self.nodes[**node].is_named);
+        let links = self.late.iter().map(|((dir, name), entry)| {
+            let above = all
+                .iter()
+                .find(|(_, node)| *node == dir)
+                .expect("those that are gone have none");
+            let path = crate::images::tree::join(above.0, name);
+            let target = normal(&entry.link).unwrap_or_default().join(&b'/');
+            (path_text::encode(&path), path_text::encode(&target))
+        });
+        Record {
+            size: self.size,
+            implied: implied.map(|(path, _)| path_text::encode(path)).collect(),
+            links: links.collect(),
+            root_implied: !self.nodes[ROOT].is_named,
+        }
+    }
+
     fn collect(&self, node: usize, path: Vec<u8>, all: &mut BTreeMap<Vec<u8>, usize>) {
         if let What::Directory { names, .. } = &self.nodes[node].what {
             for (name, child) in names {
@@ -316,6 +336,7 @@ impl Model {
 
 impl Node {
     fn take(&mut self, entry: &Entry) {
+        self.is_named = true;
         self.mode = entry.mode;
         self.owner = (entry.uid, entry.gid);
         self.time = (entry.mtime.seconds, entry.mtime.nanos);
@@ -346,6 +367,7 @@ fn directory(is_opaque: bool) -> Node {
             names: BTreeMap::new(),
             is_opaque,
         },
+        is_named: false,
         mode: 0o755,
         owner: (0, 0),
         time: (0, 0),

@@ -44,10 +44,8 @@ struct Unpack<'a> {
     implied: BTreeSet<Vec<u8>>,
     /// Whether none named the root.
     root_implied: bool,
-    /// Hard links whose target had not come yet.
-    links: Vec<(Entry, Vec<u8>)>,
-    /// Hard links whose target never came.
-    lost: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Hard links whose target had not come yet, in the end never, by their own paths.
+    links: BTreeMap<Vec<u8>, Entry>,
     /// Names that were whited out, by the real paths of their directories.
     whiteouts: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
     any_opaque: bool,
@@ -70,8 +68,7 @@ pub(crate) fn unpack<R: Input>(
         directories: BTreeMap::new(),
         implied: BTreeSet::new(),
         root_implied: true,
-        links: Vec::new(),
-        lost: BTreeMap::new(),
+        links: BTreeMap::new(),
         whiteouts: BTreeMap::new(),
         any_opaque: false,
         size: 0,
@@ -132,14 +129,11 @@ impl Unpack<'_> {
             attributes.set_on_directory(self.root.as_fd(), &path)?;
         }
         let text = |path: &Vec<u8>| path_text::encode(path);
+        let lost = |(path, entry): (&Vec<u8>, &Entry)| Ok((text(path), text(&normal(&entry.link)?)));
         Ok(Record {
             size: self.size,
             implied: self.implied.iter().map(text).collect(),
-            links: self
-                .lost
-                .iter()
-                .map(|(path, target)| (text(path), text(target)))
-                .collect(),
+            links: self.links.iter().map(lost).collect::<Result<_>>()?,
             hiding: hiding.iter().map(text).collect(),
             root_implied: self.root_implied,
         })

@@ -1,5 +1,6 @@
 //! Putting one entry into its directory, whatever stood there before.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -18,7 +19,7 @@ use super::{Attributes, Unpack, normal, refused, shown, split};
 use crate::error::{Context as _, Error, Result};
 use crate::images::archive::{Entry, Input, Kind, Reader};
 use crate::images::overlay;
-use crate::images::tree::join;
+use crate::images::tree::{join, remove_below};
 use crate::model::Context;
 use crate::sys::file::{self, kind_of, status_at};
 
@@ -196,15 +197,11 @@ impl Unpack<'_> {
     /// Forgets what was noted of a path and of all below it.
     fn forget(&mut self, path: &[u8]) {
         self.directories.remove(path);
+        remove_below(&mut self.directories, path);
+        self.links.remove(path);
+        remove_below(&mut self.links, path);
         self.implied.remove(path);
         let (first, end) = ([path, b"/"].concat(), [path, b"0"].concat());
-        let below = self
-            .directories
-            .range(first.clone()..end.clone())
-            .map(|(path, _)| path.clone());
-        for path in below.collect::<Vec<_>>() {
-            self.directories.remove(&path);
-        }
         let below: Vec<_> = self.implied.range(first..end).cloned().collect();
         for path in below {
             self.implied.remove(&path);
@@ -221,7 +218,7 @@ impl Unpack<'_> {
             if has(dir, split(path).1) {
                 self.clear(dir.as_fd(), path)?;
             }
-            self.links.push((entry, path.to_vec()));
+            self.links.insert(path.to_vec(), entry);
         }
         Ok(())
     }
@@ -272,29 +269,28 @@ impl Unpack<'_> {
 
     /// Makes the links whose targets came after them; those whose target never came are kept for where the layers meet.
     pub(super) fn late_links(&mut self, ctx: &Context) -> Result<()> {
-        let mut links = std::mem::take(&mut self.links);
         // Links to links: as long as one succeeds, another may.
         loop {
-            let before = links.len();
-            let mut missing = Vec::new();
-            for (entry, path) in links {
-                ctx.check()?;
-                let (above, name) = split(&path);
-                let dir = self.parent(above)?;
-                let path = join(&dir.path, name);
-                if !has(&dir, name) && !self.try_link(&dir, &entry, &path)? {
-                    missing.push((entry, path));
-                }
-            }
-            links = missing;
-            if links.len() == before || links.is_empty() {
-                break;
+            let before = self.links.len();
+            self.links = self.some_late_links(ctx)?;
+            if self.links.is_empty() || self.links.len() == before {
+                return Ok(());
             }
         }
-        for (entry, path) in links {
-            self.lost.insert(path, normal(&entry.link)?);
+    }
+
+    /// Makes those whose targets are there by now, and gives the others.
+    fn some_late_links(&mut self, ctx: &Context) -> Result<BTreeMap<Vec<u8>, Entry>> {
+        let mut missing = BTreeMap::new();
+        for (path, entry) in std::mem::take(&mut self.links) {
+            ctx.check()?;
+            let (above, name) = split(&path);
+            let dir = self.parent(above)?;
+            if !has(&dir, name) && !self.try_link(&dir, &entry, &path)? {
+                missing.insert(path, entry);
+            }
         }
-        Ok(())
+        Ok(missing)
     }
 }
 

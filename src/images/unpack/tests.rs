@@ -262,6 +262,32 @@ fn a_late_link_takes_the_place_of_a_directory_made_on_its_way() {
 }
 
 #[test]
+fn a_late_link_gives_way_to_what_comes_after_it() {
+    let hard = |path: &str, target: &str| link(Kind::Hardlink, path, target);
+    let targets = [file("x", "x"), file("y", "y")];
+    let tree = |entries: &[(Entry, Vec<u8>)]| {
+        let entries = [entries, &targets].concat();
+        assert!(crate::images::fuzzing::judged(&entries));
+        let yard = Yard::new();
+        let record = yard.unpack(&entries).unwrap();
+        (yard, record)
+    };
+    // The last of two links of one name counts, whether or not its target is of this layer.
+    let (yard, record) = tree(&[hard("h", "x"), hard("h", "y")]);
+    assert_eq!((yard.text("h"), record.links.len()), ("y".into(), 0));
+    let (yard, record) = tree(&[hard("h", "x"), hard("h", "below")]);
+    assert!(!yard.exists("h"));
+    assert_eq!(record.links, [("h".to_owned(), "below".to_owned())].into());
+    // What takes the place of a directory takes that of all that was to be in it.
+    let (yard, _) = tree(&[hard("d/h", "x"), file("d", "a file")]);
+    assert_eq!(yard.text("d"), "a file");
+    let (yard, _) = tree(&[hard("d/h", "x"), file("d", ""), dir("d", 0o755)]);
+    assert!(!yard.exists("d/h"));
+    let (yard, _) = tree(&[dir("e", 0o755), hard("d/h", "x"), link(Kind::Symlink, "d", "e")]);
+    assert!(!yard.exists("e/h"));
+}
+
+#[test]
 fn a_directory_named_through_a_link_has_the_attributes_it_was_given_last() {
     let yard = Yard::new();
     let record = yard
