@@ -11,6 +11,10 @@ use super::tree::{Answer, Layers, Node};
 use crate::error::{Error, Result};
 use crate::model::Context;
 
+/// Hard links of one layer that may lead to each other before one leads to a file. Archives have one; a bound keeps the time that layers
+/// take in proportion to their size.
+pub(super) const DEEPEST: usize = 40;
+
 /// The links that a layer's tree lacks: path → target.
 pub(super) type Links = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -52,7 +56,7 @@ pub(super) fn missing(path: &[u8], target: &[u8]) -> Error {
 }
 
 /// What a path is to the layer at `place`: something of its own or of a layer below, maybe by further links. `None` where it leads
-/// nowhere, or in a circle.
+/// nowhere, in a circle, or through too many.
 pub(super) fn resolve(layers: &Layers, links: &[&Links], place: usize, path: &[u8]) -> Result<Option<(usize, Node)>> {
     let Some(mut path) = layers.real(place, path)? else {
         return Ok(None);
@@ -61,7 +65,7 @@ pub(super) fn resolve(layers: &Layers, links: &[&Links], place: usize, path: &[u
         let mut hops = 0;
         while let Some(target) = links.get(&path) {
             hops += 1;
-            match layers.real(place, target)?.filter(|_| hops <= links.len()) {
+            match layers.real(place, target)?.filter(|_| hops <= DEEPEST) {
                 Some(next) => path = next,
                 None => return Ok(None),
             }
@@ -199,5 +203,19 @@ mod tests {
             let error = load(&Context::new(), &Shop::new().content, &NoHolder, source).unwrap_err();
             assert_eq!(error.kind(), crate::error::Kind::Corrupt, "{error}");
         }
+    }
+
+    #[test]
+    fn links_that_lead_to_a_layer_below_through_too_many_are_refused() {
+        let load_chain = |count: usize| {
+            let links = (0..count).map(|n| hard(&format!("h{n}"), &format!("h{}", n + 1)));
+            let links: Vec<_> = links.chain([hard(&format!("h{count}"), "f")]).collect();
+            let archive = docker_archive(&[tar(&[file("f", "0")]), tar(&links)]);
+            let source = Source::Reader(Box::new(archive.as_slice()));
+            load(&Context::new(), &Shop::new().content, &NoHolder, source).map(drop)
+        };
+        load_chain(30).unwrap();
+        let error = load_chain(20_000).unwrap_err();
+        assert_eq!(error.kind(), crate::error::Kind::Corrupt, "{error}");
     }
 }

@@ -18,6 +18,7 @@ use super::writers::{self, SMALL, SmallFile};
 use super::{Attributes, Unpack, normal, refused, shown, split};
 use crate::error::{Context as _, Error, Result};
 use crate::images::archive::{Entry, Input, Kind, Reader};
+use crate::images::links::DEEPEST;
 use crate::images::overlay;
 use crate::images::tree::{join, remove_below};
 use crate::model::Context;
@@ -270,13 +271,16 @@ impl Unpack<'_> {
     /// Makes the links whose targets came after them; those whose target never came are kept for where the layers meet.
     pub(super) fn late_links(&mut self, ctx: &Context) -> Result<()> {
         // Links to links: as long as one succeeds, another may.
-        loop {
+        for _ in 0..=DEEPEST {
             let before = self.links.len();
             self.links = self.some_late_links(ctx)?;
             if self.links.is_empty() || self.links.len() == before {
                 return Ok(());
             }
         }
+        Err(Error::corrupt(format!(
+            "hard links of the layer lead to each other through more than {DEEPEST} others"
+        )))
     }
 
     /// Makes those whose targets are there by now, and gives the others.

@@ -288,6 +288,22 @@ fn a_late_link_gives_way_to_what_comes_after_it() {
 }
 
 #[test]
+fn links_to_links_take_no_longer_than_files() {
+    let chain = |count: usize, last: &str| {
+        let links = (0..count).map(|n| link(Kind::Hardlink, &format!("h{n:05}"), &format!("h{:05}", n + 1)));
+        let end = [link(Kind::Hardlink, &format!("h{count:05}"), last), file("last", "1")];
+        links.chain(end).collect::<Vec<_>>()
+    };
+    let yard = Yard::new();
+    yard.unpack(&chain(40, "last")).unwrap();
+    assert_eq!(yard.text("h00000"), "1");
+    let error = Yard::new().unpack(&chain(10_000, "last")).unwrap_err();
+    assert_eq!(error.kind(), crate::error::Kind::Corrupt, "{error}");
+    // Those that lead to a layer below are made where the layers meet.
+    assert_eq!(Yard::new().unpack(&chain(10_000, "below")).unwrap().links.len(), 10_001);
+}
+
+#[test]
 fn a_directory_named_through_a_link_has_the_attributes_it_was_given_last() {
     let yard = Yard::new();
     let record = yard
