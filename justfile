@@ -13,10 +13,10 @@ ci:
 test *FILTER:
     cargo test --lib --test suite -- {{ FILTER }}
 
-# A fuzzer on one target, such as `just fuzz layer -max_total_time=600`; needs cargo-fuzz (`cargo install cargo-fuzz`). As root.
+# A fuzzer on one target, such as `just fuzz layer -runs=1000000`; needs cargo-fuzz (`cargo install cargo-fuzz`). As root.
 fuzz TARGET *FLAGS:
     cp Cargo.lock fuzz/Cargo.lock
-    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{ TARGET }} -- -max_len=8192 -timeout=20 {{ FLAGS }}
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{ TARGET }} -- -max_len=8192 -timeout=25 -rss_limit_mb=2048 {{ FLAGS }}
 
 # The archives of other tools that the tests read.
 inputs:
