@@ -21,13 +21,10 @@ enum Dialect {
 impl Header {
     /// Checks a block that is not all zero. Errors: `corrupt` if its checksum is wrong.
     pub(crate) fn new(block: [u8; BLOCK]) -> Result<Header> {
-        let header = Header(block);
-        let stated = number(&header.0[148..156], "checksum")?;
-        let byte_at = |at: usize| if (148..156).contains(&at) { b' ' } else { header.0[at] };
-        let unsigned: i64 = (0..BLOCK).map(|at| i64::from(byte_at(at))).sum();
-        let signed: i64 = (0..BLOCK).map(|at| i64::from(byte_at(at).cast_signed())).sum();
-        if stated == unsigned || stated == signed {
-            return Ok(header);
+        let stated = number(&block[148..156], "checksum")?;
+        // Some tars of old took bytes for signed.
+        if stated == sum(&block, i64::from) || stated == sum(&block, |byte| i64::from(byte.cast_signed())) {
+            return Ok(Header(block));
         }
         Err(Error::corrupt("a header's checksum is wrong"))
     }
@@ -163,6 +160,12 @@ fn text(field: &[u8]) -> &[u8] {
     &field[..end]
 }
 
+/// What the bytes of a block add up to, its own checksum taken for blanks.
+fn sum(block: &[u8; BLOCK], worth: impl Fn(u8) -> i64) -> i64 {
+    let of = |part: &[u8]| part.iter().map(|byte| worth(*byte)).sum::<i64>();
+    of(&block[..148]) + of(b"        ") + of(&block[156..])
+}
+
 /// A number field: octal digits between blanks, or base-256 where the first bit is set.
 fn number(field: &[u8], what: &str) -> Result<i64> {
     let bad = || Error::corrupt(format!("a header's {what} `{}` is not a number", field.escape_ascii()));
@@ -196,6 +199,16 @@ fn base256(field: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_added_up_signed_or_not() {
+        let mut block = [0; BLOCK];
+        block[0] = 0xe9;
+        for (stated, is_taken) in [(b"0000751\0", true), (b"0000351\0", true), (b"0000752\0", false)] {
+            block[148..156].copy_from_slice(stated);
+            assert_eq!(Header::new(block).is_ok(), is_taken, "{}", stated.escape_ascii());
+        }
+    }
 
     #[test]
     fn numbers_are_read_as_tar_writes_them() {
