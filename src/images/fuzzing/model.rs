@@ -307,6 +307,7 @@ impl Model {
         let implied = all
             .iter()
             .filter(|(_, node)| **node != ROOT && self.is_directory(**node) && !self.nodes[**node].is_named);
+        let hiding = all.iter().filter(|(_, node)| self.has_whiteout(**node));
         let links = self.late.iter().map(|((dir, name), entry)| {
             let above = all
                 .iter()
@@ -320,8 +321,14 @@ impl Model {
             size: self.size,
             implied: implied.map(|(path, _)| path_text::encode(path)).collect(),
             links: links.collect(),
+            hiding: hiding.map(|(path, _)| path_text::encode(path)).collect(),
             root_implied: !self.nodes[ROOT].is_named,
         }
+    }
+
+    fn has_whiteout(&self, node: usize) -> bool {
+        let is_whiteout = |child: &usize| matches!(self.nodes[*child].what, What::Whiteout);
+        matches!(&self.nodes[node].what, What::Directory { names, .. } if names.values().any(is_whiteout))
     }
 
     fn collect(&self, node: usize, path: Vec<u8>, all: &mut BTreeMap<Vec<u8>, usize>) {
