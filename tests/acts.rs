@@ -186,6 +186,9 @@ pub(crate) fn create(hoist: &Hoist) -> Act {
         if let Ok(file) = fs::read(first) {
             assert_eq!(file, [7; 9000], "{when}: a file of a new volume");
         }
+        // A container has its volume, and whose container never came to be is nowhere.
+        let volumes = fs::read_dir(hoist.root().join("volumes")).into_iter().flatten().count();
+        assert_eq!(volumes, dirs, "{when}: volumes");
         for name in ["hostname", "hosts", "config.json", "launch.json"] {
             for id in made.as_array().unwrap() {
                 let path = hoist.root().join("containers").join(id.as_str().unwrap()).join(name);
@@ -201,4 +204,15 @@ pub(crate) fn create(hoist: &Hoist) -> Act {
         look: Box::new(look),
         ..Act::new(before, create, "true")
     }
+}
+
+/// A container and the volume that only it uses.
+pub(crate) fn removal_with_volume(hoist: &Hoist) -> Act {
+    let before = format!(
+        "{} if container::list(#{{all: true}}).is_empty() {{ {} }}",
+        loading(hoist),
+        r#"container::create("crash:1", ["sh"], #{name: "c", volumes: ["crash:/bin"]})"#
+    );
+    let remove = r#"container::get("c").remove(#{volumes: true})"#;
+    Act::new(before, remove, "container::list(#{all: true}).is_empty()")
 }

@@ -117,6 +117,11 @@ fn in_an_unpacking_for_a_container() {
 }
 
 #[test]
+fn in_a_removal_of_a_container_with_its_volume() {
+    kill_in(acts::removal_with_volume);
+}
+
+#[test]
 fn in_a_load_of_debian() {
     let hoist = Hoist::new();
     let archive = inputs::path("debian.docker.tar");

@@ -85,3 +85,8 @@ fn in_a_save() {
 fn in_an_unpacking_for_a_container() {
     cut_everywhere(acts::create);
 }
+
+#[test]
+fn in_a_removal_of_a_container_with_its_volume() {
+    cut_everywhere(acts::removal_with_volume);
+}

@@ -134,6 +134,7 @@ impl Host {
     fn recover(&self) {
         let _ = self.clear_staged();
         let _ = self.finish_removals();
+        let _ = self.settle_volumes();
         let _ = self.end_dead_leases();
         let _ = self.0.write_index();
     }

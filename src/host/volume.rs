@@ -1,8 +1,13 @@
 //! Named volumes: directories that outlive the containers that use them.
 //!
 //! A new volume starts as what the image has in its place, as with Docker. That is copied before the transaction that makes the
-//! volume, which only moves it into place: copying may take long, and others wait for a transaction.
+//! volume, which only moves it beside its place: copying may take long, and others wait for a transaction.
+//!
+//! Rows decide. A directory that comes or goes is beside its place under a name that no volume has, `.NAME`, until the transaction is
+//! on disk; then it is settled by whether there is a row: into its place, or away. Whoever opens the store does so for a dead process.
 
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -13,6 +18,7 @@ use crate::images::Staging;
 use crate::model::Context;
 use crate::runtime;
 use crate::store::{Tx, VolumeRow};
+use crate::sys::file;
 
 /// The first content of volumes that are not there yet; what is not used goes with it.
 pub(super) struct Drafts {
@@ -63,41 +69,63 @@ impl Host {
         Ok(made)
     }
 
-    /// Makes a volume that is not there yet, inside the transaction that makes its first user.
+    /// Whether one of these volumes has yet to get its directory.
+    pub(super) fn lacks_volume(&self, mounts: &[(&str, &str)]) -> bool {
+        mounts.iter().any(|(name, _)| !self.volume_path(name).is_dir())
+    }
+
+    /// Where a volume's directory is while it comes or goes.
+    fn volume_aside(&self, name: &str) -> PathBuf {
+        self.volume_path(&format!(".{name}"))
+    }
+
+    /// Makes a volume that is not there yet, inside the transaction that makes its first user: to be settled after that.
     pub(super) fn ensure_volume(&self, tx: &Tx, name: &str, drafts: &Drafts) -> Result<()> {
         let is_new = tx.insert_volume(&VolumeRow {
             name: name.to_owned(),
             created: Timestamp::now(),
             labels: "{}".to_owned(),
         })?;
-        if self.plan().is_some() {
+        let (path, aside) = (self.volume_path(name), self.volume_aside(name));
+        // A directory without a row is nothing of ours; what is in it is not thrown away.
+        if self.plan().is_some() || path.exists() || (!is_new && aside.exists()) {
             return Ok(());
         }
-        let path = self.volume_path(name);
-        let make = || match drafts.of(name) {
-            // A directory without a row may be left from a crash; what is in it is not thrown away.
-            Some(draft) if is_new && !path.exists() => {
-                std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-                std::fs::rename(draft, &path)
+        let volumes = self.config().root.join("volumes");
+        let make = || {
+            std::fs::create_dir_all(&volumes)?;
+            // Of one that never came to be.
+            file::remove_tree_at(File::open(&volumes)?.as_fd(), aside.file_name().unwrap_or_default())?;
+            match drafts.of(name) {
+                Some(draft) => std::fs::rename(draft, &aside)?,
+                None => std::fs::create_dir(&aside)?,
             }
-            _ => std::fs::create_dir_all(&path),
+            file::sync_directory(&volumes)
         };
         make().during(|| format!("make the volume `{}`", path.display()))
     }
 
-    /// Takes back the directories of volumes, by name and place, that came to nothing because the transaction failed.
-    pub(super) fn take_back_volumes(&self, mounts: &[(&str, &str)], drafts: &Drafts) -> Result<()> {
+    /// Puts directories of volumes that came or went where their rows, which are on disk, say: into place, or away.
+    pub(super) fn settle_volumes(&self) -> Result<()> {
+        if self.unsettled_volumes().is_empty() {
+            return Ok(());
+        }
+        // Deleting many files takes time: that happens when the trash is dropped, after the transaction.
+        let mut trash = None;
         self.store().write(|tx| {
-            for (name, _) in mounts {
-                if tx.volume(name)?.is_some() {
-                    continue;
-                }
-                let path = self.volume_path(name);
-                let _ = match drafts.of(name).filter(|draft| !draft.exists()) {
-                    Some(draft) => std::fs::rename(path, draft),
-                    // Only an empty one goes.
-                    None => std::fs::remove_dir(path),
+            for name in self.unsettled_volumes() {
+                let (path, aside) = (self.volume_path(&name), self.volume_aside(&name));
+                let is_wanted = tx.volume(&name)?.is_some() && !path.exists();
+                let settled = match is_wanted {
+                    true => std::fs::rename(&aside, &path),
+                    false => {
+                        let staging = trash.take().map_or_else(|| self.content().stage(), Ok)?;
+                        let moved = std::fs::rename(&aside, staging.free_path());
+                        trash = Some(staging);
+                        moved
+                    }
                 };
+                settled.during(|| format!("settle the volume `{}`", path.display()))?;
             }
             Ok(())
         })
@@ -105,12 +133,18 @@ impl Host {
 
     /// The names of volumes that have a directory.
     pub(super) fn volume_dirs(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.config().root.join("volumes"));
-        let entries = entries.into_iter().flatten().filter_map(|entry| entry.ok());
-        let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let mut names: Vec<String> = dirs.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names = dirs_in(&self.config().root.join("volumes"));
+        names.retain(|name| !name.starts_with('.'));
         names.sort();
         names
+    }
+
+    /// The names of volumes whose directory is beside its place.
+    pub(super) fn unsettled_volumes(&self) -> Vec<String> {
+        let names = dirs_in(&self.config().root.join("volumes")).into_iter();
+        names
+            .filter_map(|name| Some(name.strip_prefix('.')?.to_owned()))
+            .collect()
     }
 
     /// Makes a volume of a directory that has none.
@@ -125,22 +159,28 @@ impl Host {
 
     /// Removes those volumes that no container uses.
     pub(super) fn remove_unused_volumes(&self, names: &[String]) -> Result<()> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        let trash = self.content().stage()?;
         for name in names {
-            self.store().write(|tx| {
+            self.store().write_durably(|tx| {
                 if !tx.users_of_volume(name)?.is_empty() || !tx.delete_volume(name)? {
                     return Ok(());
                 }
                 // Out of the way within the transaction: a new volume of this name may come right after it.
-                match std::fs::rename(self.volume_path(name), trash.free_path()) {
+                match std::fs::rename(self.volume_path(name), self.volume_aside(name)) {
                     Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
                     other => other.during(|| format!("remove the volume `{name}`")),
                 }
             })?;
         }
-        Ok(())
+        self.settle_volumes()
     }
+}
+
+/// The names of directories in a directory.
+fn dirs_in(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok());
+    let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    dirs.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }

@@ -12,14 +12,12 @@ use super::Hoist;
 use super::forge::sha256;
 use super::tree::{Ignore, Tree};
 
-/// What the store says of itself, once it was opened again: that nothing is wrong, and which images there are. A new volume's directory
-/// may have come into its place just before its row: it may hold data, so it is told and stays for the next container that names it.
+/// What the store says of itself, once it was opened again: that nothing is wrong, and which images there are.
 const ASK: &str = r#"
-    let problems = system::check().problems.filter(|p| p.kind != "volume_orphan");
     let images = image::list(#{all: true}).map(|i| #{
         id: i.id, manifest: i.digest, tags: i.tags, layers: i.inspect().RootFS.Layers
     });
-    #{images: images, problems: problems}
+    #{images: images, problems: system::check().problems}
 "#;
 
 /// Knows how the layers should look that it has learnt, and what was looked at already.

@@ -169,7 +169,8 @@ impl Rebuild {
         for row in self.salvage.volumes.values() {
             count.volumes += usize::from(tx.insert_volume(row)?);
         }
-        for name in names_in(&self.config.root.join("volumes")) {
+        let dirs = names_in(&self.config.root.join("volumes")).into_iter();
+        for name in dirs.filter(|name| !name.starts_with('.')) {
             let row = VolumeRow {
                 name,
                 created: self.now,

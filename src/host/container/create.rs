@@ -1,5 +1,7 @@
 //! Making a container: a row, a bundle, and the volumes it names, all or nothing.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::options::ContainerOptions;
@@ -78,7 +80,7 @@ impl Host {
         let settings = serde_json::to_string(&recipe).expect("a recipe has text keys only");
         let bundle = self.bundle(&id);
         // The bundle is made inside the transaction: a directory without a row is therefore always garbage, never work under way.
-        let made = self.store().write(|tx| {
+        let make = |tx: &Tx| {
             let row = ContainerRow {
                 id: id.clone(),
                 name: free_name(tx, options.name.as_deref())?,
@@ -98,16 +100,21 @@ impl Host {
             }
             self.use_volumes(tx, &id, &recipe, &drafts)?;
             Ok(row)
-        });
-        let row = made.inspect_err(|_| {
-            if self.plan().is_none() {
-                let _ = runtime::delete(&bundle);
-                let _ = self.take_back_volumes(&recipe.volumes(), &drafts);
-            }
-        })?;
+        };
+        let made = match self.lacks_volume(&recipe.volumes()) {
+            // A power cut must not find the directory in its place and the row gone.
+            true => self.store().write_durably(make),
+            false => self.store().write(make),
+        };
         if self.plan().is_some() {
             self.simulate(&id, Status::Created);
+            return Container::read(self, made?);
         }
+        let row = made.inspect_err(|_| {
+            let _ = runtime::delete(&bundle);
+            let _ = self.settle_volumes();
+        })?;
+        self.settle_volumes().inspect_err(|_| drop(self.finish_removal(&id)))?;
         Container::read(self, row)
     }
 
@@ -120,7 +127,8 @@ impl Host {
     }
 
     fn use_volumes(&self, tx: &Tx, id: &ContainerId, recipe: &Recipe, drafts: &Drafts) -> Result<()> {
-        recipe.volumes().into_iter().try_for_each(|(volume, _)| {
+        let volumes: BTreeSet<&str> = recipe.volumes().into_iter().map(|(volume, _)| volume).collect();
+        volumes.into_iter().try_for_each(|volume| {
             self.ensure_volume(tx, volume, drafts)?;
             tx.use_volume(id, volume)
         })
