@@ -20,7 +20,7 @@ const CONFINED: [(&str, &str, &[&str]); 10] = [
         r"\bnix::",
         &["model", "error", "sys", "config", "store", "images", "runtime"],
     ),
-    ("the crate `rusqlite`", r"\brusqlite\b", &["store"]),
+    ("the crate `rusqlite`", r"\brusqlite\b", &["sys", "store"]),
     ("the crate `rhai`", r"\brhai::", &["bindings", "script"]),
     ("the crate `cgroups_rs`", r"\bcgroups_rs\b", &["runtime"]),
     ("the crate `tar`", r"\btar::", &["images"]),

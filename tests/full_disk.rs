@@ -9,7 +9,8 @@ use nix::fcntl::posix_fallocate;
 use nix::sys::statvfs::statvfs;
 
 use crate::acts::{self, Act};
-use crate::harness::{Hoist, Output, Witness, fault, inputs};
+use crate::harness::fault::{self, Place};
+use crate::harness::{Hoist, Output, Witness, inputs};
 use crate::images::{content, verify};
 
 /// What the expression throws: its kind.
@@ -105,7 +106,15 @@ fn with_so_much_left(hoist: &Hoist, act: &Act, witness: &Witness) -> u32 {
 }
 
 /// Calls that a full disk makes fail. Those that remove something are not among them.
-const REFUSED: [&str; 5] = ["mkdir", "mkdirat", "pwrite64", "symlinkat", "syncfs"];
+const REFUSED: [&str; 7] = [
+    "fdatasync",
+    "fsync",
+    "mkdir",
+    "mkdirat",
+    "pwrite64",
+    "symlinkat",
+    "syncfs",
+];
 
 fn with_calls_refused(hoist: &Hoist, act: &Act, witness: &Witness) -> u32 {
     let mut failures = 0;
@@ -123,6 +132,21 @@ fn with_calls_refused(hoist: &Hoist, act: &Act, witness: &Witness) -> u32 {
         failed
     });
     failures
+}
+
+/// The kernel's word for it is another one.
+#[test]
+fn a_quota_that_is_used_up_is_no_space_too() {
+    let hoist = Hoist::new();
+    let act = acts::load(&hoist);
+    for call in REFUSED {
+        hoist.eval(&act.before).success();
+        let output = fault::over_quota(&hoist, &act.act, Place { call, number: 1 });
+        if !output.status.success() {
+            assert_no_space(&output, call);
+            assert!(output.stderr.contains("quota exceeded"), "{call}: {}", output.stderr);
+        }
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_SHMSIZE};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::{Context as _, Error, Kind, Result};
-use crate::sys::file;
+use crate::sys::{file, sqlite};
 
 pub use containers::ContainerRow;
 pub use images::{ImageRow, LayerRow};
@@ -74,19 +74,25 @@ impl Store {
 
     fn connect(path: &Path) -> Result<Connection> {
         let connection = Connection::open(path).map_err(failed).and_then(|mut connection| {
-            configure(&connection)?;
-            if !is_current(&connection)? {
-                // SQLite does not wait for others where it changes the kind of its log: one process makes or changes a store.
-                let dir = File::open(path.parent().unwrap_or(Path::new("/")));
-                let _alone = dir
-                    .and_then(|dir| Ok(file::lock(dir, false)?))
-                    .during(|| "lock the store")?;
-                connection.execute_batch("PRAGMA journal_mode = WAL;").map_err(failed)?;
-                migrate(&mut connection)?;
-            }
+            let ready = Store::prepare(&mut connection, path);
+            ready.map_err(|error| full_at(path, error, &connection))?;
             Ok(connection)
         });
         connection.map_err(|error| explained(error, path))
+    }
+
+    fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
+        configure(connection)?;
+        if is_current(connection)? {
+            return Ok(());
+        }
+        // SQLite does not wait for others where it changes the kind of its log: one process makes or changes a store.
+        let dir = File::open(path.parent().unwrap_or(Path::new("/")));
+        let _alone = dir
+            .and_then(|dir| Ok(file::lock(dir, false)?))
+            .during(|| "lock the store")?;
+        connection.execute_batch("PRAGMA journal_mode = WAL;").map_err(failed)?;
+        migrate(connection)
     }
 
     /// A private copy in memory of the database at `path`, or an empty one: what happens to it is seen by nobody else.
@@ -146,19 +152,24 @@ impl Store {
         behavior: TransactionBehavior,
         work: impl FnOnce(&Tx) -> Result<T>,
     ) -> Result<T> {
-        let failed = |cause| match is_full(&cause) {
-            true => failed(cause).during(format!("write to `{}`", self.path.display())),
-            false => failed(cause),
-        };
-        let tx = Tx(connection.transaction_with_behavior(behavior).map_err(failed)?);
-        let value = work(&tx)?;
-        tx.0.commit().map_err(failed)?;
-        Ok(value)
+        let done = run_in(connection, behavior, work);
+        done.map_err(|error| full_at(&self.path, error, connection))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn run_in<T>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    work: impl FnOnce(&Tx) -> Result<T>,
+) -> Result<T> {
+    let tx = Tx(connection.transaction_with_behavior(behavior).map_err(failed)?);
+    let value = work(&tx)?;
+    tx.0.commit().map_err(failed)?;
+    Ok(value)
 }
 
 fn synchronous(connection: &Connection, level: &str) -> Result<()> {
@@ -229,7 +240,10 @@ fn explained(error: Error, path: &Path) -> Error {
         .into_iter()
         .find_map(|place| access(place, AccessFlags::W_OK).err());
     let Some(errno) = refusal else {
-        return if reserve::is_disk_full(path) { full() } else { error };
+        return match reserve::is_disk_full(path) {
+            true => full(Errno::ENOSPC),
+            false => error,
+        };
     };
     let refused = Err::<(), _>(errno).during(|| format!("write to `{}`", dir.display()));
     let error = refused.err().unwrap_or(error);
@@ -243,7 +257,7 @@ fn explained(error: Error, path: &Path) -> Error {
 fn failed(cause: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode as Code;
     if is_full(&cause) {
-        return full().source(cause);
+        return full(Errno::ENOSPC).source(cause);
     }
     let kind = match cause.sqlite_error_code() {
         Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => Kind::Denied,
@@ -258,8 +272,25 @@ fn failed(cause: rusqlite::Error) -> Error {
     }
 }
 
-fn full() -> Error {
-    Error::no_space("database: no space left on device").hint("free some space on the disk the store is on")
+fn full(errno: Errno) -> Error {
+    let error = Error::no_space(format!("database: {}", errno.desc().to_lowercase()));
+    match errno {
+        Errno::EDQUOT => error.hint("free some space of the quota the store is under, or raise it"),
+        _ => error.hint("free some space on the disk the store is on"),
+    }
+}
+
+/// The error with the place where there is no room, if that is it: of most calls that fail SQLite says only that they do.
+fn full_at(path: &Path, error: Error, connection: &Connection) -> Error {
+    let place = format!("write to `{}`", path.display());
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<rusqlite::Error>());
+    let Some(cause) = cause else { return error };
+    let is_refused = cause.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure);
+    match sqlite::system_errno(connection) {
+        errno @ (Errno::ENOSPC | Errno::EDQUOT) if is_refused => full(errno).during(place),
+        _ if is_full(cause) => error.during(place),
+        _ => error,
+    }
 }
 
 /// A full disk: either SQLite says so, or it could not make the index of the write-ahead log as large as it must be.

@@ -10,3 +10,4 @@ pub mod network;
 pub mod pidfd;
 pub mod process;
 pub mod seccomp;
+pub mod sqlite;

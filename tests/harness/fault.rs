@@ -60,6 +60,11 @@ pub(crate) fn no_space(hoist: &Hoist, expression: &str, place: Place) -> Output 
     traced(hoist, expression, place, "error=ENOSPC")
 }
 
+/// The same as where a quota is used up.
+pub(crate) fn over_quota(hoist: &Hoist, expression: &str, place: Place) -> Output {
+    traced(hoist, expression, place, "error=EDQUOT")
+}
+
 fn traced(hoist: &Hoist, expression: &str, place: Place, fault: &str) -> Output {
     let Place { call, number } = place;
     let (trace, inject) = (
