@@ -149,6 +149,57 @@ fn a_quota_that_is_used_up_is_no_space_too() {
     }
 }
 
+/// The run root is memory, and mostly small: `$run` has no room left once `$run/filler` is there.
+const SMALL_RUN_ROOT: &str =
+    r#"mkdir -p "$root/../run"; mount -t tmpfs -o "$options" none "$root/../run"; mkdir "$root/../run/leases""#;
+
+#[test]
+fn a_container_is_not_begun_where_the_state_of_its_process_has_no_room() {
+    let hoist = Hoist::with_busybox();
+    let filler = hoist.run_root().join("filler");
+    for (options, fill) in [
+        ("size=32k", "dd if=/dev/zero bs=4k of=FILLER 2> /dev/null || true"),
+        (
+            "size=1m,nr_inodes=20",
+            "mkdir FILLER; for i in $(seq 20); do touch FILLER/$i 2> /dev/null || break; done",
+        ),
+    ] {
+        let fill = fill.replace("FILLER", filler.to_str().unwrap());
+        let prelude = format!("options={options}; {SMALL_RUN_ROOT}; {fill}");
+        let script = format!(
+            r#"let kinds = ["run", "run_detached", "create"].map(|start| {{
+                let r = attempt(|| switch start {{
+                    "run" => container::run("busybox", ["true"]),
+                    "run_detached" => container::run_detached("busybox", ["true"]),
+                    _ => container::create("busybox", ["true"]).start(),
+                }});
+                for c in container::list(#{{all: true}}) {{ c.remove(); }}
+                if r.ok {{ "nothing" }} else {{ `${{r.error.kind}} ${{r.error.message}}` }}
+            }});
+            fs::remove("{}", #{{recursive: true}});
+            [kinds, container::list(#{{all: true}}).len(), container::run("busybox", ["true"]).code, system::check().problems]"#,
+            filler.display()
+        );
+        let output = hoist
+            .run_after(&prelude, &["--format", "json", "eval", script.as_str()])
+            .success();
+        println!("{options}: {}", output.stdout);
+        let told = output.json();
+        for kind in told[0].as_array().unwrap() {
+            let kind = kind.as_str().unwrap();
+            assert!(kind.starts_with("no_space "), "{options}: {told:#}");
+            assert!(kind.contains(hoist.run_root().to_str().unwrap()), "{options}: {told:#}");
+        }
+        assert_eq!(
+            told.as_array().unwrap()[1..],
+            [0.into(), 0.into(), serde_json::json!([])],
+            "{options}"
+        );
+        hoist.assert_nothing_left();
+        verify(&hoist);
+    }
+}
+
 #[test]
 fn a_load_fails_as_if_nothing_had_been() {
     without_room(acts::load);
