@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::harness::fault::{self, Place};
 use crate::harness::forge::{Files, Item, layer};
 use crate::harness::{Hoist, Witness, inputs};
 
@@ -168,6 +169,49 @@ fn archives(hoist: &Hoist) -> Vec<String> {
         inputs::path("busybox.podman.oci.tar"),
     ];
     paths.iter().map(|path| path.display().to_string()).collect()
+}
+
+#[test]
+fn a_prune_takes_no_container_that_is_about_to_start() {
+    let hoist = Hoist::with_busybox();
+    // The channel to the supervisor: the container is made, and not started.
+    let place = Place {
+        call: "socketpair",
+        number: 1,
+    };
+    for run in [
+        r#"container::run_detached("busybox", ["true"]).wait()"#,
+        r#"container::run("busybox", ["true"], #{keep: true}).code"#,
+        r#"container::run("busybox", ["true"]).code"#,
+    ] {
+        fault::meanwhile(&hoist, run, place, || {
+            let pruned = hoist.value("let r = container::prune(); [r.removed.len(), r.kept[0].reason]");
+            assert_eq!(pruned, serde_json::json!([0, "belongs to a run"]), "{run}");
+        });
+        let lasts = usize::from(!run.contains(r#"["true"]).code"#));
+        assert_eq!(hoist.value("container::prune().removed.len()"), lasts, "{run}");
+    }
+}
+
+#[test]
+fn what_was_to_last_stays_when_its_process_dies_before_it_starts() {
+    let hoist = Hoist::with_busybox();
+    let place = Place {
+        call: "socketpair",
+        number: 1,
+    };
+    assert!(fault::kill(
+        &hoist,
+        r#"container::run_detached("busybox", ["true"])"#,
+        place
+    ));
+    assert_eq!(
+        hoist.value("container::list(#{all: true}).map(|c| c.status)"),
+        serde_json::json!(["created"])
+    );
+    assert_eq!(hoist.value("container::prune().removed.len()"), 1);
+    assert!(fault::kill(&hoist, r#"container::run("busybox", ["true"])"#, place));
+    assert_eq!(hoist.value("container::list(#{all: true}).len()"), 0);
 }
 
 #[test]

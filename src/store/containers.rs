@@ -24,7 +24,7 @@ pub struct ContainerRow {
     pub options: String,
     /// Whether its removal has begun.
     pub removing: bool,
-    /// The lease of the process whose end is also the container's; `None` for one that stays.
+    /// The lease of the process that made it for itself, or is about to start it; `None` for one that is anybody's.
     pub owner: Option<String>,
 }
 
@@ -118,6 +118,12 @@ impl Tx<'_> {
             "UPDATE container SET name = ?2 WHERE id = ?1",
             params![id.as_str(), name],
         )?;
+        Ok(())
+    }
+
+    /// Takes a container from its owner.
+    pub fn disown_container(&self, id: &ContainerId) -> Result<()> {
+        self.execute("UPDATE container SET owner = NULL WHERE id = ?1", [id.as_str()])?;
         Ok(())
     }
 

@@ -60,6 +60,39 @@ pub(crate) fn no_space(hoist: &Hoist, expression: &str, place: Place) -> Output 
     traced(hoist, expression, place, "error=ENOSPC")
 }
 
+/// Runs `hoist eval EXPRESSION`, which must succeed, and does the work while it stands still at this place.
+#[track_caller]
+pub(crate) fn meanwhile(hoist: &Hoist, expression: &str, place: Place, work: impl FnOnce()) {
+    let Place { call, number } = place;
+    let log = hoist.write("trace", "");
+    let (trace, inject) = (
+        format!("--trace={call}"),
+        format!("--inject={call}:signal=STOP:when={number}"),
+    );
+    let tracer = ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), &trace, &inject];
+    let running = hoist.command_under(&tracer, &["eval", expression]).spawn();
+    let stopped = |skip: usize| {
+        let lines = std::fs::read_to_string(&log).unwrap();
+        let lines = lines.lines().filter(|line| line.contains("stopped by SIGSTOP"));
+        lines
+            .skip(skip)
+            .map(|line| line.split(' ').next().unwrap().parse().unwrap())
+            .collect::<Vec<i32>>()
+    };
+    running.until(|| !stopped(0).is_empty());
+    work();
+    // The processes it starts come to the place as well.
+    let mut seen = 0;
+    running.until_ended(|| {
+        for thread in stopped(seen) {
+            seen += 1;
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(thread), Signal::SIGCONT);
+        }
+    });
+    let (errors, status) = running.wait();
+    assert!(status.success(), "{expression}: {errors}");
+}
+
 /// The same as where a quota is used up.
 pub(crate) fn over_quota(hoist: &Hoist, expression: &str, place: Place) -> Output {
     traced(hoist, expression, place, "error=EDQUOT")

@@ -337,6 +337,28 @@ impl Running {
         let stderr = read_all(self.0.stderr.take().unwrap());
         (stderr, self.0.wait().unwrap())
     }
+    /// Waits until something is so, which is to come about before its end.
+    #[track_caller]
+    pub(crate) fn until(&self, is_so: impl Fn() -> bool) {
+        while !is_so() {
+            assert!(self.is_alive(), "it ended too early");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Does something again and again until its end.
+    pub(crate) fn until_ended(&self, mut work: impl FnMut()) {
+        while self.is_alive() {
+            work();
+            std::thread::yield_now();
+        }
+    }
+
+    /// One that has ended and was not waited for has no descriptors any more.
+    fn is_alive(&self) -> bool {
+        fs::read_dir(format!("/proc/{}/fd", self.0.id())).is_ok_and(|mut fds| fds.next().is_some())
+    }
+
 
     /// Waits for its end without reading: what it started may still hold its output open.
     pub(crate) fn wait_only(mut self) -> ExitStatus {

@@ -18,6 +18,28 @@ use crate::store::{ContainerRow, Lease, Tx};
 /// How often a generated name may be taken before we give up.
 const NAME_ATTEMPTS: u32 = 16;
 
+/// How long a container is to last.
+#[derive(Clone, Copy)]
+pub(super) enum Term<'a> {
+    /// Until it is removed. While an owner prepares to start it, it is nobody else's to clean up.
+    Lasting(Option<&'a Lease<'a>>),
+    /// Until its owner ends, by whoever opens the store next if need be.
+    OfOwner(&'a Lease<'a>),
+}
+
+impl<'a> Term<'a> {
+    fn owner(self) -> Option<&'a Lease<'a>> {
+        match self {
+            Term::Lasting(owner) => owner,
+            Term::OfOwner(owner) => Some(owner),
+        }
+    }
+
+    fn is_lasting(self) -> bool {
+        matches!(self, Term::Lasting(_))
+    }
+}
+
 impl Host {
     /// Makes a container of an image, without starting it. Counts as a use of the image.
     ///
@@ -29,21 +51,21 @@ impl Host {
         cmd: Option<Command>,
         options: &ContainerOptions,
     ) -> Result<Container> {
-        let container = self.make_container(ctx, image, cmd, options, None)?;
+        let container = self.make_container(ctx, image, cmd, options, Term::Lasting(None))?;
         self.planned("container::create", container.name(), container.image());
         Ok(container)
     }
 
-    /// Makes a container; with an owner it is removed when that ends, by whoever opens the store next if need be.
+    /// Makes a container.
     pub(super) fn make_container(
         &self,
         ctx: &Context,
         image: &str,
         cmd: Option<Command>,
         options: &ContainerOptions,
-        owner: Option<&Lease>,
+        term: Term<'_>,
     ) -> Result<Container> {
-        let made = self.try_make_container(ctx, image, cmd, options, owner);
+        let made = self.try_make_container(ctx, image, cmd, options, term);
         made.map_err(|error| self.without_room(error, "a container"))
     }
 
@@ -53,9 +75,10 @@ impl Host {
         image_name: &str,
         cmd: Option<Command>,
         options: &ContainerOptions,
-        owner: Option<&Lease>,
+        term: Term<'_>,
     ) -> Result<Container> {
         ctx.check()?;
+        let owner = term.owner();
         let own = match owner {
             Some(_) => None,
             None => Some(self.hold()?),
@@ -71,7 +94,7 @@ impl Host {
             })?,
         };
         let drafts = self.draft_volumes(ctx, &lower, &recipe.volumes())?;
-        let request = recipe.request(lower, owner.is_some(), |volume| self.volume_path(volume))?;
+        let request = recipe.request(lower, !term.is_lasting(), |volume| self.volume_path(volume))?;
         let shown = if image_name.starts_with("sha256:") {
             image.to_string()
         } else {
@@ -95,7 +118,7 @@ impl Host {
             if self.plan().is_none() {
                 runtime::create(&bundle, &request)?;
             }
-            if self.plan().is_none() && row.owner.is_none() {
+            if self.plan().is_none() && term.is_lasting() {
                 KeptRow::write(&row, &bundle).inspect_err(|_| drop(runtime::delete(&bundle)))?;
             }
             self.use_volumes(tx, &id, &recipe, &drafts)?;

@@ -116,7 +116,7 @@ impl Conditions<'_> {
             _ => status.to_string(),
         };
         if self.purpose == Purpose::Prune && container.has_owner() {
-            // About to start, or to be removed.
+            // About to start, or to be removed by whoever made it.
             return Err("belongs to a run".to_owned());
         }
         let ended = matches!(status, Status::Created | Status::Exited | Status::Dead);

@@ -39,6 +39,11 @@ impl KeptRow {
         written.during(|| format!("write `{}`", path.display()))
     }
 
+    /// Whether a container's directory has one.
+    pub(super) fn is_in(bundle: &Bundle) -> bool {
+        bundle.dir.join(FILE).exists()
+    }
+
     /// The row kept in a container's directory, if there is one that can be read.
     pub(in crate::host) fn read(dir: &Path) -> Option<ContainerRow> {
         let id: ContainerId = dir.file_name()?.to_str()?.parse().ok()?;

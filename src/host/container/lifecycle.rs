@@ -150,7 +150,9 @@ impl Container {
         self.host.store().write(|tx| {
             tx.rename_container(self.id(), name.as_str())?;
             match tx.container(self.id())? {
-                Some(row) if self.host.plan().is_none() && row.owner.is_none() => KeptRow::write(&row, &self.bundle()),
+                Some(row) if self.host.plan().is_none() && KeptRow::is_in(&self.bundle()) => {
+                    KeptRow::write(&row, &self.bundle())
+                }
                 _ => Ok(()),
             }
         })?;

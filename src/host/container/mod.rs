@@ -129,7 +129,7 @@ impl Container {
         self.facts.state.exit.as_ref()?.error.as_deref()
     }
 
-    /// Whether it is made, run and removed by one call, whose process it does not outlive.
+    /// Whether it was made by a call that runs it, or is about to start it.
     fn has_owner(&self) -> bool {
         self.facts.row.owner.is_some()
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::filter::{ContainerFilter, Purpose, decide};
-use super::{Container, Status};
+use super::{Container, KeptRow, Status};
 use crate::error::{Error, Kind, Result};
 use crate::host::image::Matching;
 use crate::host::{Host, Item, Report};
@@ -48,7 +48,7 @@ impl Container {
     /// Marks, deletes, forgets: whoever finds the mark after a crash goes on from there. A container that ends with its
     /// process needs no mark: the owner's end is one.
     pub(super) fn remove_now(&self) -> Result<()> {
-        if self.facts.row.owner.is_some() {
+        if self.facts.row.owner.is_some() && !KeptRow::is_in(&self.bundle()) {
             return self.host.finish_removal(self.id());
         }
         self.host.store().write_durably(|tx| tx.mark_removing(self.id()))?;
@@ -76,6 +76,10 @@ impl Host {
                 .owner
                 .as_ref()
                 .is_some_and(|owner| lease_is_dead(&self.lease_dir(), owner).unwrap_or(false));
+            if is_orphan && !row.removing && KeptRow::is_in(&self.bundle(&row.id)) {
+                self.store().write(|tx| tx.disown_container(&row.id))?;
+                continue;
+            }
             // One that cannot be removed keeps nobody from the others: it is listed as `removing`, and its removal tells why.
             if (row.removing || is_orphan) && runtime::try_delete(&self.bundle(&row.id)).unwrap_or(false) {
                 self.store().write(|tx| tx.delete_container(&row.id))?;

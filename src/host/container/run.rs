@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::create::Term;
 use super::{Container, ContainerOptions, Status};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
@@ -128,8 +129,12 @@ impl Host {
         options: &ContainerOptions,
         sink: Sink,
     ) -> Result<Run> {
-        let owner = if options.keep { None } else { Some(self.hold()?) };
-        let container = self.make_container(ctx, image, cmd, options, owner.as_deref())?;
+        let owner = self.hold()?;
+        let term = match options.keep {
+            true => Term::Lasting(Some(&owner)),
+            false => Term::OfOwner(&owner),
+        };
+        let container = self.make_container(ctx, image, cmd, options, term)?;
         if self.planned("container::run", container.image(), &container.command().join(" ")) {
             return container.finish_simulated_run(options.keep);
         }
@@ -141,7 +146,13 @@ impl Host {
         let exit = collecting(&mut stdout, &mut stderr, sink, |output| {
             runtime::run(ctx, &container.bundle(), stdin, output)
         });
-        let removed = if options.keep { Ok(()) } else { container.remove_now() };
+        let removed = match options.keep {
+            true => {
+                container.give_up();
+                Ok(())
+            }
+            false => container.remove_now(),
+        };
         let run = match exit {
             Ok(exit) => finished(
                 Run::new(container.id(), &exit, stdout, stderr),
@@ -162,7 +173,8 @@ impl Host {
         cmd: Option<Command>,
         options: &ContainerOptions,
     ) -> Result<Container> {
-        let container = self.make_container(ctx, image, cmd, options, None)?;
+        let owner = self.hold()?;
+        let container = self.make_container(ctx, image, cmd, options, Term::Lasting(Some(&owner)))?;
         if self.planned(
             "container::run_detached",
             container.name(),
@@ -174,6 +186,7 @@ impl Host {
             container.remove_now()?;
             return Err(error);
         }
+        container.give_up();
         container.reload()
     }
 }
@@ -221,9 +234,18 @@ pub(super) fn collecting<T>(
 }
 
 impl Container {
+    /// Its owner has done with it what it was made for: it is anybody's.
+    fn give_up(&self) {
+        // What cannot be written now is seen to by the next process to open the store: it finds the owner gone.
+        let _ = self.host.store().write(|tx| tx.disown_container(self.id()));
+    }
+
     fn finish_simulated_run(&self, keep: bool) -> Result<Run> {
         match keep {
-            true => self.host.simulate(self.id(), Status::Exited),
+            true => {
+                self.give_up();
+                self.host.simulate(self.id(), Status::Exited);
+            }
             false => self.forget()?,
         }
         Ok(Run::simulated(self.id()))
