@@ -9,6 +9,7 @@ mod container;
 mod garbage;
 mod hold;
 mod image;
+mod pairing;
 mod plan;
 mod report;
 mod scratch;
@@ -69,13 +70,17 @@ impl Host {
         Host::miss_database(config)?;
         let database = config.root.join("hoist.db");
         let (store, content) = match &plan {
-            Some(_) => (
-                Store::open_copy(&database)?,
-                Content::view(&config.root, &config.limits),
-            ),
+            Some(_) => {
+                pairing::pair(config, false)?;
+                (
+                    Store::open_copy(&database)?,
+                    Content::view(&config.root, &config.limits),
+                )
+            }
             None => {
                 make_private_dir(&config.root)?;
                 make_private_dir(&config.run_root)?;
+                pairing::pair(config, true)?;
                 (Store::open(&database)?, Content::open(&config.root, &config.limits)?)
             }
         };
