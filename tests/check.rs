@@ -458,6 +458,44 @@ fn what_is_left_mounted_is_unmounted() {
 }
 
 #[test]
+fn process_state_of_nobody_is_removed() {
+    let hoist = store();
+    let dir = hoist.run_root().join("containers").join("ab".repeat(32));
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("lock"), "").unwrap();
+    assert_repaired(&hoist, &["run_state"]);
+    assert!(!dir.exists());
+    assert_others_go_on(&hoist);
+}
+
+#[test]
+fn control_groups_of_nobody_go_with_what_runs_in_them_and_those_of_other_stores_stay() {
+    let (hoist, other) = (store(), Hoist::with_busybox());
+    let run = r#"container::run_detached("busybox", ["sleep", "1000"]).id"#;
+    let (lost, others) = (text(&hoist, run), text(&other, run));
+    // As if all that the store knew of it were lost.
+    let state: Value =
+        serde_json::from_slice(&fs::read(hoist.run_root().join("containers").join(&lost).join("state.json")).unwrap())
+            .unwrap();
+    let supervisor = i32::try_from(state["supervisor"]["pid"].as_i64().unwrap()).unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(supervisor),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    sqlite(&hoist, &format!("DELETE FROM container WHERE id = '{lost}'"));
+    for dir in [hoist.root(), hoist.run_root()] {
+        fs::remove_dir_all(dir.join("containers").join(&lost)).unwrap();
+    }
+    assert_sound(&other);
+    let check = assert_repaired(&hoist, &["control_group"]);
+    assert_eq!(check["problems"][0]["object"], lost, "{check:#}");
+    hoist.assert_nothing_left();
+    let status = other.value(&format!(r#"container::get("{others}").status"#));
+    assert_eq!(status, "running");
+}
+
+#[test]
 fn a_dry_run_tells_and_repairs_nothing() {
     let hoist = store();
     let dir = layer_dir(&hoist, &diff_ids(&hoist, LAYERS)[0]);

@@ -43,7 +43,8 @@ pub mod functions {
     /// - `container_missing`, `container_unreadable`, `container_image`, `container_layer`, `container_orphan`: a container without
     ///   directory, without readable settings, without image, without a directory it is stacked on, a directory without container;
     /// - `volume_missing`, `volume_orphan`: a volume without directory, a directory without volume;
-    /// - `mount`, `run_state`: something mounted, or process state, that belongs to no container;
+    /// - `mount`, `run_state`, `control_group`: something mounted, process state, or control groups with what runs in them, that
+    ///   belong to no container of this store;
     /// - `layout`, `index`: what other tools read is missing or does not fit the images' names.
     ///
     /// ```rhai,no_run
@@ -78,7 +79,7 @@ pub mod functions {
     ///
     /// Options: `repair` (default `false`): make a damaged database anew from what can still be read of it and from the store's files
     /// (the damaged one is kept as `hoist.db-damaged-…`), unpack damaged layers again, write records, manifests, sizes and the index anew, remove
-    /// what nothing needs, unmount what was left mounted; an image whose content cannot be had back loses its names. `quick` (default
+    /// what nothing needs, unmount what was left mounted, end what runs for a container that is gone; an image whose content cannot be had back loses its names. `quick` (default
     /// `false`): look at presence and sizes only, not at every byte.
     ///
     /// `ok` is true once nothing is wrong any more. A problem that was not repaired has a `hint`.

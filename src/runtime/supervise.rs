@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use oci_spec::runtime::Spec;
 
 use super::bundle::{self, Bundle};
-use super::cgroup::Cgroup;
+use super::cgroup::{Cgroup, Mark};
 use super::channel::{Channel, Failure, Message, Stream};
 use super::exit::{self, Exit};
 use super::init::Init;
@@ -186,6 +186,9 @@ impl Running {
         let not_started = |error: Error| Failure::new(&error, exit::NOT_STARTED);
         let began = Instant::now();
         let cgroup = Cgroup::create(bundle.id.as_str(), &settings.limits).map_err(not_started)?;
+        if let Some(mark) = bundle.run_dir.parent().and_then(|dir| Mark::of(dir).ok()) {
+            cgroup.mark(&mark);
+        }
         let launched = spawn(bundle, spec, settings, &cgroup)
             .map_err(not_started)
             .and_then(|(process, setup)| {

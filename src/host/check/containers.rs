@@ -7,12 +7,15 @@ use crate::error::Result;
 use crate::host::Host;
 use crate::model::ContainerId;
 use crate::runtime;
+use crate::runtime::cgroup::{self, Cgroup, Mark};
 use crate::store::ContainerRow;
 
 impl Checkup<'_> {
     pub(super) fn containers(&mut self) -> Result<()> {
-        // Containers come and go within writing transactions: in one, rows and directories fit.
         let host = self.host;
+        // Before the containers: a group that one of them has made since is not among these.
+        let groups = host.control_groups()?;
+        // Containers come and go within writing transactions: in one, rows and directories fit.
         let (rows, images, dirs, states) = host.store().write(|tx| {
             let images: HashSet<_> = tx.manifests()?.into_iter().map(|(image, _)| image).collect();
             Ok((tx.containers()?, images, host.container_dirs()?, host.run_dirs()))
@@ -42,6 +45,17 @@ impl Checkup<'_> {
         for id in states.iter().filter(|id| !known(id) && !dirs.contains(id)) {
             let detail = "there is process state of a container that does not exist";
             self.found(Damage::RunState, id.as_str(), detail, || {
+                runtime::delete(&host.bundle(id))
+            });
+        }
+        let is_nobodys = |id: &&ContainerId| !known(id) && !dirs.contains(id) && !states.contains(id);
+        for id in groups.iter().filter(is_nobodys) {
+            // The container may have gone meanwhile, its groups before it.
+            if Cgroup::open(id.as_str())?.paths().is_empty() {
+                continue;
+            }
+            let detail = "there are control groups of a container that does not exist";
+            self.found(Damage::ControlGroup, id.as_str(), detail, || {
                 runtime::delete(&host.bundle(id))
             });
         }
@@ -75,6 +89,16 @@ impl Checkup<'_> {
 }
 
 impl Host {
+    /// Containers that have control groups of this store's.
+    fn control_groups(&self) -> Result<Vec<ContainerId>> {
+        let dir = self.config().run_root.join("containers");
+        if !dir.is_dir() {
+            return Ok(Vec::new());
+        }
+        let names = cgroup::marked(&Mark::of(&dir)?)?.into_iter();
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
+    }
+
     /// Containers that have process state.
     fn run_dirs(&self) -> Vec<ContainerId> {
         let entries = std::fs::read_dir(self.config().run_root.join("containers"));

@@ -51,10 +51,12 @@ pub enum Damage {
     Mount,
     /// Process state of a container that is not there.
     RunState,
+    /// Control groups of a container that is not there.
+    ControlGroup,
 }
 
 /// One row per kind: its name, and what it means.
-const KINDS: [(Damage, &str); 23] = [
+const KINDS: [(Damage, &str); 24] = [
     (Damage::Database, "database"),
     (Damage::Layout, "layout"),
     (Damage::Index, "index"),
@@ -78,6 +80,7 @@ const KINDS: [(Damage, &str); 23] = [
     (Damage::VolumeOrphan, "volume_orphan"),
     (Damage::Mount, "mount"),
     (Damage::RunState, "run_state"),
+    (Damage::ControlGroup, "control_group"),
 ];
 
 impl Damage {

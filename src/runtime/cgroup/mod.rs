@@ -10,6 +10,7 @@ mod cpu;
 mod cpuset;
 mod group;
 mod hierarchy;
+mod mark;
 mod memory;
 mod pids;
 mod support;
@@ -36,6 +37,7 @@ use group::{Group, unless_gone};
 use hierarchy::Hierarchy;
 
 pub use hierarchy::Version;
+pub use mark::{Mark, marked};
 pub use support::{ControllerSupport, Support, View, ViewMount, support};
 
 /// How long clearing up may take, whatever happens to the operation it belongs to.
