@@ -1,7 +1,7 @@
 //! `system::check`: each kind of damage, done by hand to a real store, is found, told by its kind, and put right where it can be.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -284,7 +284,8 @@ fn a_damaged_blob_of_a_layer_is_told_and_comes_back_by_loading() {
         assert_eq!(found(&hoist, ""), [kind]);
         assert_others_go_on(&hoist);
         let told = assert_told(&hoist, kind);
-        assert!(told["detail"].as_str().unwrap().contains(LAYERS), "{told}");
+        let detail = told["detail"].as_str().unwrap();
+        assert!(detail.contains(LAYERS) && detail.contains("cannot be saved"), "{told}");
         assert!(!blob.exists(), "a blob that lies stays");
         let archive = inputs::path("layers.podman.oci.tar");
         hoist
@@ -493,6 +494,83 @@ fn control_groups_of_nobody_go_with_what_runs_in_them_and_those_of_other_stores_
     hoist.assert_nothing_left();
     let status = other.value(&format!(r#"container::get("{others}").status"#));
     assert_eq!(status, "running");
+}
+
+/// The image of several layers without blobs, which can be made again from its files.
+fn store_without_blobs() -> Hoist {
+    let hoist = Hoist::with_busybox();
+    load_without_blobs(&hoist);
+    assert!(layer_blobs(&hoist, LAYERS).iter().all(|blob| !blob.exists()));
+    assert_sound(&hoist);
+    hoist
+}
+
+fn load_without_blobs(hoist: &Hoist) {
+    let rule = hoist.write("hoist.toml", "[store]\nblobs = \"drop\"\n");
+    let load = format!(
+        r#"image::load("{}").len()"#,
+        inputs::path("layers.podman.oci.tar").display()
+    );
+    hoist
+        .run(&["--config", rule.to_str().unwrap(), "eval", load.as_str()])
+        .success();
+}
+
+#[test]
+fn without_blobs_what_the_tar_says_of_a_layer_is_put_right() {
+    let hoist = store_without_blobs();
+    let layers = diff_ids(&hoist, LAYERS);
+    let dir = layer_dir(&hoist, &layers[0]);
+    fs::write(dir.join("extra"), "x").unwrap();
+    assert_repaired(&hoist, &["layer_changed"]);
+    assert!(!dir.join("extra").exists());
+    fs::set_permissions(dir.join("bin/busybox"), PermissionsExt::from_mode(0o123)).unwrap();
+    assert_repaired(&hoist, &["layer_changed"]);
+    fs::remove_file(dir.with_extension("json")).unwrap();
+    assert_repaired(&hoist, &["layer_record"]);
+    assert_usable(&hoist, LAYERS);
+}
+
+#[test]
+fn without_blobs_what_is_in_the_files_is_lost_with_them_and_comes_back_by_loading() {
+    for (kind, damage) in [
+        (
+            "layer_changed",
+            &(|layer: &Path| flip_a_bit(&layer.join("bin/busybox"))) as &dyn Fn(&Path),
+        ),
+        ("layer_changed", &|layer| flip_a_bit(&layer.with_extension("recipe"))),
+        ("blob_missing", &|layer| {
+            fs::remove_file(layer.with_extension("recipe")).unwrap();
+        }),
+    ] {
+        let hoist = store_without_blobs();
+        damage(&layer_dir(&hoist, &diff_ids(&hoist, LAYERS)[0]));
+        assert_eq!(found(&hoist, ""), [kind]);
+        let told = assert_told(&hoist, kind);
+        assert!(told["detail"].as_str().unwrap().contains(LAYERS), "{told}");
+        assert_usable(&hoist, "busybox");
+        let failed = hoist.eval(&format!(r#"image::save("{LAYERS}", "saved.tar")"#));
+        assert!(!failed.status.success(), "{kind}: it was saved");
+        hoist
+            .eval(&format!(r#"image::remove("{LAYERS}").removed.len()"#))
+            .success();
+        load_without_blobs(&hoist);
+        assert_sound(&hoist);
+        assert_usable(&hoist, LAYERS);
+    }
+}
+
+#[test]
+fn without_blobs_an_image_that_lost_a_layers_files_leaves_the_list() {
+    let hoist = store_without_blobs();
+    fs::remove_dir_all(layer_dir(&hoist, &diff_ids(&hoist, LAYERS)[0])).unwrap();
+    assert_eq!(found(&hoist, ""), ["blob_missing", "layer_missing"]);
+    let told = assert_told(&hoist, "blob_missing");
+    assert!(told["detail"].as_str().unwrap().contains(LAYERS), "{told}");
+    assert_sound(&hoist);
+    assert_eq!(hoist.value(&format!(r#"image::exists("{LAYERS}")"#)), false);
+    load_without_blobs(&hoist);
+    assert_usable(&hoist, LAYERS);
 }
 
 #[test]

@@ -57,6 +57,13 @@ impl Checkup<'_> {
         layers.any(|layer| layer.blob == *blob && self.host.content().has_recipe(&layer.diff_id))
     }
 
+    /// Whether the blob is of a layer that is unpacked. What its tar said beside the files' content, in which order and which form,
+    /// is not kept in them: that would be a recipe.
+    fn has_tree(&self, image: &Known, blob: &Digest) -> bool {
+        let mut layers = image.layers.iter();
+        layers.any(|layer| layer.blob == *blob && self.host.content().has_layer(&layer.diff_id))
+    }
+
     fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<Option<BlobDamage>> {
         let content = self.host.content_with(digest)?;
         let damage = content.blob_damage(self.ctx, digest, size, self.options.quick)?;
@@ -93,6 +100,13 @@ impl Checkup<'_> {
                 return false;
             }
             Part::Config | Part::Layer => {
+                let detail = match part {
+                    Part::Layer if self.has_tree(image, digest) => format!(
+                        "{detail}; its unpacked files are there, so containers run, but the blob cannot be made of them, so the \
+                         image cannot be saved"
+                    ),
+                    _ => detail,
+                };
                 let hint = "load or pull the image again, which brings the blob back";
                 self.beyond_repair(kind, digest.as_str(), detail, hint);
                 if self.options.repair && host.plan().is_none() && kind != Damage::BlobMissing {
