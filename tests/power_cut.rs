@@ -1,7 +1,7 @@
 //! The power goes at any moment: what is listed is whole, no file in sight is empty or short, and what had returned is still so.
 
 use crate::acts::{self, Act};
-use crate::harness::disk::Cut;
+use crate::harness::disk::{Cut, Kind};
 use crate::harness::{Hoist, fault};
 
 /// Between these calls nothing changes about what is on disk.
@@ -18,21 +18,24 @@ const CALLS: [&str; 8] = [
 
 /// Cuts the power at every such call of the act and right after it, and looks at the store after each.
 fn cut_everywhere(act: fn(&Hoist) -> Act) {
-    let hoist = Hoist::on_ext4("100m");
-    let act = act(&hoist);
-    let witness = act.witness(&hoist);
+    cut_on(&Hoist::on_ext4("100m"), act, 3);
+}
+
+fn cut_on(hoist: &Hoist, act: fn(&Hoist) -> Act, grow: u32) {
+    let act = act(hoist);
+    let witness = act.witness(hoist);
     let mut cuts = 0;
     let mut look = |cut: Cut, when: &str| {
         cuts += 1;
         hoist.cut_power(cut);
         witness.doubt();
-        witness.check(&hoist, when);
-        (act.look)(&hoist, when);
+        witness.check(hoist, when);
+        (act.look)(hoist, when);
     };
     for cut in [Cut::AllLost, Cut::ContentLost] {
-        fault::everywhere(&CALLS, 3, |place| {
+        fault::everywhere(&CALLS, grow, |place| {
             hoist.eval(&act.before).success();
-            let killed = fault::kill(&hoist, &act.act, place);
+            let killed = fault::kill(hoist, &act.act, place);
             if killed {
                 look(cut, &format!("{cut:?} at {place}"));
             }
@@ -89,4 +92,12 @@ fn in_an_unpacking_for_a_container() {
 #[test]
 fn in_a_removal_of_a_container_with_its_volume() {
     cut_everywhere(acts::removal_with_volume);
+}
+
+/// At fewer calls.
+#[test]
+fn on_xfs() {
+    for act in [acts::load, acts::create] {
+        cut_on(&Hoist::on(Kind::Xfs, "300m"), act, 1);
+    }
 }

@@ -9,6 +9,7 @@ use super::{Output, program};
 /// The disk. Nobody outside its namespace sees it by its name.
 pub(crate) struct Disk {
     namespace: Child,
+    kind: Kind,
     place: PathBuf,
     /// The file that a disk with a file system of its own is in.
     image: PathBuf,
@@ -21,6 +22,8 @@ pub(crate) enum Kind {
     Tmpfs,
     /// An ext4 in a file. Nothing is written by time: what nobody asks for stays in memory.
     Ext4,
+    /// An XFS in a file, of 300 MiB at least.
+    Xfs,
 }
 
 /// What the journal has when the power goes.
@@ -32,7 +35,7 @@ pub(crate) enum Cut {
     ContentLost,
 }
 
-/// `EXT4_IOC_SHUTDOWN`, which takes the number of a way to go down.
+/// `EXT4_IOC_SHUTDOWN`, which takes the number of a way to go down, and is `XFS_IOC_GOINGDOWN` as well.
 const SHUT_DOWN: &str = r#"sysopen(my $disk, $ARGV[0], 0) or die $!; my $how = pack("L", $ARGV[1]); ioctl($disk, 0x8004587d, $how) or die $!;"#;
 
 const MOUNT: &str = r#"
@@ -41,6 +44,9 @@ const MOUNT: &str = r#"
         Ext4) truncate -s "$2" "$4"
             mkfs.ext4 -q -F -m 0 -E lazy_itable_init=0,lazy_journal_init=0 "$4"
             mount -o loop,commit=600 "$4" "$3" ;;
+        Xfs) truncate -s "$2" "$4"
+            mkfs.xfs -q "$4"
+            mount -o loop "$4" "$3" ;;
     esac
     echo ready
     read done"#;
@@ -48,7 +54,10 @@ const MOUNT: &str = r#"
 const RESTART: &str = r#"
     perl -e "$1" "$2" "$3"
     umount "$2"
-    mount -o loop,commit=600 "$4" "$2""#;
+    case $5 in
+        Ext4) mount -o loop,commit=600 "$4" "$2" ;;
+        Xfs) mount -o loop "$4" "$2" ;;
+    esac"#;
 
 impl Disk {
     /// A disk of this size, such as `32m`, at a directory.
@@ -67,6 +76,7 @@ impl Disk {
             .unwrap_or_else(|_| panic!("failed to mount a disk at `{}`", place.display()));
         Disk {
             namespace: child,
+            kind,
             place: place.to_owned(),
             image,
         }
@@ -83,7 +93,8 @@ impl Disk {
             .args(["-euc", RESTART, "sh", SHUT_DOWN])
             .arg(&self.place)
             .arg(flag)
-            .arg(&self.image);
+            .arg(&self.image)
+            .arg(format!("{:?}", self.kind));
         Output::of(command, None).success();
     }
 

@@ -39,7 +39,12 @@ impl Hoist {
 
     /// The same with the file system most people have, and power that can be cut.
     pub(crate) fn on_ext4(size: &str) -> Hoist {
-        Hoist::place(Some((Kind::Ext4, size)))
+        Hoist::on(Kind::Ext4, size)
+    }
+
+    /// An empty store on a disk of this kind and size.
+    pub(crate) fn on(kind: Kind, size: &str) -> Hoist {
+        Hoist::place(Some((kind, size)))
     }
 
     fn place(disk: Option<(Kind, &str)>) -> Hoist {
@@ -332,11 +337,6 @@ impl Running {
         }
     }
 
-    /// Waits for its end, and returns the rest of its errors and its status.
-    pub(crate) fn wait(mut self) -> (String, ExitStatus) {
-        let stderr = read_all(self.0.stderr.take().unwrap());
-        (stderr, self.0.wait().unwrap())
-    }
     /// Waits until something is so, which is to come about before its end.
     #[track_caller]
     pub(crate) fn until(&self, is_so: impl Fn() -> bool) {
@@ -359,6 +359,11 @@ impl Running {
         fs::read_dir(format!("/proc/{}/fd", self.0.id())).is_ok_and(|mut fds| fds.next().is_some())
     }
 
+    /// Waits for its end, and returns the rest of its errors and its status.
+    pub(crate) fn wait(mut self) -> (String, ExitStatus) {
+        let stderr = read_all(self.0.stderr.take().unwrap());
+        (stderr, self.0.wait().unwrap())
+    }
 
     /// Waits for its end without reading: what it started may still hold its output open.
     pub(crate) fn wait_only(mut self) -> ExitStatus {
