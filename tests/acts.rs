@@ -14,17 +14,17 @@ pub(crate) struct Act {
     pub(crate) before: String,
     pub(crate) act: String,
     /// Evaluates to true once the act is done.
-    pub(crate) done: &'static str,
+    pub(crate) done: String,
     /// What else has to be true when it was done in part.
     pub(crate) look: Look,
 }
 
 impl Act {
-    fn new(before: impl Into<String>, act: impl Into<String>, done: &'static str) -> Act {
+    fn new(before: impl Into<String>, act: impl Into<String>, done: impl Into<String>) -> Act {
         Act {
             before: before.into(),
             act: act.into(),
-            done,
+            done: done.into(),
             look: Box::new(|_, _| {}),
         }
     }
@@ -143,6 +143,29 @@ pub(crate) fn save(hoist: &Hoist) -> Act {
     }
 }
 
+/// As a directory, which takes the place of none: it is there as a whole or not at all, and can be written again.
+pub(crate) fn save_layout(hoist: &Hoist) -> Act {
+    hoist.eval(&loading(hoist)).success();
+    let id = hoist.value(r#"image::get("crash:1").id"#);
+    let saved = hoist.root().join("saved.dir");
+    let place = saved.display().to_string();
+    let before = format!(r#"if fs::exists("{place}") {{ fs::remove("{place}", #{{recursive: true}}); }}"#);
+    let act = format!(r#"image::save("crash:1", "{place}", #{{format: "oci-dir"}})"#);
+    let again = format!("{before} {act}.size");
+    let load = format!(r#"if fs::exists("{place}") {{ image::load("{place}")[0].id }} else {{ "absent" }}"#);
+    let look = move |hoist: &Hoist, when: &str| {
+        let loaded = hoist.value(&load);
+        assert!(loaded == id || loaded == "absent", "{when}: {loaded}");
+        hoist.eval(&again).success();
+        assert_eq!(hoist.value(&load), id, "{when}: saved again");
+        check_beside(hoist, when);
+    };
+    Act {
+        look: Box::new(look),
+        ..Act::new(before, act, format!(r#"fs::exists("{place}")"#))
+    }
+}
+
 /// A container's files to a file.
 pub(crate) fn export(hoist: &Hoist) -> Act {
     commit(hoist);
@@ -155,7 +178,7 @@ pub(crate) fn export(hoist: &Hoist) -> Act {
     }
 }
 
-/// Nothing stays beside the file `saved.tar`.
+/// Nothing stays beside what was saved.
 fn check_beside(hoist: &Hoist, when: &str) {
     let names = fs::read_dir(hoist.root())
         .unwrap()
@@ -163,7 +186,7 @@ fn check_beside(hoist: &Hoist, when: &str) {
     let beside: Vec<_> = names
         .filter(|name| name.to_string_lossy().starts_with(".saved"))
         .collect();
-    assert!(beside.is_empty(), "{when}: {beside:?} stays beside the file");
+    assert!(beside.is_empty(), "{when}: {beside:?} stays beside what was saved");
 }
 
 pub(crate) fn from_host(_: &Hoist) -> Act {

@@ -112,6 +112,11 @@ fn in_a_save() {
 }
 
 #[test]
+fn in_a_save_of_a_layout() {
+    kill_in(acts::save_layout);
+}
+
+#[test]
 fn in_an_unpacking_for_a_container() {
     kill_in(acts::create);
 }

@@ -44,7 +44,7 @@ fn cut_on(hoist: &Hoist, act: fn(&Hoist) -> Act, grow: u32) {
         hoist.eval(&act.before).success();
         hoist.eval(&act.act).success();
         look(cut, &format!("{cut:?} at the end"));
-        assert_eq!(hoist.value(act.done), true, "{cut:?}: it had returned, and is undone");
+        assert_eq!(hoist.value(&act.done), true, "{cut:?}: it had returned, and is undone");
     }
     println!("cut the power {cuts} times");
 }
@@ -82,6 +82,11 @@ fn in_a_prune() {
 #[test]
 fn in_a_save() {
     cut_everywhere(acts::save);
+}
+
+#[test]
+fn in_a_save_of_a_layout() {
+    cut_everywhere(acts::save_layout);
 }
 
 #[test]
