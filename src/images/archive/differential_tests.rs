@@ -300,3 +300,116 @@ fn s08_gnu_tar_sees_no_other_entries() {
     );
     assert!(accepted > 300, "{accepted}");
 }
+
+/// Makes what an archive can hold, odd names and owners included, in the directory it runs in.
+const TREE: &str = r#"
+    name() { head -c "$1" /dev/zero | tr '\0' "$2"; }
+    mkdir -p "a/$(name 90 d)/$(name 80 e)" short "$(name 120 f)/$(name 120 g)"
+    printf 'some text\n' > a/file
+    : > empty
+    printf x > "$(printf 'new\nline \\ \303\251')"
+    head -c 3000 /dev/urandom > "a/$(name 90 d)/$(name 80 e)/deep"
+    printf long > "$(name 120 f)/$(name 120 g)/$(name 100 h)"
+    printf hundred > "$(name 98 i)"
+    ln a/file b; ln a/file "short/$(name 99 j)"
+    ln -s a/file link; ln -s "$(name 180 t)" far
+    mkfifo pipe
+    mknod null c 1 3; mknod loop b 7 300
+    head -c 4096 /dev/urandom > sparse; truncate -s 57344 sparse
+    head -c 5000 /dev/urandom | dd of=sparse bs=4096 seek=8 conv=notrunc status=none
+    truncate -s 40000 hole
+    chmod 4711 a/file; chmod 1777 short; chmod 0000 empty
+    chown 1234:2097151 a/file; chown -h 7:8 link
+    touch -h -d @1 link; touch -d @1700000000.75 empty; touch -d @8589934591 short"#;
+
+/// Writes an archive of the working directory to standard output, leaving out what the format cannot hold.
+const WRITER: &str = r#"
+import sys, os, tarfile
+with tarfile.open(fileobj=sys.stdout.buffer, mode='w|', format=getattr(tarfile, sys.argv[1])) as t:
+    for top, dirs, files in os.walk('.'):
+        dirs.sort()
+        for name in sorted(files + dirs):
+            try: t.add(os.path.join(top, name), recursive=False)
+            except ValueError: pass
+"#;
+
+/// How the entry of an archive of `root` is not what is there.
+fn unlike(root: &std::path::Path, entry: &Entry, data: &[u8]) -> Option<String> {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    let at = |path: &[u8]| root.join(std::ffi::OsStr::from_bytes(path));
+    let path = at(&entry.path);
+    let facts = std::fs::symlink_metadata(&path).unwrap();
+    let (kind, device) = (facts.file_type(), facts.rdev());
+    let is_same = match entry.kind {
+        Kind::Regular => kind.is_file() && data == std::fs::read(&path).unwrap() && entry.size == facts.size(),
+        Kind::Hardlink => std::fs::metadata(at(&entry.link)).unwrap().ino() == facts.ino(),
+        Kind::Symlink => std::fs::read_link(&path).unwrap().as_os_str().as_bytes() == entry.link,
+        Kind::Directory => kind.is_dir(),
+        Kind::Fifo => kind.is_fifo(),
+        Kind::Character | Kind::Block => {
+            let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+            (kind.is_char_device() == (entry.kind == Kind::Character)) && entry.device == (major as u32, minor as u32)
+        }
+    };
+    let told = (entry.mode, entry.uid, entry.gid, entry.mtime.seconds);
+    let right = (facts.mode() & 0o7777, facts.uid(), facts.gid(), facts.mtime());
+    (!is_same || told != right).then(|| format!("{}: {told:?}, not {right:?}", path.display()))
+}
+
+#[test]
+fn what_gnu_tar_and_python_write_is_what_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |name: &str, args: &[&str]| program(name, args).current_dir(dir.path()).output().unwrap();
+    assert!(
+        run("sh", &["-euc", TREE]).status.success(),
+        "the tests need a tree to pack"
+    );
+    let all = walked(dir.path());
+    // The older formats have no place for long names, and the first none for devices. Long links GNU tar cuts off there, and says so.
+    let mut made: Vec<(&str, usize)> = vec![
+        ("--format=v7 --exclude=./far", 9),
+        ("--format=ustar --exclude=./far", 14),
+        ("--format=oldgnu", all),
+        ("--format=gnu", all),
+        ("--format=posix", all),
+    ];
+    let sparse = [
+        "--sparse --format=gnu",
+        "--sparse --format=oldgnu",
+        "--sparse --sparse-version=0.0",
+        "--sparse --sparse-version=0.1",
+        "--sparse --sparse-version=1.0",
+    ];
+    made.extend(sparse.map(|options| (options, all)));
+    let tars = made.iter().map(|(options, at_least)| {
+        let args: Vec<&str> = ["--create", "--file=-"]
+            .into_iter()
+            .chain(options.split(' '))
+            .chain(["."])
+            .collect();
+        (*options, *at_least, run("tar", &args).stdout)
+    });
+    let formats = [("USTAR_FORMAT", 14), ("GNU_FORMAT", all - 1), ("PAX_FORMAT", all - 1)];
+    let pythons = formats.map(|(format, at_least)| (format, at_least, run("python3", &["-c", WRITER, format]).stdout));
+    for (how, at_least, bytes) in tars.chain(pythons) {
+        let entries = tar_entries(&bytes, &Limits::default()).unwrap_or_else(|| panic!("{how}: it is refused"));
+        assert!(entries.len() >= at_least, "{how}: {} of {all}", entries.len());
+        let wrong: Vec<String> = entries
+            .iter()
+            .filter_map(|(entry, data)| unlike(dir.path(), entry, data))
+            .collect();
+        assert!(wrong.is_empty(), "{how}: {wrong:#?}");
+    }
+}
+
+/// How many entries there are in a directory, itself included.
+fn walked(dir: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    1 + entries
+        .map(|entry| match entry.file_type().unwrap().is_dir() {
+            true => walked(&entry.path()),
+            false => 1,
+        })
+        .sum::<usize>()
+}
