@@ -18,21 +18,26 @@ const CALLS: [&str; 8] = [
 
 /// Cuts the power at every such call of the act and right after it, and looks at the store after each.
 fn cut_everywhere(act: fn(&Hoist) -> Act) {
-    cut_on(&Hoist::on_ext4("100m"), act, 3);
+    cut_on(Kind::Ext4, "100m", act, &[Cut::AllLost, Cut::ContentLost], 3);
 }
 
-fn cut_on(hoist: &Hoist, act: fn(&Hoist) -> Act, grow: u32) {
+fn cut_on(kind: Kind, size: &str, act: fn(&Hoist) -> Act, cuts_of: &[Cut], grow: u32) {
+    let hoist = &Hoist::on(kind, size);
     let act = act(hoist);
     let witness = act.witness(hoist);
     let mut cuts = 0;
     let mut look = |cut: Cut, when: &str| {
         cuts += 1;
         hoist.cut_power(cut);
+        if matches!(kind, Kind::Btrfs) {
+            // What one file waits for is on disk there without what was done elsewhere before it: content that was removed may be back.
+            hoist.eval("image::prune()").success();
+        }
         witness.doubt();
         witness.check(hoist, when);
         (act.look)(hoist, when);
     };
-    for cut in [Cut::AllLost, Cut::ContentLost] {
+    for cut in cuts_of.iter().copied() {
         fault::everywhere(&CALLS, grow, |place| {
             hoist.eval(&act.before).success();
             let killed = fault::kill(hoist, &act.act, place);
@@ -103,6 +108,14 @@ fn in_a_removal_of_a_container_with_its_volume() {
 #[test]
 fn on_xfs() {
     for act in [acts::load, acts::create] {
-        cut_on(&Hoist::on(Kind::Xfs, "300m"), act, 1);
+        cut_on(Kind::Xfs, "300m", act, &[Cut::AllLost, Cut::ContentLost], 1);
+    }
+}
+
+/// There is one way to cut its power.
+#[test]
+fn on_btrfs() {
+    for act in [acts::load, acts::create] {
+        cut_on(Kind::Btrfs, "300m", act, &[Cut::AllLost], 1);
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Ext4,
     /// An XFS in a file, of 300 MiB at least.
     Xfs,
+    /// A Btrfs in a file. Nothing is written by time.
+    Btrfs,
 }
 
 /// What the journal has when the power goes.
@@ -47,16 +49,25 @@ const MOUNT: &str = r#"
         Xfs) truncate -s "$2" "$4"
             mkfs.xfs -q "$4"
             mount -o loop "$4" "$3" ;;
+        Btrfs) truncate -s "$2" "$4"
+            mkfs.btrfs -q -m single "$4" > /dev/null
+            mount -o loop,commit=600 "$4" "$3" ;;
     esac
     echo ready
     read done"#;
 
+/// Btrfs has no such call: its file as it is at that moment is what a disk has when the power goes.
 const RESTART: &str = r#"
-    perl -e "$1" "$2" "$3"
+    case $5 in
+        Btrfs) cp --sparse=always "$4" "$4.cut" ;;
+        *) perl -e "$1" "$2" "$3" ;;
+    esac
     umount "$2"
     case $5 in
         Ext4) mount -o loop,commit=600 "$4" "$2" ;;
         Xfs) mount -o loop "$4" "$2" ;;
+        Btrfs) mv "$4.cut" "$4"
+            mount -o loop,commit=600 "$4" "$2" ;;
     esac"#;
 
 impl Disk {
