@@ -94,10 +94,8 @@ fn check(request: &Request) -> Result<()> {
         );
     }
     cgroup::check_limits(&request.limits)?;
-    let sysctls = request.sysctls.iter();
-    sysctls
-        .map(|(name, value)| sysctls::check(name, value, request.network))
-        .collect::<Result<()>>()?;
+    let mut sysctls = request.sysctls.iter();
+    sysctls.try_for_each(|(name, value)| sysctls::check(name, value, request.network))?;
     check_hostname(&request.hostname)?;
     if !request.cwd.is_empty() && !request.cwd.starts_with('/') {
         return Err(Error::invalid(format!(
