@@ -1,5 +1,8 @@
 //! `system::check`: each kind of damage, done by hand to a real store, is found, told by its kind, and put right where it can be.
 
+mod containers;
+mod database;
+
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -411,91 +414,6 @@ fn the_layout_that_other_tools_read_is_written_again() {
     assert_eq!(fs::read(place("index.json")).unwrap(), index);
 }
 
-#[test]
-fn containers_and_volumes_fit_their_directories() {
-    let hoist = store();
-    let id = text(&hoist, r#"container::get("box").id"#);
-    let dir = hoist.root().join("containers").join(&id);
-    for file in ["config.json", "launch.json"] {
-        let before = fs::read(dir.join(file)).unwrap();
-        fs::write(dir.join(file), "{").unwrap();
-        assert_eq!(found(&hoist, ""), ["container_unreadable"]);
-        assert_told(&hoist, "container_unreadable");
-        hoist.eval("image::list().len()").success();
-        fs::write(dir.join(file), before).unwrap();
-    }
-    let volume = hoist.root().join("volumes/data");
-    fs::remove_dir_all(&volume).unwrap();
-    assert_repaired(&hoist, &["volume_missing"]);
-    assert!(volume.is_dir());
-    fs::create_dir(hoist.root().join("volumes/found")).unwrap();
-    assert_repaired(&hoist, &["volume_orphan"]);
-    for entry in fs::read_dir(hoist.root().join("layers")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.display().to_string().contains(".init-") {
-            fs::remove_dir_all(path).unwrap();
-        }
-    }
-    assert_repaired(&hoist, &["container_layer"]);
-    assert_others_go_on(&hoist);
-    fs::remove_dir_all(&dir).unwrap();
-    assert_repaired(&hoist, &["container_missing"]);
-    assert_eq!(hoist.value("container::list(#{all: true}).len()"), 0);
-}
-
-#[test]
-fn what_is_left_mounted_is_unmounted() {
-    let hoist = store();
-    let place = hoist.root().join("layers/a mount");
-    fs::create_dir(&place).unwrap();
-    let mut command = program("mount");
-    command.args(["-t", "tmpfs", "none"]).arg(&place);
-    assert!(command.status().unwrap().success());
-    assert_eq!(found(&hoist, ""), ["mount", "stray"]);
-    hoist.eval("system::check(#{repair: true}).problems.len()").success();
-    fs::remove_dir(&place).unwrap();
-    assert_sound(&hoist);
-    hoist.assert_nothing_left();
-}
-
-#[test]
-fn process_state_of_nobody_is_removed() {
-    let hoist = store();
-    let dir = hoist.run_root().join("containers").join("ab".repeat(32));
-    fs::create_dir(&dir).unwrap();
-    fs::write(dir.join("lock"), "").unwrap();
-    assert_repaired(&hoist, &["run_state"]);
-    assert!(!dir.exists());
-    assert_others_go_on(&hoist);
-}
-
-#[test]
-fn control_groups_of_nobody_go_with_what_runs_in_them_and_those_of_other_stores_stay() {
-    let (hoist, other) = (store(), Hoist::with_busybox());
-    let run = r#"container::run_detached("busybox", ["sleep", "1000"]).id"#;
-    let (lost, others) = (text(&hoist, run), text(&other, run));
-    // As if all that the store knew of it were lost.
-    let state: Value =
-        serde_json::from_slice(&fs::read(hoist.run_root().join("containers").join(&lost).join("state.json")).unwrap())
-            .unwrap();
-    let supervisor = i32::try_from(state["supervisor"]["pid"].as_i64().unwrap()).unwrap();
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(supervisor),
-        nix::sys::signal::Signal::SIGKILL,
-    )
-    .unwrap();
-    sqlite(&hoist, &format!("DELETE FROM container WHERE id = '{lost}'"));
-    for dir in [hoist.root(), hoist.run_root()] {
-        fs::remove_dir_all(dir.join("containers").join(&lost)).unwrap();
-    }
-    assert_sound(&other);
-    let check = assert_repaired(&hoist, &["control_group"]);
-    assert_eq!(check["problems"][0]["object"], lost, "{check:#}");
-    hoist.assert_nothing_left();
-    let status = other.value(&format!(r#"container::get("{others}").status"#));
-    assert_eq!(status, "running");
-}
-
 /// The image of several layers without blobs, which can be made again from its files.
 fn store_without_blobs() -> Hoist {
     let hoist = Hoist::with_busybox();
@@ -641,101 +559,4 @@ fn beside_other_processes_nothing_false_is_told() {
         assert!(!errors.contains("corrupt") && !errors.contains("internal"), "{errors}");
     }
     assert_sound(&hoist);
-}
-
-/// What is stored, as scripts see it.
-fn facts(hoist: &Hoist) -> Value {
-    hoist.value(
-        r#"[
-            image::list(#{all: true}).map(|i| [i.id, i.tags, i.size, i.layers]),
-            container::list(#{all: true}).map(|c| [c.id, c.name, c.image, c.image_id, c.status, c.exit_code, c.cmd]),
-        ]"#,
-    )
-}
-
-fn volumes(hoist: &Hoist) -> Vec<(String, String)> {
-    let connection = rusqlite::Connection::open(hoist.root().join("hoist.db")).unwrap();
-    let mut statement = connection
-        .prepare("SELECT name, coalesce(container, '') FROM volume LEFT JOIN container_volume ON volume = name")
-        .unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    rows.map(Result::unwrap).collect()
-}
-
-/// Does the damage to the database, whose log is empty; all that was there is back after a repair.
-#[track_caller]
-fn assert_rebuilt_after(damage: impl FnOnce(&Path)) {
-    let hoist = store();
-    let (before, before_volumes) = (facts(&hoist), volumes(&hoist));
-    sqlite(&hoist, "PRAGMA wal_checkpoint(TRUNCATE)");
-    damage(&hoist.root().join("hoist.db"));
-    assert_eq!(found(&hoist, ""), ["database"]);
-    let check = hoist.value("system::check(#{repair: true})");
-    assert_eq!(check["ok"], true, "{check:#}");
-    assert_eq!(check["problems"][0]["kind"], "database", "{check:#}");
-    assert_sound(&hoist);
-    assert_eq!(facts(&hoist), before);
-    assert_eq!(volumes(&hoist), before_volumes);
-    assert_usable(&hoist, LAYERS);
-    assert_others_go_on(&hoist);
-}
-
-fn overwrite(path: &Path, place: u64, bytes: &[u8]) {
-    File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .write_all_at(bytes, place)
-        .unwrap();
-}
-
-#[test]
-fn a_database_with_damaged_pages_is_made_anew() {
-    assert_rebuilt_after(|path| {
-        let pages = fs::metadata(path).unwrap().len() / 4096;
-        (pages / 3..pages * 2 / 3).for_each(|page| overwrite(path, page * 4096, &[0xa5; 4096]));
-    });
-}
-
-#[test]
-fn a_database_without_its_header_is_made_anew() {
-    assert_rebuilt_after(|path| overwrite(path, 0, &[0; 100]));
-    assert_rebuilt_after(|path| overwrite(path, 0, &[0; 4096]));
-}
-
-#[test]
-fn a_database_of_which_nothing_is_left_is_made_anew_from_what_is_in_the_store() {
-    assert_rebuilt_after(|path| fs::write(path, [0xa5; 100_000]).unwrap());
-    assert_rebuilt_after(|path| File::options().write(true).open(path).unwrap().set_len(0).unwrap());
-    assert_rebuilt_after(|path| fs::remove_file(path).unwrap());
-}
-
-#[test]
-fn a_damaged_database_says_the_way_out_and_is_kept() {
-    let hoist = store();
-    let path = hoist.root().join("hoist.db");
-    sqlite(&hoist, "PRAGMA wal_checkpoint(TRUNCATE)");
-    overwrite(&path, 0, &[0; 100]);
-    let damaged = fs::read(&path).unwrap();
-    let output = hoist.eval("image::list().len()");
-    assert!(!output.status.success());
-    assert!(
-        output.stderr.contains("corrupt") && output.stderr.contains("system::check(#{repair: true})"),
-        "{}",
-        output.stderr
-    );
-    hoist
-        .run(&["--dry-run", "eval", "system::check(#{repair: true}).ok"])
-        .success();
-    assert_eq!(fs::read(&path).unwrap(), damaged);
-    hoist.eval("system::check(#{repair: true}).ok").success();
-    let kept: Vec<PathBuf> = fs::read_dir(hoist.root())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    let kept: Vec<_> = kept
-        .iter()
-        .filter(|path| path.display().to_string().contains("-damaged-"))
-        .collect();
-    assert!(kept.iter().any(|path| fs::read(path).unwrap() == damaged), "{kept:?}");
 }
