@@ -6,6 +6,7 @@
     reason = "clippy knows only `#[test]` functions as tests, not what they call"
 )]
 
+mod activity;
 mod acts;
 mod architecture;
 mod archives;

@@ -31,7 +31,7 @@ use crate::store::{Lease, Store, Tx, forget_leases};
 pub use check::{CheckOptions, Checked, Damage, Problem};
 pub use container::{
     Container, ContainerFilter, ContainerOptions, ExecOptions, LogOptions, Mount, RemoveContainer, Run, Sink,
-    StopOptions,
+    StopOptions, UpdateOptions,
 };
 pub use image::{
     BroughtIn, CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, RemoveImage, SaveOptions,

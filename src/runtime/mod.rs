@@ -26,6 +26,7 @@ mod mounts;
 mod namespaces;
 mod overlay;
 mod process;
+mod processes;
 mod program;
 mod pump;
 mod request;
@@ -39,6 +40,7 @@ mod state;
 mod supervise;
 mod sysctls;
 mod transfer;
+mod update;
 mod user;
 mod wait;
 
@@ -46,6 +48,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
 pub use bundle::Bundle;
+pub use cgroup::{Pressure, Stats, check_limits};
 pub use channel::Stream;
 pub use create::create;
 pub use delete::{delete, try_delete};
@@ -55,10 +58,12 @@ pub use kill::{kill, pause, stop, unpause};
 pub use launch::{Output, Sink, Stdin, set_executable};
 pub use logs::{LogLine, logs};
 pub use mount_points::make_mount_points;
+pub use processes::{ProcessFacts, processes};
 pub use request::{Bind, ExecRequest, NetworkMode, Request, Seccomp, Tmpfs};
 pub use rlimits::Rlimit;
 pub use signal::Signal;
 pub use state::{Act, State, Status, state};
+pub use update::{stats, update};
 pub use wait::wait;
 
 use crate::error::{Context, Result};

@@ -121,6 +121,15 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Replaces the settings of a container.
+    pub fn set_container_options(&self, id: &ContainerId, options: &str) -> Result<()> {
+        self.execute(
+            "UPDATE container SET options = ?2 WHERE id = ?1",
+            params![id.as_str(), options],
+        )?;
+        Ok(())
+    }
+
     /// Takes a container from its owner.
     pub fn disown_container(&self, id: &ContainerId) -> Result<()> {
         self.execute("UPDATE container SET owner = NULL WHERE id = ?1", [id.as_str()])?;

@@ -1,5 +1,6 @@
 //! `container::` and `Container`: commands run to their end, and containers that live on.
 
+pub mod activity;
 pub mod acts;
 pub mod facts;
 pub mod namespace;
@@ -24,6 +25,7 @@ pub fn functions() -> Module {
 pub fn methods() -> Module {
     let mut module = exported_module!(facts::getters);
     module.combine(exported_module!(acts::methods));
+    module.combine(exported_module!(activity::methods));
     module
 }
 

@@ -1,5 +1,6 @@
 //! The container handle: facts read when it was got, acts that go back to the runtime.
 
+mod activity;
 mod commit;
 mod create;
 mod exec;
@@ -14,6 +15,7 @@ mod recipe;
 mod remove;
 mod resolve;
 mod run;
+mod update;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,6 +38,7 @@ pub use options::ContainerOptions;
 pub use recipe::Mount;
 pub use remove::RemoveContainer;
 pub use run::{Run, Sink};
+pub use update::UpdateOptions;
 
 use recipe::Recipe;
 

@@ -65,6 +65,11 @@ pub(super) fn set(result: cgroups_rs::fs::error::Result<()>, option: &str, value
         let code = io.and_then(std::io::Error::raw_os_error);
         let what = format!("set `{option}` to `{value}`");
         match code.map(|code| Err::<(), _>(std::io::Error::from_raw_os_error(code)).during(|| &what)) {
+            // A limit under running processes, which cannot do with less.
+            Some(Err(error)) if code == Some(nix::errno::Errno::EBUSY as i32) => error
+                .with_kind(crate::error::Kind::InUse)
+                .target(option)
+                .hint("the processes use more than that: set it higher, or end some"),
             Some(Err(error)) => error.target(option),
             _ => Error::internal(cause.to_string()).during(what).target(option),
         }

@@ -53,11 +53,21 @@ impl Controller for Memory {
         if let Some(bytes) = limits.memory_reservation {
             set(files.set_soft_limit(bytes as i64), "memory_reservation", bytes)?;
         }
+        // v1 refuses a sum below the limit of memory: what grows past the sum there is waits for the new sum.
+        let sum = read(group, swap_file(version))
+            .ok()
+            .and_then(|text| text.trim().parse::<u64>().ok());
+        let grows = version == Version::V1 && sum.is_some_and(|sum| limits.memory.is_some_and(|memory| memory > sum));
+        if grows {
+            write_swap(&files, limits, group, version)?;
+        }
         if let Some(bytes) = limits.memory {
             set(files.set_limit(bytes as i64), "memory", bytes)?;
         }
-        // v1 refuses a sum below the limit of memory, so memory is written first.
-        write_swap(&files, limits, group, version)
+        match grows {
+            true => Ok(()),
+            false => write_swap(&files, limits, group, version),
+        }
     }
 }
 

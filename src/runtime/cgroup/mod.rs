@@ -16,6 +16,7 @@ mod pids;
 mod support;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod v1;
 mod v2;
 
@@ -39,6 +40,7 @@ use hierarchy::Hierarchy;
 pub use hierarchy::Version;
 pub use mark::{Mark, marked};
 pub use support::{ControllerSupport, Support, View, ViewMount, support};
+pub use usage::{Pressure, Stats};
 
 /// How long clearing up may take, whatever happens to the operation it belongs to.
 const CLEAN_UP: Duration = Duration::from_secs(10);
@@ -124,6 +126,18 @@ impl Cgroup {
         .hint(format!(
             "mount or delegate the controller `{name}`, or run without `{option}`"
         )))
+    }
+
+    /// Replaces the limits under running processes. On an error those before hold.
+    ///
+    /// Errors: as for [`Cgroup::create`]; `in_use` for less memory than the processes cannot do without (v1).
+    pub fn update(&self, before: &Limits, limits: &Limits) -> Result<()> {
+        let changed = self.require(limits, Vec::new()).and_then(|()| self.limit(limits));
+        if changed.is_err() {
+            // The first error says more than one of setting back.
+            let _ = self.limit(before);
+        }
+        changed
     }
 
     fn limit(&self, limits: &Limits) -> Result<()> {
