@@ -5,6 +5,8 @@
 //! This module does not decide when a filter is loaded, nor which capabilities a container has.
 
 mod compile;
+#[cfg(test)]
+mod differential_tests;
 mod profile;
 mod program;
 mod syscalls;

@@ -79,6 +79,12 @@ impl Arch {
     }
 }
 
+/// The names of all calls in the table.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.keys().copied()
+}
+
 /// Whether the kernel reads only the low 32 bits of an argument, because its prototype says `int` or `unsigned int`.
 /// A comparison must then do the same, or bits the kernel drops would change the filter's answer.
 pub(super) fn is_narrow(name: &str, index: usize) -> bool {

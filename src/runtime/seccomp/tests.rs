@@ -8,10 +8,10 @@ use crate::runtime::capabilities::resolve;
 
 /// One system call as a filter sees it.
 #[derive(Debug, Clone, Copy)]
-struct Call {
-    number: u32,
-    audit: u32,
-    arguments: [u64; 6],
+pub(super) struct Call {
+    pub(super) number: u32,
+    pub(super) audit: u32,
+    pub(super) arguments: [u64; 6],
 }
 
 impl Call {
@@ -33,7 +33,7 @@ impl Call {
 }
 
 /// Runs a program as the kernel does; panics on what its checker would refuse.
-fn interpret(program: &[Instruction], call: &Call) -> u32 {
+pub(super) fn interpret(program: &[Instruction], call: &Call) -> u32 {
     let (mut at, mut accumulator) = (0, 0);
     loop {
         let Instruction { code, jt, jf, k } = program[at];
@@ -182,7 +182,7 @@ fn assert_agrees(profile: &Profile, here: &Circumstance) {
     }
 }
 
-fn set(names: &[&str]) -> CapSet {
+pub(super) fn set(names: &[&str]) -> CapSet {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
