@@ -30,4 +30,5 @@ mod power_cut;
 mod readme;
 mod runtime;
 mod scripts;
+mod seccomp;
 mod usage;

@@ -142,7 +142,7 @@ impl Entry {
             request: read_request()?,
             cgroup: Cgroup::open(bundle.id.as_str())?,
             init: kill::init(bundle)?.ok_or_else(|| kill::ended(bundle))?,
-            filter: supervise::filter(settings.seccomp, &spec)?,
+            filter: supervise::filter(&settings.seccomp, &spec)?,
             spec,
             settings,
         })

@@ -125,13 +125,15 @@ pub enum NetworkMode {
 }
 
 /// Which system calls a container is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Seccomp {
     /// Those of Docker's default profile.
     Default,
     /// None.
     Unconfined,
+    /// Those of a profile, in Docker's JSON.
+    Profile(String),
 }
 
 /// A further process in a running container.

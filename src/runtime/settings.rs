@@ -30,7 +30,7 @@ impl Settings {
             user: request.user.clone(),
             lower: request.lower.clone(),
             limits: request.limits.clone(),
-            seccomp: request.seccomp,
+            seccomp: request.seccomp.clone(),
             stop_signal: request.stop_signal,
             stop_timeout: request.stop_timeout,
             timeout: request.timeout,

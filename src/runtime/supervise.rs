@@ -281,7 +281,7 @@ fn spawn(bundle: &Bundle, spec: &Spec, settings: &Settings, cgroup: &Cgroup) -> 
         mount_point: &mount_point,
         sources: &sources,
         cgroup,
-        filter: filter(settings.seccomp, spec)?,
+        filter: filter(&settings.seccomp, spec)?,
         stdout: their_stdout,
         stderr: their_stderr,
         parent,
@@ -303,10 +303,12 @@ fn spawn(bundle: &Bundle, spec: &Spec, settings: &Settings, cgroup: &Cgroup) -> 
     ))
 }
 
-pub(super) fn filter(seccomp: Seccomp, spec: &Spec) -> Result<Option<Filter>> {
+pub(super) fn filter(seccomp: &Seccomp, spec: &Spec) -> Result<Option<Filter>> {
+    let capabilities = spec::capabilities(spec)?;
     match seccomp {
         Seccomp::Unconfined => Ok(None),
-        Seccomp::Default => Profile::docker_default().compile(spec::capabilities(spec)?).map(Some),
+        Seccomp::Default => Profile::docker_default().compile(capabilities).map(Some),
+        Seccomp::Profile(json) => Profile::parse(json.as_bytes())?.compile(capabilities).map(Some),
     }
 }
 

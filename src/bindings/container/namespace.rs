@@ -92,8 +92,13 @@ pub mod functions {
     /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `network` (`"none"`, the default, or
     /// `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`, `cpu_shares`, `cpuset_cpus`, `pids_limit`,
     /// `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value), `sysctls` (a map; those of its namespaces),
-    /// `shm_size`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"` or `"unconfined"`), `no_new_privileges`,
-    /// `stop_signal`, `stop_timeout`.
+    /// `shm_size`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"`, `"unconfined"`, or the path of a profile),
+    /// `no_new_privileges`, `security_opt`, `stop_signal`, `stop_timeout`.
+    ///
+    /// A profile says in Docker's JSON which system calls are refused. It is checked when the container is made, and kept: every
+    /// start and `exec` is under it, whatever becomes of the file. It has to allow `execve`, and unless `no_new_privileges` is
+    /// set, the calls that change user and capabilities before it. `security_opt` says the same in the words of
+    /// `docker run --security-opt`: `["seccomp=/path/profile.json", "no-new-privileges"]`.
     ///
     /// A new named volume starts as what the image has at its path. Device nodes in images and volumes cannot be opened.
     ///

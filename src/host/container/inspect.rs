@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Container, Status};
+use super::{Container, Status, security};
 use crate::error::Result;
 use crate::model::Context;
 use crate::runtime::Rlimit;
@@ -65,6 +65,7 @@ impl Container {
                 "CapAdd": recipe.cap_add,
                 "CapDrop": recipe.cap_drop,
                 "ReadonlyRootfs": recipe.read_only,
+                "SecurityOpt": security::shown(&recipe.seccomp, recipe.no_new_privileges),
                 "ExtraHosts": recipe.add_hosts,
             },
         }))

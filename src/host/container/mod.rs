@@ -15,6 +15,7 @@ mod recipe;
 mod remove;
 mod resolve;
 mod run;
+mod security;
 mod update;
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::model::{ByteSize, Bytes, Command, Pairs, TimeSpan, Words};
-use crate::runtime::{Bind, NetworkMode, Rlimit, Seccomp, Tmpfs};
+use crate::runtime::{Bind, NetworkMode, Rlimit, Tmpfs};
 
 /// Everything a container can be made with.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -62,10 +62,12 @@ pub struct ContainerOptions {
     pub cap_drop: Words,
     /// The root file system refuses writes.
     pub read_only: bool,
-    /// `default` or `unconfined`.
+    /// `default`, `unconfined`, or the path of a profile in Docker's JSON.
     pub seccomp: Option<String>,
     /// Setuid programs give no rights.
-    pub no_new_privileges: bool,
+    pub no_new_privileges: Option<bool>,
+    /// The two in Docker's words: `seccomp=…`, `no-new-privileges`.
+    pub security_opt: Words,
     /// What the command reads: text, or bytes.
     pub stdin: Option<Bytes>,
     /// The signal that asks it to end.
@@ -109,18 +111,6 @@ impl ContainerOptions {
                         "`none` gives the container a network of its own with loopback only, `host` shares the host's",
                     ),
             ),
-        }
-    }
-
-    pub(super) fn seccomp_mode(&self) -> Result<Seccomp> {
-        match self.seccomp.as_deref() {
-            None | Some("default") => Ok(Seccomp::Default),
-            Some("unconfined") => Ok(Seccomp::Unconfined),
-            Some(other) => Err(crate::model::unknown(
-                "value of option `seccomp`",
-                other,
-                &["default", "unconfined"],
-            )),
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::options::{ContainerOptions, Volume};
+use super::security::Security;
 use crate::error::{Error, Result};
 use crate::images::RunConfig;
 use crate::model::{Command, ContainerId, TimeSpan};
@@ -77,6 +78,7 @@ impl Recipe {
         if let Some(signal) = &options.stop_signal {
             config.stop_signal = Some(signal.parse::<Signal>()?.to_string());
         }
+        let security = Security::of(options)?;
         let tmpfs = options.parsed_tmpfs()?;
         let mut mounts: Vec<Mount> = options.parsed_volumes()?.into_iter().map(Mount::from).collect();
         mounts.extend(tmpfs.iter().map(|tmpfs| Mount {
@@ -96,8 +98,8 @@ impl Recipe {
             cap_add: options.cap_add.0.clone(),
             cap_drop: options.cap_drop.0.clone(),
             read_only: options.read_only,
-            no_new_privileges: options.no_new_privileges,
-            seccomp: options.seccomp_mode()?,
+            no_new_privileges: security.no_new_privileges,
+            seccomp: security.seccomp,
             add_hosts: options.add_hosts.0.clone(),
             tmpfs_options: tmpfs.into_iter().map(|tmpfs| tmpfs.options).collect(),
             stop_timeout: options.stop_timeout.or_else(|| config.stop_timeout.and_then(seconds)),
@@ -179,7 +181,7 @@ impl Recipe {
             cap_add: self.cap_add.clone(),
             cap_drop: self.cap_drop.clone(),
             no_new_privileges: self.no_new_privileges,
-            seccomp: self.seccomp,
+            seccomp: self.seccomp.clone(),
             stop_signal: self.stop_signal()?,
             stop_timeout: self.stop_timeout.map_or(defaults.stop_timeout, |span| span.0),
             timeout: self.timeout.map(|span| span.0),

@@ -54,8 +54,9 @@ impl Profile {
                 flags: self.flags,
             }),
             len => Err(Error::invalid(format!(
-                "seccomp profile: it needs {len} instructions, and the kernel takes {MAX_INSTRUCTIONS}"
-            ))),
+                "the seccomp profile needs {len} instructions, and the kernel takes {MAX_INSTRUCTIONS}"
+            ))
+            .hint("say the same with fewer rules and comparisons")),
         }
     }
 }

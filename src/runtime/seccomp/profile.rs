@@ -1,6 +1,8 @@
 //! A system call policy as Docker's profiles and OCI configurations write it, parsed and checked.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::syscalls::Arch;
 use crate::error::{Error, Result};
@@ -11,17 +13,28 @@ const EPERM: u32 = 1;
 /// The largest error number the kernel lets a filter return (`MAX_ERRNO`).
 const MAX_ERRNO: u32 = 4095;
 
+/// A profile as written. A field nobody knows is refused: a misspelt condition would leave a rule that always holds.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Document {
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document<'a> {
     default_action: Action,
     default_errno_ret: Option<u32>,
     #[serde(default)]
     flags: Option<Vec<String>>,
     #[serde(default)]
     listener_path: Option<String>,
-    #[serde(default)]
-    syscalls: Option<Vec<RawEntry>>,
+    // Read one by one, so that errors can tell which it is.
+    #[serde(default, borrow)]
+    syscalls: Option<Vec<&'a RawValue>>,
+    // What says nothing here: the filter is for the machine's own architecture, and errors have numbers.
+    #[serde(default, rename = "architectures")]
+    _architectures: IgnoredAny,
+    #[serde(default, rename = "archMap")]
+    _arch_map: IgnoredAny,
+    #[serde(default, rename = "defaultErrno")]
+    _default_errno: IgnoredAny,
+    #[serde(default, rename = "listenerMetadata")]
+    _listener_metadata: IgnoredAny,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -45,7 +58,7 @@ enum Action {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RawEntry {
     #[serde(default)]
     name: Option<String>,
@@ -59,11 +72,15 @@ struct RawEntry {
     includes: Option<Circumstances>,
     #[serde(default)]
     excludes: Option<Circumstances>,
+    #[serde(default, rename = "comment")]
+    _comment: IgnoredAny,
+    #[serde(default, rename = "errno")]
+    _errno: IgnoredAny,
 }
 
 /// When an entry counts: on these machines, for containers with these capabilities.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct Circumstances {
     caps: Vec<String>,
     arches: Vec<String>,
@@ -72,7 +89,7 @@ struct Circumstances {
 
 /// One comparison of a call's argument with a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Condition {
     pub(super) index: usize,
     pub(super) value: u64,
@@ -117,9 +134,7 @@ impl Verdict {
     fn new(action: Action, data: Option<u32>) -> Result<Verdict> {
         let data = data.unwrap_or(EPERM);
         if data > MAX_ERRNO {
-            return Err(Error::invalid(format!(
-                "seccomp profile: `errnoRet` {data} is beyond {MAX_ERRNO}"
-            )));
+            return Err(Error::invalid(format!("the error number {data} is beyond {MAX_ERRNO}")));
         }
         Ok(match action {
             Action::Allow => Verdict::ALLOW,
@@ -130,9 +145,8 @@ impl Verdict {
             Action::Trace => Verdict(0x7ff0_0000 | data),
             Action::Log => Verdict(0x7ffc_0000),
             Action::Notify => {
-                return Err(Error::unsupported(
-                    "seccomp profile: `SCMP_ACT_NOTIFY` is not supported",
-                ));
+                return Err(Error::unsupported("`SCMP_ACT_NOTIFY` is not supported")
+                    .hint("nobody is there to be notified: use another action, such as `SCMP_ACT_ERRNO`"));
             }
         })
     }
@@ -176,15 +190,23 @@ pub struct Profile {
 
 impl Profile {
     /// Reads a profile in Docker's form, or the `linux.seccomp` object of an OCI configuration, which is a subset of it.
-    /// Calls with unknown names are left out, as Docker does; `invalid` says what else is wrong,
+    /// Calls with unknown names are left out, as Docker does; `invalid` says what else is wrong and in which rule,
     /// `unsupported` names what needs a supervising process (`SCMP_ACT_NOTIFY`).
     pub fn parse(json: &[u8]) -> Result<Profile> {
-        let document: Document = serde_json::from_slice(json)
-            .map_err(|cause| Error::invalid(format!("failed to read seccomp profile: {cause}")).source(cause))?;
+        let document: Document<'_> = serde_json::from_slice(json)
+            .map_err(|cause| Error::invalid(format!("it is no seccomp profile: {cause}")).source(cause))?;
         if document.listener_path.is_some_and(|path| !path.is_empty()) {
-            return Err(Error::unsupported("seccomp profile: `listenerPath` is not supported"));
+            return Err(Error::unsupported("`listenerPath` is not supported")
+                .hint("nobody is there to be notified: leave it out"));
         }
-        let entries = document.syscalls.unwrap_or_default().into_iter().map(Entry::new);
+        let entries = document.syscalls.unwrap_or_default().into_iter().enumerate();
+        let entries = entries.map(|(at, entry)| {
+            let rule = format!("rule {}", at + 1);
+            let entry: RawEntry = serde_json::from_str(entry.get())
+                .map_err(|cause| Error::invalid(format!("{rule}: {cause} of the rule")).source(cause))?;
+            let rule = format!("{rule}{}", entry.shown());
+            Entry::new(entry).map_err(|error| within(&rule, &error))
+        });
         let flags = document.flags.unwrap_or_default();
         Ok(Profile {
             default: Verdict::new(document.default_action, document.default_errno_ret)?,
@@ -202,10 +224,24 @@ fn flag(name: &str) -> Result<u32> {
         "SECCOMP_FILTER_FLAG_TSYNC" => Ok(0),
         "SECCOMP_FILTER_FLAG_LOG" => Ok(1 << 1),
         "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(1 << 2),
-        _ => Err(Error::unsupported(format!(
-            "seccomp profile: flag `{}` is not supported",
-            name.escape_debug()
-        ))),
+        _ => Err(Error::unsupported(format!("flag `{}` is not supported", name.escape_debug())).hint("leave it out")),
+    }
+}
+
+/// The same error, told of this part of the profile.
+fn within(part: &str, error: &Error) -> Error {
+    let told = Error::new(error.kind(), format!("{part}: {}", error.message()));
+    match error.way_out() {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
+}
+
+impl RawEntry {
+    /// The first call it names, to tell rules apart.
+    fn shown(&self) -> String {
+        let name = self.names.iter().chain(&self.name).next();
+        name.map_or_else(String::new, |name| format!(" (`{}`)", name.escape_debug()))
     }
 }
 
@@ -213,10 +249,7 @@ impl Entry {
     fn new(entry: RawEntry) -> Result<Entry> {
         let conditions = entry.args.unwrap_or_default();
         if let Some(bad) = conditions.iter().find(|condition| condition.index > 5) {
-            return Err(Error::invalid(format!(
-                "seccomp profile: argument index {} is beyond 5",
-                bad.index
-            )));
+            return Err(Error::invalid(format!("argument index {} is beyond 5", bad.index)));
         }
         let mut names = entry.names;
         names.extend(entry.name.filter(|name| !name.is_empty()));
@@ -281,13 +314,21 @@ mod tests {
     #[test]
     fn wrong_profiles_are_refused_with_the_reason() {
         let with = |entry: &str| format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{entry}]}}"#);
-        assert!(message("{").starts_with("failed to read seccomp profile: "));
-        assert!(message(&with(r#"{"names":["read"],"action":"SCMP_ACT_NOTIFY"}"#)).contains("SCMP_ACT_NOTIFY"));
+        assert!(message("{").starts_with("it is no seccomp profile: "));
+        let notify = with(r#"{"names":["read"],"action":"SCMP_ACT_LOG"},{"name":"bpf","action":"SCMP_ACT_NOTIFY"}"#);
+        assert!(
+            message(&notify).starts_with("rule 2 (`bpf`): `SCMP_ACT_NOTIFY`"),
+            "{}",
+            message(&notify)
+        );
         assert!(message(&with(r#"{"names":["read"],"action":"SCMP_ACT_ERRNO","errnoRet":4096}"#)).contains("4096"));
         let sixth = r#"{"names":["read"],"action":"SCMP_ACT_LOG","args":[{"index":6,"value":0,"op":"SCMP_CMP_EQ"}]}"#;
         assert!(message(&with(sixth)).contains("index 6"));
         let capability = r#"{"names":["read"],"action":"SCMP_ACT_LOG","includes":{"caps":["CAP_NONE"]}}"#;
         assert!(message(&with(capability)).contains("CAP_NONE"));
+        // Without `args` the rule would always hold.
+        let misspelt = r#"{"names":["read"],"action":"SCMP_ACT_LOG","arg":[]}"#;
+        assert!(message(&with(misspelt)).starts_with("rule 1: unknown field `arg`"));
     }
 
     #[test]
