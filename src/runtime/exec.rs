@@ -141,7 +141,7 @@ impl Entry {
         Ok(Entry {
             request: read_request()?,
             cgroup: Cgroup::open(bundle.id.as_str())?,
-            init: kill::init(bundle)?.ok_or_else(|| kill::ended(bundle))?,
+            init: kill::program(bundle)?.ok_or_else(|| kill::ended(bundle))?,
             filter: supervise::filter(&settings.seccomp, &spec)?,
             spec,
             settings,

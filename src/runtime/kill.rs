@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::cgroup::Cgroup;
+use super::process::has_ended;
 use super::state::{Act, Record, check};
 use super::wait::{until_ended, until_unsupervised};
 use super::{Bundle, Signal};
@@ -67,6 +68,22 @@ pub fn unpause(bundle: &Bundle) -> Result<()> {
 /// The first process, if it is alive.
 pub(super) fn init(bundle: &Bundle) -> Result<Option<OwnedFd>> {
     Ok(Record::read(bundle)?.and_then(|record| record.init.open()))
+}
+
+/// The first process once it has become the container's program, if it is alive: until then it may still see the host's files.
+pub(super) fn program(bundle: &Bundle) -> Result<Option<OwnedFd>> {
+    let Some((record, init)) = Record::read(bundle)?.and_then(|record| Some((record.init, record.init.open()?))) else {
+        return Ok(None);
+    };
+    let ctx = model::Context::new().with_timeout(PATIENCE);
+    while !record.has_executed() {
+        if has_ended(&init) {
+            return Ok(None);
+        }
+        ctx.sleep(Duration::from_millis(1))
+            .during(|| format!("wait for the program of container `{}`", bundle.id.short()))?;
+    }
+    Ok(Some(init))
 }
 
 fn send(bundle: &Bundle, init: &OwnedFd, signal: Signal) -> Result<()> {

@@ -116,7 +116,7 @@ fn launchable(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
 pub fn root(bundle: &Bundle) -> Result<OwnedFd> {
     let state = state(bundle)?;
     if let Some(pid) = state.pid
-        && let Some(init) = kill::init(bundle)?
+        && let Some(init) = kill::program(bundle)?
     {
         let show = || format!("open the root of container `{}`", bundle.id.short());
         let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_DIRECTORY | nix::fcntl::OFlag::O_CLOEXEC;

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, Error, Result};
 use crate::sys::pidfd;
 
+/// `PF_FORKNOEXEC`: the process was forked and has executed nothing since (include/linux/sched.h).
+const FORKED_ONLY: u64 = 0x40;
+
 /// A process, told from every other one of this boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Process {
@@ -35,6 +38,11 @@ impl Process {
     pub(super) fn is_alive(self) -> bool {
         self.open().is_some()
     }
+
+    /// Whether it has become a program since it was made as a copy of another process, whose files and mounts it may still see.
+    pub(super) fn has_executed(self) -> bool {
+        stat(self.pid, 9).is_some_and(|flags| flags & FORKED_ONLY == 0)
+    }
 }
 
 /// Whether all threads of a process have ended.
@@ -44,9 +52,15 @@ pub(super) fn has_ended(process: &OwnedFd) -> bool {
 }
 
 fn start_time(pid: i32) -> Option<u64> {
+    stat(pid, 22)
+}
+
+/// A field by its number in proc_pid_stat(5).
+fn stat(pid: i32, field: usize) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in parentheses, may hold spaces and parentheses itself; after the last one come the fields from the third on.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    fields.nth(field - 3)?.parse().ok()
 }
 
 /// What tells this run of the machine from the ones before (random(4)).
@@ -74,5 +88,31 @@ mod tests {
             .is_alive()
         );
         assert!(!Process { pid: i32::MAX, ..own }.is_alive());
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a process to be looked at, started by the test"
+    )]
+    fn a_copy_is_told_from_a_program() {
+        use std::io::{BufRead, BufReader};
+        use std::process::{Command, Stdio};
+        // The shell's copy of itself waits for input, and the shell for its copy.
+        let mut shell = Command::new("sh")
+            .args(["-c", "exec 3<&0; (read line <&3) & echo $!; wait"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let copy = Process::current(line.trim().parse().unwrap()).unwrap();
+        let program = Process::current(i32::try_from(shell.id()).unwrap()).unwrap();
+        assert_eq!((program.has_executed(), copy.has_executed()), (true, false));
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
     }
 }
