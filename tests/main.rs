@@ -26,6 +26,7 @@ mod hostile;
 mod images;
 mod layers;
 mod licences;
+mod namespaces;
 mod power_cut;
 mod readme;
 mod runtime;

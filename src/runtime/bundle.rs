@@ -51,6 +51,15 @@ impl Bundle {
         self.dir.join("upper")
     }
 
+    /// The files of another container of the same store.
+    pub(super) fn sibling(&self, id: &ContainerId) -> Bundle {
+        Bundle {
+            id: id.clone(),
+            dir: self.dir.with_file_name(id.as_str()),
+            run_dir: self.run_dir.with_file_name(id.as_str()),
+        }
+    }
+
     /// A file that is shown inside as `/etc/NAME`.
     pub(super) fn etc(&self, name: &str) -> PathBuf {
         self.dir.join(name)

@@ -57,7 +57,8 @@ fn take_after(upper: &Path, layer: &Path) -> Result<()> {
 fn write_etc(bundle: &Bundle, request: &Request) -> Result<()> {
     let hostname = spec::hostname(bundle, request);
     let resolv = match request.network {
-        NetworkMode::None => Vec::new(),
+        // With another's network come its files.
+        NetworkMode::None | NetworkMode::Container(_) => Vec::new(),
         NetworkMode::Host => fs::read("/etc/resolv.conf").unwrap_or_default(),
     };
     let files = [

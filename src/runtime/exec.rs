@@ -202,7 +202,7 @@ impl Entry {
 
     fn join(&self) -> Result<()> {
         self.cgroup.join_self()?;
-        let flags = namespaces::flags(&self.spec)?;
+        let flags = namespaces::all(&self.spec, &self.settings.joins)?;
         nix::sched::setns(&self.init, flags).during(|| "enter the container")
     }
 

@@ -16,6 +16,7 @@ use oci_spec::runtime::{Mount, Spec};
 use super::cgroup::Cgroup;
 use super::channel::{Channel, Failure, Message};
 use super::exit::NOT_STARTED;
+use super::namespaces::Namespaces;
 use super::program::{self, Program};
 use super::seccomp::Filter;
 use super::{cgroup_view, mounts, rootfs, spec, user};
@@ -27,11 +28,11 @@ use crate::sys::network;
 pub(super) struct Init<'a> {
     pub(super) spec: &'a Spec,
     pub(super) user: &'a str,
-    pub(super) namespaces: CloneFlags,
+    pub(super) namespaces: &'a Namespaces,
     /// The root's mount, attached nowhere.
     pub(super) root: &'a OwnedFd,
     pub(super) mount_point: &'a Path,
-    pub(super) sources: &'a [Option<OwnedFd>],
+    pub(super) sources: Vec<Option<OwnedFd>>,
     pub(super) cgroup: &'a Cgroup,
     pub(super) filter: Option<Filter>,
     pub(super) stdout: PipeWriter,
@@ -55,9 +56,10 @@ impl Init<'_> {
 
     fn set_up(&mut self) -> Result<Option<Program<'_>>> {
         self.enter_cgroup()?;
+        self.join_namespaces()?;
         nix::unistd::setsid().during(|| "start a session")?;
         umask(Mode::empty());
-        if self.namespaces.contains(CloneFlags::CLONE_NEWNET) {
+        if self.namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
             network::bring_loopback_up().during(|| "bring the loopback interface up")?;
         }
         self.build_root()?;
@@ -96,10 +98,20 @@ impl Init<'_> {
     /// Joins the control groups first: a namespace of them shows the groups its first process was in when it was made.
     fn enter_cgroup(&self) -> Result<()> {
         self.cgroup.join_self()?;
-        if self.namespaces.contains(CloneFlags::CLONE_NEWCGROUP) {
+        if self.namespaces.new.contains(CloneFlags::CLONE_NEWCGROUP) {
             nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).during(|| "make a cgroup namespace")?;
         }
         Ok(())
+    }
+
+    /// Joins those of other containers, and takes along what goes with them.
+    fn join_namespaces(&mut self) -> Result<()> {
+        self.namespaces.join()?;
+        let mounts = self.spec.mounts().as_deref().unwrap_or_default();
+        let sources = &mut self.sources;
+        self.namespaces
+            .among_mounts_of_ipc_owner(|| mounts::open_joined(mounts, sources))
+            .map(drop)
     }
 
     fn build_root(&self) -> Result<()> {
@@ -126,7 +138,7 @@ impl Init<'_> {
         let mounts: &Vec<Mount> = self.spec.mounts().as_ref().unwrap_or(&none);
         let sysctl = |proc: BorrowedFd<'_>| self.set_sysctls(proc);
         let cgroup = |place: BorrowedFd<'_>| cgroup_view::attach(&self.cgroup.container_mounts(), place);
-        let mounted = mounts::mount_all(root.as_fd(), mounts, self.sources, &sysctl, &cgroup)?;
+        let mounted = mounts::mount_all(root.as_fd(), mounts, &self.sources, &sysctl, &cgroup)?;
         if let Some(linux) = self.spec.linux() {
             mounts::make_read_only(linux.readonly_paths().as_deref().unwrap_or_default())?;
             mounts::mask(

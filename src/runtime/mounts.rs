@@ -13,6 +13,11 @@ use super::{devices, rootfs};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes, Filesystem, Propagation};
 
+/// Where POSIX shared memory is (shm_overview(7)).
+pub(super) const SHM: &str = "/dev/shm";
+/// The source of a mount that shows the same place of the container whose IPC namespace is joined: no path of the host.
+pub(super) const JOINED_SHM: &str = "joined";
+
 /// The options of a mount, sorted by who understands them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
@@ -66,8 +71,10 @@ pub(super) fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>> {
     mounts
         .iter()
         .map(|mount| {
-            if kind(mount) == "bind" {
-                open_source(mount).map(Some)
+            if kind(mount) == "bind" && !is_joined(mount) {
+                let source = mount.source().as_deref().unwrap_or(Path::new(""));
+                let open = || nix::fcntl::open(source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+                open_source(mount, source, open).map(Some)
             } else {
                 Ok(None)
             }
@@ -75,11 +82,25 @@ pub(super) fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>> {
         .collect()
 }
 
-fn open_source(mount: &Mount) -> Result<OwnedFd> {
-    let source = mount.source().as_deref().unwrap_or(Path::new(""));
+/// Adds those that another container has; called among its mounts, where what it made is not to be trusted.
+pub(super) fn open_joined(mounts: &[Mount], sources: &mut [Option<OwnedFd>]) -> Result<()> {
+    let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
+    let mut joined = mounts.iter().zip(sources).filter(|(mount, _)| is_joined(mount));
+    joined.try_for_each(|(mount, source)| {
+        let shm = Path::new(SHM);
+        *source = Some(open_source(mount, shm, || rootfs::open_plain_dir(&root, shm))?);
+        Ok(())
+    })
+}
+
+fn is_joined(mount: &Mount) -> bool {
+    mount.source().as_deref() == Some(Path::new(JOINED_SHM))
+}
+
+fn open_source(mount: &Mount, source: &Path, open: impl FnOnce() -> nix::Result<OwnedFd>) -> Result<OwnedFd> {
     let options = options(mount);
     let show = || format!("mount `{}` on `{}`", source.display(), mount.destination().display());
-    let place = nix::fcntl::open(source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(show)?;
+    let place = open().during(show)?;
     let copy = mount::copy(&place, options.recursive).during(show)?;
     mount::change(&copy, options.attributes, Some(Propagation::Private), options.recursive).during(show)?;
     Ok(copy)

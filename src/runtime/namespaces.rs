@@ -1,14 +1,63 @@
-//! Which namespaces a container gets.
+//! Which namespaces a container is in: new ones, those of other containers, and for the rest the host's.
 
-use nix::sched::CloneFlags;
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sched::{CloneFlags, setns};
+use nix::sys::stat::Mode;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use super::process::has_ended;
+use super::state::state;
+use super::{Bundle, Namespace, NetworkMode, Request, kill};
+use crate::error::{Context, Error, Result};
+use crate::model::ContainerId;
 
-/// The namespaces a configuration asks for, as flags of `clone(2)`.
+/// A namespace of another container that a container is to be in. Which process has it is looked up at every start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Join {
+    typ: LinuxNamespaceType,
+    container: ContainerId,
+}
+
+/// The host name of whoever shares the host's.
+pub fn host_name() -> Result<String> {
+    let name = nix::unistd::gethostname().during(|| "read the host name")?;
+    Ok(name.to_string_lossy().into_owned())
+}
+
+/// What a request joins.
+pub(super) fn joins(request: &Request) -> Vec<Join> {
+    let shared = |namespace: &Namespace| match namespace {
+        Namespace::Container(id) => Some(id.clone()),
+        Namespace::Private | Namespace::Host => None,
+    };
+    let network = match &request.network {
+        NetworkMode::Container(id) => Some(id.clone()),
+        NetworkMode::None | NetworkMode::Host => None,
+    };
+    let all = [
+        (LinuxNamespaceType::Pid, shared(&request.pid)),
+        (LinuxNamespaceType::Ipc, shared(&request.ipc)),
+        (LinuxNamespaceType::Network, network),
+    ];
+    let joins = all.into_iter().filter_map(|(typ, container)| Some((typ, container?)));
+    joins.map(|(typ, container)| Join { typ, container }).collect()
+}
+
+/// All namespaces of a container that are not the host's, as flags of `clone(2)`.
+pub(super) fn all(spec: &Spec, joins: &[Join]) -> Result<CloneFlags> {
+    joins
+        .iter()
+        .try_fold(new(spec)?, |flags, join| Ok(flags | flag(join.typ)?))
+}
+
+/// The namespaces a configuration asks to be made, as flags of `clone(2)`.
 ///
 /// `unsupported` for a user or time namespace, and for one that is to be joined by path.
-pub(super) fn flags(spec: &Spec) -> Result<CloneFlags> {
+fn new(spec: &Spec) -> Result<CloneFlags> {
     let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
     listed
         .into_iter()
@@ -35,5 +84,121 @@ fn flag(typ: LinuxNamespaceType) -> Result<CloneFlags> {
         other => Err(Error::unsupported(format!(
             "a namespace of type `{other}` is not supported"
         ))),
+    }
+}
+
+/// The namespaces of a container that is being started.
+pub(super) struct Namespaces {
+    /// Those to be made.
+    pub(super) new: CloneFlags,
+    joined: Vec<Joined>,
+}
+
+/// A namespace of another container. Its first process stands for it: by descriptor, so that a number used again names no other.
+struct Joined {
+    join: Join,
+    flag: CloneFlags,
+    owner: OwnedFd,
+}
+
+impl Namespaces {
+    /// Finds the containers whose namespaces are joined. Errors: `not_found`; `conflict` for one that does not run.
+    pub(super) fn open(bundle: &Bundle, spec: &Spec, joins: &[Join]) -> Result<Namespaces> {
+        let joined = joins.iter().map(|join| {
+            let owner = owner(&bundle.sibling(&join.container)).map_err(|error| join.explain(error))?;
+            Ok(Joined {
+                flag: flag(join.typ)?,
+                join: join.clone(),
+                owner,
+            })
+        });
+        Ok(Namespaces {
+            new: new(spec)?,
+            joined: joined.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Whether the end of the first process leaves others running: it is the first of its own process namespace only.
+    pub(super) fn outlive_first(&self) -> bool {
+        !self.new.contains(CloneFlags::CLONE_NEWPID)
+    }
+
+    fn joined(&self, flag: CloneFlags) -> Option<&Joined> {
+        self.joined.iter().find(|joined| joined.flag == flag)
+    }
+
+    /// Has the next child of this process be born among the processes of the container whose process namespace is joined.
+    pub(super) fn join_processes(&self) -> Result<()> {
+        self.joined(CloneFlags::CLONE_NEWPID).map_or(Ok(()), Joined::enter)
+    }
+
+    /// Joins all others. The calling process must have a single thread.
+    pub(super) fn join(&self) -> Result<()> {
+        let mut others = self
+            .joined
+            .iter()
+            .filter(|joined| joined.flag != CloneFlags::CLONE_NEWPID);
+        others.try_for_each(Joined::enter)
+    }
+
+    /// An error of making the first process, with the likelier reason where a joined container has ended since it was found.
+    pub(super) fn blame(&self, error: Error) -> Error {
+        match self.joined.iter().find(|joined| has_ended(&joined.owner)) {
+            Some(joined) => joined.ended(),
+            None => error,
+        }
+    }
+
+    /// Runs something among the mounts of the container whose IPC namespace is joined, if one is, and comes back.
+    pub(super) fn among_mounts_of_ipc_owner<T>(&self, look: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        let Some(joined) = self.joined(CloneFlags::CLONE_NEWIPC) else {
+            return Ok(None);
+        };
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let own = nix::fcntl::open("/proc/self/ns/mnt", flags, Mode::empty()).during(|| "open the mount namespace")?;
+        joined.set(CloneFlags::CLONE_NEWNS)?;
+        let seen = look();
+        setns(&own, CloneFlags::CLONE_NEWNS).during(|| "come back to the mount namespace")?;
+        seen.map(Some)
+    }
+}
+
+impl Joined {
+    fn enter(&self) -> Result<()> {
+        self.set(self.flag)
+    }
+
+    fn set(&self, flag: CloneFlags) -> Result<()> {
+        match setns(&self.owner, flag) {
+            Err(Errno::ESRCH) => Err(self.ended()),
+            result => result.during(|| self.join.what()),
+        }
+    }
+
+    fn ended(&self) -> Error {
+        self.join.explain(Error::conflict("it has just ended"))
+    }
+}
+
+impl Join {
+    fn what(&self) -> String {
+        format!(
+            "join the {} namespace of container `{}`",
+            self.typ,
+            self.container.short()
+        )
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        error.during(self.what()).target(self.container.as_str())
+    }
+}
+
+/// The first process of a container that runs, paused or not.
+fn owner(bundle: &Bundle) -> Result<OwnedFd> {
+    let status = state(bundle)?.status;
+    match kill::program(bundle)?.filter(|_| status.is_alive()) {
+        Some(owner) => Ok(owner),
+        None => Err(Error::conflict(format!("it is {status}")).hint("start it first")),
     }
 }

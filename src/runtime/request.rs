@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::Limits;
 use super::{Rlimit, Signal};
+use crate::model::ContainerId;
 
 /// Everything one container is made from.
 #[derive(Debug, Clone)]
@@ -30,6 +31,14 @@ pub struct Request {
     pub read_only: bool,
     /// Which network the container sees.
     pub network: NetworkMode,
+    /// Which processes it sees.
+    pub pid: Namespace,
+    /// With whom it shares memory, semaphores and message queues: those of System V and POSIX.
+    pub ipc: Namespace,
+    /// Whose host name it has; not that of another container.
+    pub uts: Namespace,
+    /// From where it sees the control groups; not from another container.
+    pub cgroupns: Namespace,
     /// How much of the machine it may use.
     pub limits: Limits,
     /// How much each of its processes may use.
@@ -75,6 +84,10 @@ impl Default for Request {
             tmpfs: Vec::new(),
             read_only: false,
             network: NetworkMode::None,
+            pid: Namespace::Private,
+            ipc: Namespace::Private,
+            uts: Namespace::Private,
+            cgroupns: Namespace::Private,
             limits: Limits::default(),
             rlimits: Vec::new(),
             sysctls: BTreeMap::new(),
@@ -115,13 +128,50 @@ pub struct Tmpfs {
 }
 
 /// Which network a container sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {
     /// A network of its own that has nothing but loopback.
     None,
     /// The host's.
     Host,
+    /// That of another container, which runs when this one is started.
+    Container(ContainerId),
+}
+
+impl std::fmt::Display for NetworkMode {
+    /// As Docker writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NetworkMode::None => f.write_str("none"),
+            NetworkMode::Host => f.write_str("host"),
+            NetworkMode::Container(id) => write!(f, "container:{id}"),
+        }
+    }
+}
+
+/// Whose namespace of one kind a container is in (namespaces(7)).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Namespace {
+    /// One of its own.
+    #[default]
+    Private,
+    /// The host's.
+    Host,
+    /// That of another container, which runs when this one is started.
+    Container(ContainerId),
+}
+
+impl std::fmt::Display for Namespace {
+    /// As Docker writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Namespace::Private => f.write_str("private"),
+            Namespace::Host => f.write_str("host"),
+            Namespace::Container(id) => write!(f, "container:{id}"),
+        }
+    }
 }
 
 /// Which system calls a container is refused.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bundle::{self, Bundle};
 use super::limits::Limits;
+use super::namespaces::{self, Join};
 use super::{Request, Seccomp, Signal};
 use crate::error::Result;
 
@@ -22,6 +23,8 @@ pub(super) struct Settings {
     pub(super) stop_timeout: Duration,
     pub(super) timeout: Option<Duration>,
     pub(super) volatile: bool,
+    #[serde(default)]
+    pub(super) joins: Vec<Join>,
 }
 
 impl Settings {
@@ -35,6 +38,7 @@ impl Settings {
             stop_timeout: request.stop_timeout,
             timeout: request.timeout,
             volatile: request.volatile,
+            joins: namespaces::joins(request),
         }
     }
 

@@ -11,7 +11,7 @@ use oci_spec::runtime::{
 
 use super::bundle::{self, Bundle};
 use super::capabilities::{self, CapSet};
-use super::{Bind, NetworkMode, Request, Rlimit, cgroup, sysctls};
+use super::{Bind, Namespace, NetworkMode, Request, Rlimit, cgroup, mounts, sysctls};
 use crate::error::{Error, Result};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -95,7 +95,8 @@ fn check(request: &Request) -> Result<()> {
     }
     cgroup::check_limits(&request.limits)?;
     let mut sysctls = request.sysctls.iter();
-    sysctls.try_for_each(|(name, value)| sysctls::check(name, value, request.network))?;
+    sysctls.try_for_each(|(name, value)| sysctls::check(name, value, &request.network, &request.ipc))?;
+    check_sharing(request)?;
     check_hostname(&request.hostname)?;
     if !request.cwd.is_empty() && !request.cwd.starts_with('/') {
         return Err(Error::invalid(format!(
@@ -115,6 +116,29 @@ fn check(request: &Request) -> Result<()> {
         .map(|bind| &bind.target)
         .chain(request.tmpfs.iter().map(|tmpfs| &tmpfs.target));
     targets.clone().try_for_each(|target| check_target(target))
+}
+
+/// What belongs to a namespace is its owner's to choose.
+fn check_sharing(request: &Request) -> Result<()> {
+    let refuse = |what: &str, whose: &str| {
+        Err(
+            Error::invalid(format!("{what} cannot be chosen: it is that of the {whose}"))
+                .hint("leave the option out, or give the container a namespace of its own"),
+        )
+    };
+    if let (Namespace::Container(_), _) | (_, Namespace::Container(_)) = (&request.uts, &request.cgroupns) {
+        return Err(Error::unsupported(
+            "the host name and the control groups of another container cannot be shared",
+        ));
+    }
+    match (&request.ipc, request.shm_size, &request.network) {
+        (Namespace::Host, Some(_), _) => refuse("the size of `/dev/shm`", "host"),
+        (Namespace::Container(_), Some(_), _) => refuse("the size of `/dev/shm`", "container whose IPC is shared"),
+        (_, _, NetworkMode::Container(_)) if !request.add_hosts.is_empty() => {
+            refuse("`/etc/hosts`", "container whose network is shared")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A mount on the root would hide the container, and one in `/proc` what its programs trust (CVE-2019-16884).
@@ -153,7 +177,10 @@ pub(super) fn hostname<'a>(bundle: &'a Bundle, request: &'a Request) -> &'a str 
 
 fn build(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Result<Spec, OciSpecError> {
     let mut mounts = kernel_mounts(request)?;
-    mounts.extend(etc_mounts(bundle)?);
+    mounts.extend(match &request.network {
+        NetworkMode::Container(owner) => etc_mounts(&bundle.sibling(owner))?,
+        NetworkMode::None | NetworkMode::Host => etc_mounts(bundle)?,
+    });
     for tmpfs in &request.tmpfs {
         let options = ["nosuid", "nodev"]
             .map(str::to_owned)
@@ -164,15 +191,17 @@ fn build(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Re
     for bind in &request.binds {
         mounts.push(bind_mount(bind)?);
     }
-    SpecBuilder::default()
-        .version("1.2.0")
+    let spec = match request.uts {
+        Namespace::Private => SpecBuilder::default().hostname(hostname(bundle, request)),
+        Namespace::Host | Namespace::Container(_) => SpecBuilder::default(),
+    };
+    spec.version("1.2.0")
         .root(
             RootBuilder::default()
                 .path(bundle.upper())
                 .readonly(request.read_only)
                 .build()?,
         )
-        .hostname(hostname(bundle, request))
         .annotations(request.labels.clone().into_iter().collect::<HashMap<_, _>>())
         .process(process(bundle, request, granted)?)
         .mounts(mounts)
@@ -231,13 +260,15 @@ pub(super) fn merge_environment(base: &[String], more: &[String]) -> Vec<String>
 }
 
 fn linux(request: &Request) -> std::result::Result<oci_spec::runtime::Linux, OciSpecError> {
-    let mut namespaces = vec![
-        LinuxNamespaceType::Mount,
-        LinuxNamespaceType::Pid,
-        LinuxNamespaceType::Uts,
-        LinuxNamespaceType::Ipc,
-        LinuxNamespaceType::Cgroup,
+    let mut namespaces = vec![LinuxNamespaceType::Mount];
+    let choices = [
+        (LinuxNamespaceType::Pid, &request.pid),
+        (LinuxNamespaceType::Uts, &request.uts),
+        (LinuxNamespaceType::Ipc, &request.ipc),
+        (LinuxNamespaceType::Cgroup, &request.cgroupns),
     ];
+    let private = choices.into_iter().filter(|(_, choice)| **choice == Namespace::Private);
+    namespaces.extend(private.map(|(typ, _)| typ));
     let mut sysctl = HashMap::new();
     if request.network == NetworkMode::None {
         namespaces.push(LinuxNamespaceType::Network);
@@ -272,25 +303,31 @@ fn masked_paths() -> Vec<String> {
 /// What the kernel shows in every container.
 fn kernel_mounts(request: &Request) -> std::result::Result<Vec<Mount>, OciSpecError> {
     let shm_size = request.shm_size.unwrap_or(SHM_SIZE);
-    let shm = format!("nosuid noexec nodev mode=1777 size={shm_size}");
+    let own_shm = format!("nosuid noexec nodev mode=1777 size={shm_size}");
+    let shm = match request.ipc {
+        Namespace::Private => ("tmpfs", "tmpfs", own_shm.as_str()),
+        Namespace::Host => ("bind", mounts::SHM, "nosuid noexec nodev"),
+        Namespace::Container(_) => ("bind", mounts::JOINED_SHM, "nosuid noexec nodev"),
+    };
     [
-        ("proc", "/proc", "nosuid noexec nodev"),
-        ("tmpfs", "/dev", "nosuid strictatime mode=755 size=65536k"),
+        ("proc", "proc", "/proc", "nosuid noexec nodev"),
+        ("tmpfs", "tmpfs", "/dev", "nosuid strictatime mode=755 size=65536k"),
         (
+            "devpts",
             "devpts",
             "/dev/pts",
             "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5",
         ),
-        ("tmpfs", "/dev/shm", shm.as_str()),
-        ("mqueue", "/dev/mqueue", "nosuid noexec nodev"),
-        ("sysfs", "/sys", "nosuid noexec nodev ro"),
-        ("cgroup", "/sys/fs/cgroup", "nosuid noexec nodev ro"),
+        (shm.0, shm.1, mounts::SHM, shm.2),
+        ("mqueue", "mqueue", "/dev/mqueue", "nosuid noexec nodev"),
+        ("sysfs", "sysfs", "/sys", "nosuid noexec nodev ro"),
+        ("cgroup", "cgroup", "/sys/fs/cgroup", "nosuid noexec nodev ro"),
     ]
     .into_iter()
-    .map(|(typ, target, options)| {
+    .map(|(typ, source, target, options)| {
         mount(
             typ,
-            typ,
+            source,
             Path::new(target),
             options.split(' ').map(str::to_owned).collect(),
         )

@@ -19,12 +19,13 @@ use super::channel::{Channel, Failure, Message, Stream};
 use super::exit::{self, Exit};
 use super::init::Init;
 use super::logs::Log;
+use super::namespaces::Namespaces;
 use super::process::{self, Process};
 use super::pump::{Outputs, Pump};
 use super::seccomp::{Filter, Profile};
 use super::settings::Settings;
 use super::state::{Boot, Record};
-use super::{Seccomp, Signal, mounts, namespaces, overlay, spec, state};
+use super::{Seccomp, Signal, mounts, overlay, spec, state};
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, clone, pidfd};
 
@@ -163,6 +164,8 @@ fn prepare(bundle: &Bundle) -> Result<(nix::fcntl::Flock<fs::File>, Spec, Settin
 struct Running {
     process: Spawned,
     cgroup: Cgroup,
+    /// Whether the end of the first process leaves others running.
+    outlive_first: bool,
     began: Instant,
     started: Timestamp,
 }
@@ -185,11 +188,18 @@ impl Running {
     ) -> std::result::Result<Running, Failure> {
         let not_started = |error: Error| Failure::new(&error, exit::NOT_STARTED);
         let began = Instant::now();
+        let namespaces = Namespaces::open(bundle, spec, &settings.joins).map_err(not_started)?;
+        let outlive_first = namespaces.outlive_first();
+        if outlive_first {
+            // Their supervisor may have been killed.
+            let left = Cgroup::open(bundle.id.as_str()).and_then(|cgroup| cgroup.kill_all());
+            left.map_err(not_started)?;
+        }
         let cgroup = Cgroup::create(bundle.id.as_str(), &settings.limits).map_err(not_started)?;
         if let Some(mark) = bundle.run_dir.parent().and_then(|dir| Mark::of(dir).ok()) {
             cgroup.mark(&mark);
         }
-        let launched = spawn(bundle, spec, settings, &cgroup)
+        let launched = spawn(bundle, spec, settings, &namespaces, &cgroup)
             .map_err(not_started)
             .and_then(|(process, setup)| {
                 launch(bundle, settings, &process, &cgroup, &setup, caller, started).map(|()| process)
@@ -198,6 +208,7 @@ impl Running {
             Ok(process) => Ok(Running {
                 process,
                 cgroup,
+                outlive_first,
                 began,
                 started,
             }),
@@ -221,6 +232,10 @@ impl Running {
         }
         .run()?;
         let (code, signal) = exit::reap(&child.pidfd)?;
+        if self.outlive_first {
+            // Should it fail, removing the groups will say so, after the end is told.
+            let _ = self.cgroup.kill_all();
+        }
         let oom_killed = self.cgroup.oom_kills() > 0;
         let finished = Timestamp::now();
         Ok(Exit {
@@ -235,7 +250,7 @@ impl Running {
     }
 }
 
-/// Ends the first process, and so all others of its namespace. A frozen one dies once it is let go.
+/// Ends the first process, and so the container. A frozen one dies once it is let go.
 fn kill(child: &clone::Child, cgroup: &Cgroup) {
     let _ = pidfd::send_signal(&child.pidfd, Signal::KILL.number());
     let _ = cgroup.thaw();
@@ -265,32 +280,38 @@ fn launch(
 }
 
 /// Makes all that must be made on the host, and the first process; the channel leads to it.
-fn spawn(bundle: &Bundle, spec: &Spec, settings: &Settings, cgroup: &Cgroup) -> Result<(Spawned, Channel)> {
+fn spawn(
+    bundle: &Bundle,
+    spec: &Spec,
+    settings: &Settings,
+    namespaces: &Namespaces,
+    cgroup: &Cgroup,
+) -> Result<(Spawned, Channel)> {
     let root = overlay::mount(&settings.lower, &bundle.upper(), &bundle.work(), settings.volatile)?;
     let sources = mounts::open_sources(spec.mounts().as_deref().unwrap_or_default())?;
-    let flags = namespaces::flags(spec)?;
     let (stdout, their_stdout) = std::io::pipe().during(|| "make a pipe")?;
     let (stderr, their_stderr) = std::io::pipe().during(|| "make a pipe")?;
     let (setup, parent) = Channel::pair()?;
     let mount_point = bundle.mount_point();
+    // The namespace of control groups is made after joining them.
+    let flags = namespaces.new - CloneFlags::CLONE_NEWCGROUP;
+    namespaces.join_processes()?;
     let init = Init {
         spec,
         user: &settings.user,
-        namespaces: flags,
+        namespaces,
         root: &root,
         mount_point: &mount_point,
-        sources: &sources,
+        sources,
         cgroup,
         filter: filter(&settings.seccomp, spec)?,
         stdout: their_stdout,
         stderr: their_stderr,
         parent,
     };
-    // The namespace of control groups is made after joining them.
-    let child = clone::clone(flags - CloneFlags::CLONE_NEWCGROUP, cgroup.clone_into_fd(), || {
-        init.run()
-    })
-    .during(|| "make the container's first process")?;
+    let child = clone::clone(flags, cgroup.clone_into_fd(), || init.run());
+    let child = child.during(|| "make the container's first process");
+    let child = child.map_err(|error| namespaces.blame(error))?;
     // What it reads is its own: this process would keep the other end from noticing that it is gone.
     nix::unistd::dup2_stdin(null()?).during(|| "let go of standard input")?;
     Ok((

@@ -1,6 +1,6 @@
 //! Kernel settings that a container may have its own of: those that belong to one of its namespaces (sysctl(8), namespaces(7)).
 
-use super::NetworkMode;
+use super::{Namespace, NetworkMode};
 use crate::error::{Error, Result};
 
 /// Settings of the namespace for System V IPC and POSIX message queues (ipc_namespaces(7)).
@@ -15,8 +15,8 @@ const IPC: [&str; 8] = [
     "kernel.shm_rmid_forced",
 ];
 
-/// Errors: `invalid` for one that has no place in a container: it would change the host.
-pub(super) fn check(name: &str, value: &str, network: NetworkMode) -> Result<()> {
+/// Errors: `invalid` for one that has no place in a container: it would change the host, or another container.
+pub(super) fn check(name: &str, value: &str, network: &NetworkMode, ipc: &Namespace) -> Result<()> {
     let is_plain = |part: &str| !part.is_empty() && part != ".." && !part.contains(['/', '\0']);
     let refuse = |why: &str, hint: &str| {
         Err(
@@ -29,12 +29,28 @@ pub(super) fn check(name: &str, value: &str, network: NetworkMode) -> Result<()>
         return refuse("has no valid name", "write it as `net.ipv4.ip_forward`");
     }
     match name.split('.').next() {
-        Some("net") if network == NetworkMode::Host => refuse(
-            "is the host's, whose network the container shares",
-            "give the container a network of its own, or set it on the host",
-        ),
-        Some("net") => Ok(()),
-        _ if IPC.contains(&name) || name.starts_with("fs.mqueue.") => Ok(()),
+        Some("net") => match network {
+            NetworkMode::None => Ok(()),
+            NetworkMode::Host => refuse(
+                "is the host's, whose network the container shares",
+                "give the container a network of its own, or set it on the host",
+            ),
+            NetworkMode::Container(_) => refuse(
+                "is that of another container, whose network the container shares",
+                "set it for the container that has the network",
+            ),
+        },
+        _ if IPC.contains(&name) || name.starts_with("fs.mqueue.") => match ipc {
+            Namespace::Private => Ok(()),
+            Namespace::Host => refuse(
+                "is the host's, whose IPC namespace the container shares",
+                "give the container an IPC namespace of its own, or set it on the host",
+            ),
+            Namespace::Container(_) => refuse(
+                "is that of another container, whose IPC namespace the container shares",
+                "set it for the container that has the namespace",
+            ),
+        },
         _ => refuse(
             "belongs to the whole machine",
             "a container may set `net.*`, `fs.mqueue.*`, and `kernel.msg*`, `kernel.sem` and `kernel.shm*`",
@@ -48,9 +64,10 @@ mod tests {
 
     #[test]
     fn only_what_a_namespace_has_may_be_set() {
-        let fits = |name: &str, network| check(name, "1", network).is_ok();
+        let own = (NetworkMode::None, Namespace::Private);
+        let fits = |name: &str, (network, ipc): &(NetworkMode, Namespace)| check(name, "1", network, ipc).is_ok();
         for name in ["net.ipv4.ip_forward", "kernel.shmmax", "fs.mqueue.msg_max"] {
-            assert!(fits(name, NetworkMode::None), "{name}");
+            assert!(fits(name, &own), "{name}");
         }
         for name in [
             "kernel.core_pattern",
@@ -63,10 +80,24 @@ mod tests {
             "",
             "net.a\0b",
         ] {
-            assert!(!fits(name, NetworkMode::None), "{name}");
+            assert!(!fits(name, &own), "{name}");
         }
-        assert!(!fits("net.ipv4.ip_forward", NetworkMode::Host));
-        assert!(fits("kernel.sem", NetworkMode::Host));
-        assert!(check("net.ipv4.ip_forward", "1\0", NetworkMode::None).is_err());
+        assert!(check("net.ipv4.ip_forward", "1\0", &own.0, &own.1).is_err());
+    }
+
+    #[test]
+    fn what_is_shared_is_not_the_containers_to_set() {
+        let id = crate::model::ContainerId::generate().unwrap();
+        let shared_network = [NetworkMode::Host, NetworkMode::Container(id.clone())];
+        for network in &shared_network {
+            assert!(check("net.ipv4.ip_forward", "1", network, &Namespace::Private).is_err());
+            assert!(check("kernel.sem", "1", network, &Namespace::Private).is_ok());
+        }
+        for ipc in [Namespace::Host, Namespace::Container(id)] {
+            for name in ["kernel.sem", "fs.mqueue.msg_max"] {
+                assert!(check(name, "1", &NetworkMode::None, &ipc).is_err());
+            }
+            assert!(check("net.ipv4.ip_forward", "1", &NetworkMode::None, &ipc).is_ok());
+        }
     }
 }

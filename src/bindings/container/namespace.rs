@@ -89,11 +89,17 @@ pub mod functions {
     /// container afterwards), `stream` (pass output through as it comes), `stdin` (text or a blob), `timeout` (throws `timeout`).
     ///
     /// Options of the container: `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
-    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `network` (`"none"`, the default, or
-    /// `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`, `cpu_shares`, `cpuset_cpus`, `pids_limit`,
-    /// `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value), `sysctls` (a map; those of its namespaces),
-    /// `shm_size`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"`, `"unconfined"`, or the path of a profile),
-    /// `no_new_privileges`, `security_opt`, `stop_signal`, `stop_timeout`.
+    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `network` (`"none"`, the default,
+    /// `"host"` or `"container:NAME"`), `pid` and `ipc` (`"private"`, the default, `"host"` or `"container:NAME"`), `uts` and
+    /// `cgroupns` (`"private"`, the default, or `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
+    /// `cpu_shares`, `cpuset_cpus`, `pids_limit`, `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value),
+    /// `sysctls` (a map; those of its own namespaces), `shm_size`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"`,
+    /// `"unconfined"`, or the path of a profile), `no_new_privileges`, `security_opt`, `stop_signal`, `stop_timeout`.
+    ///
+    /// With `"container:NAME"` the container shares the namespace of another one, which must run when this one is started: the
+    /// network comes with its host name and `/etc/hosts`, `ipc` with `/dev/shm`. The name or id is looked up once; at every start
+    /// the namespace is the one that container has then. A container whose `pid` is shared ends with the one it shares it with;
+    /// its own end kills its processes, and no others.
     ///
     /// A profile says in Docker's JSON which system calls are refused. It is checked when the container is made, and kept: every
     /// start and `exec` is under it, whatever becomes of the file. It has to allow `execve`, and unless `no_new_privileges` is

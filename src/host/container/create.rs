@@ -86,7 +86,8 @@ impl Host {
         let lease = owner.or(own.as_deref()).expect("one of the two is there");
         let (image, stored) = self.held_image(lease, image_name)?;
         let id = ContainerId::generate()?;
-        let recipe = Recipe::new(image.config()?.config, cmd, options, &id)?;
+        let owner_of = |name: &str| self.container(name);
+        let recipe = Recipe::new(image.config()?.config, cmd, options, &id, &owner_of)?;
         let lower = match self.plan() {
             Some(_) => Vec::new(),
             None => self.content().lowers_with_init(ctx, &stored.layers, &|init| {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Container, Status, security};
 use crate::error::Result;
 use crate::model::Context;
-use crate::runtime::Rlimit;
+use crate::runtime::{Namespace, Rlimit};
 
 impl Container {
     /// All that is known of it.
@@ -51,6 +51,10 @@ impl Container {
             "Config": config,
             "HostConfig": {
                 "NetworkMode": self.networks()[0],
+                "PidMode": unless_private(&recipe.pid),
+                "IpcMode": recipe.ipc.to_string(),
+                "UTSMode": unless_private(&recipe.uts),
+                "CgroupnsMode": recipe.cgroupns.to_string(),
                 "Memory": limits.memory.unwrap_or(0),
                 "MemorySwap": limits.memory_swap.unwrap_or(0),
                 "MemoryReservation": limits.memory_reservation.unwrap_or(0),
@@ -90,6 +94,14 @@ impl Container {
             "WorkDir": self.bundle().dir.join("work"),
             "MergedDir": self.pid().map(|pid| format!("/proc/{pid}/root")),
         }))
+    }
+}
+
+/// Of these two, Docker writes nothing for one of its own.
+fn unless_private(namespace: &Namespace) -> String {
+    match namespace {
+        Namespace::Private => String::new(),
+        shared => shared.to_string(),
     }
 }
 

@@ -57,9 +57,32 @@ impl Container {
             return Ok(());
         }
         self.act(Act::Start, "container.start", Status::Running, || {
-            runtime::start(ctx, &self.bundle())?;
+            self.launch(ctx)?;
             let when = jiff::Timestamp::now();
             self.host.store().write(|tx| tx.touch_image(self.image_id(), when))
+        })
+    }
+
+    pub(super) fn launch(&self, ctx: &Context) -> Result<()> {
+        self.check_owners()?;
+        runtime::start(ctx, &self.bundle())
+    }
+
+    /// That the containers whose namespaces it shares run. Errors: `not_found`, `conflict`.
+    pub(super) fn check_owners(&self) -> Result<()> {
+        self.facts.recipe.owners().into_iter().try_for_each(|(option, id)| {
+            let what = |owner: &str| format!("start `{self}`, which shares the {option} namespace of `{owner}`");
+            let owner = match self.host.container(id.as_str()) {
+                Err(error) => return Err(error.during(what(id.short()))),
+                Ok(owner) => owner,
+            };
+            match owner.status() {
+                status if status.is_alive() => Ok(()),
+                status => Err(Error::conflict(format!("container `{owner}` is {status}"))
+                    .during(what(owner.name()))
+                    .target(owner.name())
+                    .hint(format!("start `{owner}` first"))),
+            }
         })
     }
 

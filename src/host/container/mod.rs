@@ -169,13 +169,9 @@ impl Container {
         &self.facts.recipe.mounts
     }
 
-    /// The networks it is on: `none` or `host`.
+    /// The networks it is on: `none`, `host`, or `container:` with the id of the one that has the network.
     pub fn networks(&self) -> Vec<String> {
-        let mode = match self.facts.recipe.network {
-            runtime::NetworkMode::None => "none",
-            runtime::NetworkMode::Host => "host",
-        };
-        vec![mode.to_owned()]
+        vec![self.facts.recipe.network.to_string()]
     }
 
     /// The ports its image exposes, such as `80/tcp`.

@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
+use super::Container;
 use crate::error::{Error, Result};
-use crate::model::{ByteSize, Bytes, Command, Pairs, TimeSpan, Words};
-use crate::runtime::{Bind, NetworkMode, Rlimit, Tmpfs};
+use crate::model::{ByteSize, Bytes, Command, ContainerId, Pairs, TimeSpan, Words};
+use crate::runtime::{Bind, Namespace, NetworkMode, Rlimit, Tmpfs};
 
 /// Everything a container can be made with.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -30,8 +31,16 @@ pub struct ContainerOptions {
     pub volumes: Words,
     /// `/path[:option,…]` in memory.
     pub tmpfs: Words,
-    /// `none` (the default for now) or `host`.
+    /// `none` (the default for now), `host` or `container:NAME`.
     pub network: Option<String>,
+    /// Which processes it sees: `private`, `host` or `container:NAME`.
+    pub pid: Option<String>,
+    /// Whose shared memory and message queues it has: `private`, `host` or `container:NAME`.
+    pub ipc: Option<String>,
+    /// Whose host name it has: `private` or `host`.
+    pub uts: Option<String>,
+    /// From where it sees the control groups: `private` or `host`.
+    pub cgroupns: Option<String>,
     /// Lines for `/etc/hosts`, as `name:address`.
     pub add_hosts: Words,
     /// The most memory.
@@ -100,17 +109,58 @@ pub(super) enum Volume {
 }
 
 impl ContainerOptions {
-    pub(super) fn network_mode(&self) -> Result<NetworkMode> {
+    pub(super) fn network_mode(&self, owner: Owner<'_>) -> Result<NetworkMode> {
         match self.network.as_deref() {
             None | Some("none") => Ok(NetworkMode::None),
             Some("host") => Ok(NetworkMode::Host),
-            Some(other) => Err(
-                Error::unsupported(format!("network `{}` is not supported", other.escape_debug()))
-                    .target(other)
-                    .hint(
-                        "`none` gives the container a network of its own with loopback only, `host` shares the host's",
-                    ),
-            ),
+            Some(other) => match other.strip_prefix("container:") {
+                Some(name) => Ok(NetworkMode::Container(find("network", name, owner)?.id().clone())),
+                None => Err(
+                    Error::unsupported(format!("network `{}` is not supported", other.escape_debug()))
+                        .target(other)
+                        .hint(
+                            "`none` gives the container a network of its own with loopback only, `host` shares the host's, \
+                             `container:NAME` another container's",
+                        ),
+                ),
+            },
+        }
+    }
+
+    pub(super) fn pid_namespace(&self, owner: Owner<'_>) -> Result<Namespace> {
+        namespace("pid", self.pid.as_deref(), Some(owner))
+    }
+
+    pub(super) fn ipc_namespace(&self, owner: Owner<'_>) -> Result<Namespace> {
+        namespace("ipc", self.ipc.as_deref(), Some(owner))
+    }
+
+    pub(super) fn uts_namespace(&self) -> Result<Namespace> {
+        namespace("uts", self.uts.as_deref(), None)
+    }
+
+    pub(super) fn cgroup_namespace(&self) -> Result<Namespace> {
+        namespace("cgroupns", self.cgroupns.as_deref(), None)
+    }
+
+    /// The host name inside, which is that of whomever it is shared with.
+    pub(super) fn host_name(&self, id: &ContainerId, owner: Owner<'_>) -> Result<String> {
+        let network = self.network.as_deref().and_then(|mode| mode.strip_prefix("container:"));
+        let shared = match (self.uts.as_deref(), network) {
+            (Some("host"), _) => Some(("uts", crate::runtime::host_name()?)),
+            (_, Some(name)) => Some(("network", find("network", name, owner)?.facts.recipe.hostname.clone())),
+            _ => None,
+        };
+        match (shared, &self.hostname) {
+            (Some((option, _)), Some(name)) => Err(Error::invalid(format!(
+                "the host name `{}` cannot be set: by the option `{option}` it is shared",
+                name.escape_debug()
+            ))
+            .target(name)
+            .hint(format!("leave out `hostname`, or `{option}`"))),
+            (Some((_, name)), None) => Ok(name),
+            (None, Some(name)) => Ok(name.clone()),
+            (None, None) => Ok(id.short().to_owned()),
         }
     }
 
@@ -160,6 +210,35 @@ impl ContainerOptions {
                 name.escape_debug()
             ))),
             None => Ok(variables),
+        }
+    }
+}
+
+/// Finds the container whose namespace is to be shared.
+pub(super) type Owner<'a> = &'a dyn Fn(&str) -> Result<Container>;
+
+fn find(option: &str, name: &str, owner: Owner<'_>) -> Result<Container> {
+    let what = || format!("share the {option} namespace of `{}`", name.escape_debug());
+    owner(name).map_err(|error| error.during(what()))
+}
+
+/// What an option says of a namespace; that of another container is there only with a way to find it.
+fn namespace(option: &str, text: Option<&str>, owner: Option<Owner<'_>>) -> Result<Namespace> {
+    let Some(text) = text else {
+        return Ok(Namespace::Private);
+    };
+    match (text, text.strip_prefix("container:"), owner) {
+        ("private", ..) => Ok(Namespace::Private),
+        ("host", ..) => Ok(Namespace::Host),
+        (_, Some(name), Some(owner)) => Ok(Namespace::Container(find(option, name, owner)?.id().clone())),
+        (_, _, owner) => {
+            let known = ["private", "host", "container:NAME"];
+            let known = &known[..if owner.is_some() { 3 } else { 2 }];
+            Err(crate::model::unknown(
+                &format!("value of option `{option}`"),
+                text,
+                known,
+            ))
         }
     }
 }
@@ -261,6 +340,28 @@ mod tests {
         assert_eq!(options.environment().unwrap(), expected);
     }
 
+    fn nobody(name: &str) -> Result<Container> {
+        Err(Error::not_found(format!("container `{name}` does not exist")))
+    }
+
+    #[test]
+    fn whose_a_namespace_is_can_be_read() {
+        let read = |text| namespace("pid", Some(text), Some(&nobody));
+        assert_eq!(namespace("pid", None, None).unwrap(), Namespace::Private);
+        assert_eq!(read("private").unwrap(), Namespace::Private);
+        assert_eq!(read("host").unwrap(), Namespace::Host);
+        let message = "failed to share the pid namespace of `a`: container `a` does not exist";
+        assert_eq!(read("container:a").unwrap_err().to_string(), message);
+        for (text, owner) in [
+            ("shared", Some(&nobody as Owner<'_>)),
+            ("", None),
+            ("container:a", None),
+        ] {
+            let kind = namespace("uts", Some(text), owner).unwrap_err().kind();
+            assert_eq!(kind, crate::error::Kind::Invalid, "{text}");
+        }
+    }
+
     #[test]
     fn another_network_is_unsupported() {
         let options = ContainerOptions {
@@ -268,7 +369,7 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(
-            options.network_mode().unwrap_err().kind(),
+            options.network_mode(&nobody).unwrap_err().kind(),
             crate::error::Kind::Unsupported
         );
     }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::options::{ContainerOptions, Volume};
+use super::options::{ContainerOptions, Owner, Volume};
 use super::security::Security;
 use crate::error::{Error, Result};
 use crate::images::RunConfig;
 use crate::model::{Command, ContainerId, TimeSpan};
-use crate::runtime::{Bind, NetworkMode, Request, Rlimit, Seccomp, Signal, Tmpfs, limits::Limits};
+use crate::runtime::{Bind, Namespace, NetworkMode, Request, Rlimit, Seccomp, Signal, Tmpfs, limits::Limits};
 
 /// A place inside that is shown from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,14 @@ pub(in crate::host) struct Recipe {
     pub(super) hostname: String,
     pub(super) mounts: Vec<Mount>,
     pub(super) network: NetworkMode,
+    #[serde(default)]
+    pub(super) pid: Namespace,
+    #[serde(default)]
+    pub(super) ipc: Namespace,
+    #[serde(default)]
+    pub(super) uts: Namespace,
+    #[serde(default)]
+    pub(super) cgroupns: Namespace,
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) rlimits: Vec<Rlimit>,
@@ -58,6 +66,7 @@ impl Recipe {
         cmd: Option<Command>,
         options: &ContainerOptions,
         id: &ContainerId,
+        owner: Owner<'_>,
     ) -> Result<Recipe> {
         let mut config = image;
         // An entry without a value would otherwise be read as "take the host's" (CVE-2026-57231); one without a name is none.
@@ -88,9 +97,13 @@ impl Recipe {
             read_only: false,
         }));
         let recipe = Recipe {
-            hostname: options.hostname.clone().unwrap_or_else(|| id.short().to_owned()),
+            hostname: options.host_name(id, owner)?,
             mounts,
-            network: options.network_mode()?,
+            network: options.network_mode(owner)?,
+            pid: options.pid_namespace(owner)?,
+            ipc: options.ipc_namespace(owner)?,
+            uts: options.uts_namespace()?,
+            cgroupns: options.cgroup_namespace()?,
             limits: limits(options),
             rlimits: options.rlimits()?,
             sysctls: options.sysctls.0.clone(),
@@ -119,6 +132,20 @@ impl Recipe {
     pub(super) fn args(&self) -> Vec<String> {
         let entrypoint = self.config.entrypoint.iter().flatten();
         entrypoint.chain(self.config.cmd.iter().flatten()).cloned().collect()
+    }
+
+    /// The containers it shares namespaces of, each with the option that says so.
+    pub(super) fn owners(&self) -> Vec<(&'static str, &ContainerId)> {
+        let mut owners = Vec::new();
+        if let NetworkMode::Container(id) = &self.network {
+            owners.push(("network", id));
+        }
+        for (option, namespace) in [("pid", &self.pid), ("ipc", &self.ipc)] {
+            if let Namespace::Container(id) = namespace {
+                owners.push((option, id));
+            }
+        }
+        owners
     }
 
     /// Its named volumes, each with its place inside.
@@ -173,7 +200,11 @@ impl Recipe {
                 })
                 .collect(),
             read_only: self.read_only,
-            network: self.network,
+            network: self.network.clone(),
+            pid: self.pid.clone(),
+            ipc: self.ipc.clone(),
+            uts: self.uts.clone(),
+            cgroupns: self.cgroupns.clone(),
             limits: self.limits.clone(),
             rlimits: self.rlimits.clone(),
             sysctls: self.sysctls.clone(),
@@ -239,7 +270,8 @@ mod tests {
 
     fn recipe(image: RunConfig, cmd: Option<&str>, options: &ContainerOptions) -> Result<Recipe> {
         let cmd = cmd.map(|word| Command::Words(vec![word.to_owned()]));
-        Recipe::new(image, cmd, options, &ContainerId::generate().unwrap())
+        let nobody = |_: &str| Err(Error::not_found("there is no container"));
+        Recipe::new(image, cmd, options, &ContainerId::generate().unwrap(), &nobody)
     }
 
     fn image() -> RunConfig {

@@ -144,6 +144,7 @@ impl Host {
             .map_or(Stdin::Null, |bytes| Stdin::Bytes(bytes.0.clone()));
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let exit = collecting(&mut stdout, &mut stderr, sink, |output| {
+            container.check_owners()?;
             runtime::run(ctx, &container.bundle(), stdin, output)
         });
         let removed = match options.keep {
@@ -181,7 +182,7 @@ impl Host {
             &container.command().join(" "),
         ) {
             self.simulate(container.id(), Status::Running);
-        } else if let Err(error) = runtime::start(ctx, &container.bundle()) {
+        } else if let Err(error) = container.launch(ctx) {
             // Nobody has its handle: what could not be started would only be in the way.
             container.remove_now()?;
             return Err(error);
