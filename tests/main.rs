@@ -16,6 +16,7 @@ mod concurrency;
 mod containers;
 mod contents;
 mod crash;
+mod devices;
 mod examples;
 mod full_disk;
 mod guest;

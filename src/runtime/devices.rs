@@ -1,12 +1,15 @@
 //! A container's `/dev`: a memory file system with the device nodes and links every program may expect (runtime-spec,
 //! `config-linux.md#default-devices`). It is filled before it is attached, so nothing of the image is walked (CVE-2026-41579).
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fstat, major, makedev, minor, mkdirat, mknodat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, makedev, minor, mkdirat, mknodat, stat};
 use nix::unistd::{Gid, Uid, fchownat, symlinkat};
 
+use super::Device;
 use crate::error::{Context, Error, Result};
 
 const NODES: [(&str, u64, u64); 6] = [
@@ -25,8 +28,79 @@ const LINKS: [(&str, &str); 5] = [
     ("pts/ptmx", "ptmx"),
 ];
 
+/// Directories of `/dev` that something is mounted on.
+const COVERED: [&str; 3] = ["pts", "shm", "mqueue"];
+
+/// A device of the host, to be made in a container.
+pub(super) struct Node {
+    /// Below `/dev`.
+    path: PathBuf,
+    /// As the host's node has it: kind and permissions, device, owner.
+    status: FileStat,
+}
+
+/// Errors: `invalid` for a place inside where no device can be made.
+pub(super) fn check(device: &Device) -> Result<()> {
+    let below = device.target.strip_prefix("/dev/").unwrap_or_default();
+    let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+    let first = below.split('/').next().unwrap_or_default();
+    // A link in the way would lead out of `/dev`.
+    let is_taken = NODES.iter().any(|node| node.0 == first) || LINKS.iter().any(|link| link.1 == first);
+    match below.split('/').all(is_plain) && !is_taken && !COVERED.contains(&first) {
+        true => Ok(()),
+        false => Err(
+            Error::invalid(format!("no device can be made at `{}`", device.target.escape_debug()))
+                .hint("name a path below `/dev` that is none of those every container has"),
+        ),
+    }
+}
+
+/// Looks at the host's devices. Errors: `not_found`; `invalid` for what is no device.
+pub(super) fn find(devices: &[Device]) -> Result<Vec<Node>> {
+    let found = devices.iter().map(|device| {
+        let status = stat(&device.source).during(|| format!("find the device `{}`", device.source.display()))?;
+        let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
+        if kind != SFlag::S_IFCHR && kind != SFlag::S_IFBLK {
+            return Err(Error::invalid(format!("`{}` is no device", device.source.display())));
+        }
+        let path = device.target.strip_prefix("/dev/").unwrap_or_default();
+        Ok(Node {
+            path: path.into(),
+            status,
+        })
+    });
+    found.collect()
+}
+
+/// Makes a device with the permissions and the owner it has on the host.
+fn make(dev: BorrowedFd<'_>, node: &Node) -> nix::Result<()> {
+    let above: Vec<&Path> = node
+        .path
+        .ancestors()
+        .skip(1)
+        .filter(|path| *path != Path::new(""))
+        .collect();
+    for dir in above.into_iter().rev() {
+        match mkdirat(dev, dir, Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    let (status, path) = (&node.status, node.path.as_path());
+    let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
+    mknodat(
+        dev,
+        path,
+        kind,
+        Mode::from_bits_truncate(status.st_mode & 0o777),
+        status.st_rdev,
+    )?;
+    let (uid, gid) = (Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid));
+    fchownat(dev, path, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
 /// Fills an empty file system that is attached nowhere yet. Runs with a umask of zero.
-pub(super) fn fill(dev: impl AsFd) -> Result<()> {
+pub(super) fn fill(dev: impl AsFd, more: &[Node]) -> Result<()> {
     let dev = dev.as_fd();
     for (name, major, minor) in NODES {
         let mode = Mode::from_bits_truncate(0o666);
@@ -44,10 +118,11 @@ pub(super) fn fill(dev: impl AsFd) -> Result<()> {
     for (target, name) in LINKS {
         symlinkat(target, dev, name).during(|| format!("make `/dev/{name}`"))?;
     }
-    for name in ["pts", "shm", "mqueue"] {
+    for name in COVERED {
         mkdirat(dev, name, Mode::from_bits_truncate(0o755)).during(|| format!("make `/dev/{name}`"))?;
     }
-    Ok(())
+    more.iter()
+        .try_for_each(|node| make(dev, node).during(|| format!("make `/dev/{}`", node.path.display())))
 }
 
 /// The null device in a `/dev` just filled, after a look that it is the one: it will hide paths (CVE-2025-31133).

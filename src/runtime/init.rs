@@ -15,6 +15,7 @@ use oci_spec::runtime::{Mount, Spec};
 
 use super::cgroup::Cgroup;
 use super::channel::{Channel, Failure, Message};
+use super::devices::Node;
 use super::exit::NOT_STARTED;
 use super::namespaces::Namespaces;
 use super::program::{self, Program};
@@ -33,6 +34,7 @@ pub(super) struct Init<'a> {
     pub(super) root: &'a OwnedFd,
     pub(super) mount_point: &'a Path,
     pub(super) sources: Vec<Option<OwnedFd>>,
+    pub(super) nodes: &'a [Node],
     pub(super) cgroup: &'a Cgroup,
     pub(super) filter: Option<Filter>,
     pub(super) stdout: PipeWriter,
@@ -138,7 +140,7 @@ impl Init<'_> {
         let mounts: &Vec<Mount> = self.spec.mounts().as_ref().unwrap_or(&none);
         let sysctl = |proc: BorrowedFd<'_>| self.set_sysctls(proc);
         let cgroup = |place: BorrowedFd<'_>| cgroup_view::attach(&self.cgroup.container_mounts(), place);
-        let mounted = mounts::mount_all(root.as_fd(), mounts, &self.sources, &sysctl, &cgroup)?;
+        let mounted = mounts::mount_all(root.as_fd(), mounts, &self.sources, self.nodes, &sysctl, &cgroup)?;
         if let Some(linux) = self.spec.linux() {
             mounts::make_read_only(linux.readonly_paths().as_deref().unwrap_or_default())?;
             mounts::mask(

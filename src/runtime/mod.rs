@@ -60,7 +60,7 @@ pub use logs::{LogLine, logs};
 pub use mount_points::make_mount_points;
 pub use namespaces::host_name;
 pub use processes::{ProcessFacts, processes};
-pub use request::{Bind, ExecRequest, Namespace, NetworkMode, Request, Seccomp, Tmpfs};
+pub use request::{Bind, Device, ExecRequest, Namespace, NetworkMode, Request, Seccomp, Tmpfs};
 pub use rlimits::Rlimit;
 pub use signal::Signal;
 pub use state::{Act, State, Status, state};

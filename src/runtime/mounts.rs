@@ -112,11 +112,13 @@ pub(super) struct Mounted {
     pub(super) null: Option<OwnedFd>,
 }
 
-/// Makes all mounts below an open root, in order. `cgroup` attaches the container's view of its control groups to a place.
+/// Makes all mounts below an open root, in order, and the host's devices in its `/dev`. `cgroup` attaches the container's view of
+/// its control groups to a place.
 pub(super) fn mount_all(
     root: BorrowedFd<'_>,
     mounts: &[Mount],
     sources: &[Option<OwnedFd>],
+    nodes: &[devices::Node],
     sysctl: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
     cgroup: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
 ) -> Result<Mounted> {
@@ -138,7 +140,7 @@ pub(super) fn mount_all(
                 let (place, mode) = place_for(root, target).during(show)?;
                 let filesystem = make(typ, &options(mount), mode.filter(|_| typ == "tmpfs")).during(show)?;
                 if target == Path::new("/dev") && typ == "tmpfs" {
-                    devices::fill(&filesystem)?;
+                    devices::fill(&filesystem, nodes)?;
                     mounted.null = Some(devices::null(&filesystem)?);
                 }
                 mount::attach(&filesystem, &place).during(show)?;
@@ -305,7 +307,7 @@ mod tests {
     #[test]
     fn a_dev_is_whole_before_it_is_attached() {
         let dev = make("tmpfs", &parse(&["mode=755".to_owned()]), None).unwrap();
-        devices::fill(&dev).unwrap();
+        devices::fill(&dev, &[]).unwrap();
         devices::null(&dev).unwrap();
         nix::unistd::unlinkat(&dev, "null", nix::unistd::UnlinkatFlags::NoRemoveDir).unwrap();
         nix::unistd::symlinkat("zero", &dev, "null").unwrap();

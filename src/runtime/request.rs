@@ -27,6 +27,8 @@ pub struct Request {
     pub binds: Vec<Bind>,
     /// Memory file systems.
     pub tmpfs: Vec<Tmpfs>,
+    /// Devices of the host it may use.
+    pub devices: Vec<Device>,
     /// Whether the root file system refuses writes.
     pub read_only: bool,
     /// Which network the container sees.
@@ -82,6 +84,7 @@ impl Default for Request {
             hostname: String::new(),
             binds: Vec::new(),
             tmpfs: Vec::new(),
+            devices: Vec::new(),
             read_only: false,
             network: NetworkMode::None,
             pid: Namespace::Private,
@@ -125,6 +128,15 @@ pub struct Tmpfs {
     pub target: String,
     /// Mount options such as `size=64m`, `mode=1777` or `noexec`.
     pub options: Vec<String>,
+}
+
+/// A device of the host that a container may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// The device's node on the host, looked at when the container starts.
+    pub source: PathBuf,
+    /// Its path inside, below `/dev`.
+    pub target: String,
 }
 
 /// Which network a container sees.

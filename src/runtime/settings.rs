@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bundle::{self, Bundle};
 use super::limits::Limits;
 use super::namespaces::{self, Join};
-use super::{Request, Seccomp, Signal};
+use super::{Device, Request, Seccomp, Signal};
 use crate::error::Result;
 
 /// The settings, as stored.
@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) volatile: bool,
     #[serde(default)]
     pub(super) joins: Vec<Join>,
+    #[serde(default)]
+    pub(super) devices: Vec<Device>,
 }
 
 impl Settings {
@@ -39,6 +41,7 @@ impl Settings {
             timeout: request.timeout,
             volatile: request.volatile,
             joins: namespaces::joins(request),
+            devices: request.devices.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use oci_spec::runtime::{
 
 use super::bundle::{self, Bundle};
 use super::capabilities::{self, CapSet};
-use super::{Bind, Namespace, NetworkMode, Request, Rlimit, cgroup, mounts, sysctls};
+use super::{Bind, Namespace, NetworkMode, Request, Rlimit, cgroup, devices, mounts, sysctls};
 use crate::error::{Error, Result};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -97,6 +97,7 @@ fn check(request: &Request) -> Result<()> {
     let mut sysctls = request.sysctls.iter();
     sysctls.try_for_each(|(name, value)| sysctls::check(name, value, &request.network, &request.ipc))?;
     check_sharing(request)?;
+    request.devices.iter().try_for_each(devices::check)?;
     check_hostname(&request.hostname)?;
     if !request.cwd.is_empty() && !request.cwd.starts_with('/') {
         return Err(Error::invalid(format!(

@@ -25,7 +25,7 @@ use super::pump::{Outputs, Pump};
 use super::seccomp::{Filter, Profile};
 use super::settings::Settings;
 use super::state::{Boot, Record};
-use super::{Seccomp, Signal, mounts, overlay, spec, state};
+use super::{Seccomp, Signal, devices, mounts, overlay, spec, state};
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, clone, pidfd};
 
@@ -289,6 +289,7 @@ fn spawn(
 ) -> Result<(Spawned, Channel)> {
     let root = overlay::mount(&settings.lower, &bundle.upper(), &bundle.work(), settings.volatile)?;
     let sources = mounts::open_sources(spec.mounts().as_deref().unwrap_or_default())?;
+    let nodes = devices::find(&settings.devices)?;
     let (stdout, their_stdout) = std::io::pipe().during(|| "make a pipe")?;
     let (stderr, their_stderr) = std::io::pipe().during(|| "make a pipe")?;
     let (setup, parent) = Channel::pair()?;
@@ -303,6 +304,7 @@ fn spawn(
         root: &root,
         mount_point: &mount_point,
         sources,
+        nodes: &nodes,
         cgroup,
         filter: filter(&settings.seccomp, spec)?,
         stdout: their_stdout,

@@ -89,9 +89,9 @@ pub mod functions {
     /// container afterwards), `stream` (pass output through as it comes), `stdin` (text or a blob), `timeout` (throws `timeout`).
     ///
     /// Options of the container: `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
-    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `network` (`"none"`, the default,
-    /// `"host"` or `"container:NAME"`), `pid` and `ipc` (`"private"`, the default, `"host"` or `"container:NAME"`), `uts` and
-    /// `cgroupns` (`"private"`, the default, or `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
+    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `devices`, `network` (`"none"`, the
+    /// default, `"host"` or `"container:NAME"`), `pid` and `ipc` (`"private"`, the default, `"host"` or `"container:NAME"`), `uts`
+    /// and `cgroupns` (`"private"`, the default, or `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
     /// `cpu_shares`, `cpuset_cpus`, `pids_limit`, `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value),
     /// `sysctls` (a map; those of its own namespaces), `shm_size`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"`,
     /// `"unconfined"`, or the path of a profile), `no_new_privileges`, `security_opt`, `stop_signal`, `stop_timeout`.
@@ -106,7 +106,10 @@ pub mod functions {
     /// set, the calls that change user and capabilities before it. `security_opt` says the same in the words of
     /// `docker run --security-opt`: `["seccomp=/path/profile.json", "no-new-privileges"]`.
     ///
-    /// A new named volume starts as what the image has at its path. Device nodes in images and volumes cannot be opened.
+    /// A device is `"/dev/host"` or `"/dev/host:/dev/inside"`: it is made below the container's `/dev` with the permissions and the
+    /// owner it has on the host, which are what keeps a user from it. Device nodes anywhere else cannot be opened.
+    ///
+    /// A new named volume starts as what the image has at its path.
     ///
     /// With `check: false` a program that is not there gives the code 127, one that cannot be executed 126, with the reason in
     /// `stderr`.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Container, Status, security};
 use crate::error::Result;
 use crate::model::Context;
-use crate::runtime::{Namespace, Rlimit};
+use crate::runtime::{Device, Namespace, Rlimit};
 
 impl Container {
     /// All that is known of it.
@@ -66,6 +66,7 @@ impl Container {
                 "Ulimits": recipe.rlimits.iter().map(ulimit).collect::<Vec<_>>(),
                 "Sysctls": recipe.sysctls,
                 "ShmSize": recipe.shm_size.unwrap_or(64 << 20),
+                "Devices": recipe.devices.iter().map(device).collect::<Vec<_>>(),
                 "CapAdd": recipe.cap_add,
                 "CapDrop": recipe.cap_drop,
                 "ReadonlyRootfs": recipe.read_only,
@@ -95,6 +96,10 @@ impl Container {
             "MergedDir": self.pid().map(|pid| format!("/proc/{pid}/root")),
         }))
     }
+}
+
+fn device(device: &Device) -> Value {
+    json!({ "PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": "rwm" })
 }
 
 /// Of these two, Docker writes nothing for one of its own.

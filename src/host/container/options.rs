@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Container;
 use crate::error::{Error, Result};
 use crate::model::{ByteSize, Bytes, Command, ContainerId, Pairs, TimeSpan, Words};
-use crate::runtime::{Bind, Namespace, NetworkMode, Rlimit, Tmpfs};
+use crate::runtime::{Bind, Device, Namespace, NetworkMode, Rlimit, Tmpfs};
 
 /// Everything a container can be made with.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -31,6 +31,8 @@ pub struct ContainerOptions {
     pub volumes: Words,
     /// `/path[:option,…]` in memory.
     pub tmpfs: Words,
+    /// `/dev/host`, or `/dev/host:/dev/inside`, with `:rwm` behind it or not.
+    pub devices: Words,
     /// `none` (the default for now), `host` or `container:NAME`.
     pub network: Option<String>,
     /// Which processes it sees: `private`, `host` or `container:NAME`.
@@ -173,6 +175,10 @@ impl ContainerOptions {
         self.volumes.0.iter().map(|text| volume(text)).collect()
     }
 
+    pub(super) fn parsed_devices(&self) -> Result<Vec<Device>> {
+        self.devices.0.iter().map(|text| device(text)).collect()
+    }
+
     pub(super) fn parsed_tmpfs(&self) -> Result<Vec<Tmpfs>> {
         let mounts = self.tmpfs.0.iter().map(|text| {
             let (target, options) = text.split_once(':').unwrap_or((text, ""));
@@ -282,6 +288,34 @@ fn volume(text: &str) -> Result<Volume> {
     }))
 }
 
+fn device(text: &str) -> Result<Device> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let is_rights = |part: &str| !part.is_empty() && part.bytes().all(|letter| b"rwm".contains(&letter));
+    let (source, target, rights) = match parts[..] {
+        [source] => (source, source, "rwm"),
+        [source, rights] if is_rights(rights) => (source, source, rights),
+        [source, target] => (source, target, "rwm"),
+        [source, target, rights] if is_rights(rights) => (source, target, rights),
+        _ => ("", "", ""),
+    };
+    if !source.starts_with('/') {
+        return Err(Error::invalid(format!("`{}` is not a device", text.escape_debug()))
+            .target(text)
+            .hint("a device is `/dev/host` or `/dev/host:/dev/inside`, with `:rwm` behind it or not"));
+    }
+    if !"rwm".chars().all(|right| rights.contains(right)) {
+        return Err(
+            Error::unsupported(format!("device `{source}` cannot be given for `{rights}` only"))
+                .target(text)
+                .hint("leave the rights out, and choose a user who has no more of them by the node's permissions"),
+        );
+    }
+    Ok(Device {
+        source: source.into(),
+        target: target.to_owned(),
+    })
+}
+
 fn check_target(target: &str, whole: &str) -> Result<()> {
     let climbs = target.split('/').any(|part| part == "..");
     if target.starts_with('/') && target != "/" && !climbs {
@@ -324,6 +358,39 @@ mod tests {
             "/a:/b:ro:x",
         ] {
             assert!(volume(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn devices_are_taken_apart() {
+        let read = |text| device(text).map(|device| (device.source.display().to_string(), device.target));
+        let same = ("/dev/a".to_owned(), "/dev/a".to_owned());
+        for text in [
+            "/dev/a",
+            "/dev/a:rwm",
+            "/dev/a:mwr",
+            "/dev/a:/dev/a",
+            "/dev/a:/dev/a:rwm",
+        ] {
+            assert_eq!(read(text).unwrap(), same, "{text}");
+        }
+        assert_eq!(read("/dev/a:/dev/b").unwrap().1, "/dev/b");
+        for text in [
+            "",
+            "a",
+            "a:/dev/b",
+            "/dev/a:/dev/b:x",
+            "/dev/a:/dev/b:",
+            "/dev/a:/dev/b:rwm:",
+        ] {
+            assert_eq!(read(text).unwrap_err().kind(), crate::error::Kind::Invalid, "{text}");
+        }
+        for text in ["/dev/a:r", "/dev/a:/dev/b:rw"] {
+            assert_eq!(
+                read(text).unwrap_err().kind(),
+                crate::error::Kind::Unsupported,
+                "{text}"
+            );
         }
     }
 

@@ -10,7 +10,7 @@ use super::security::Security;
 use crate::error::{Error, Result};
 use crate::images::RunConfig;
 use crate::model::{Command, ContainerId, TimeSpan};
-use crate::runtime::{Bind, Namespace, NetworkMode, Request, Rlimit, Seccomp, Signal, Tmpfs, limits::Limits};
+use crate::runtime::{Bind, Device, Namespace, NetworkMode, Request, Rlimit, Seccomp, Signal, Tmpfs, limits::Limits};
 
 /// A place inside that is shown from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub(in crate::host) struct Recipe {
     pub(super) config: RunConfig,
     pub(super) hostname: String,
     pub(super) mounts: Vec<Mount>,
+    #[serde(default)]
+    pub(super) devices: Vec<Device>,
     pub(super) network: NetworkMode,
     #[serde(default)]
     pub(super) pid: Namespace,
@@ -99,6 +101,7 @@ impl Recipe {
         let recipe = Recipe {
             hostname: options.host_name(id, owner)?,
             mounts,
+            devices: options.parsed_devices()?,
             network: options.network_mode(owner)?,
             pid: options.pid_namespace(owner)?,
             ipc: options.ipc_namespace(owner)?,
@@ -200,6 +203,7 @@ impl Recipe {
                 })
                 .collect(),
             read_only: self.read_only,
+            devices: self.devices.clone(),
             network: self.network.clone(),
             pid: self.pid.clone(),
             ipc: self.ipc.clone(),
