@@ -1,4 +1,5 @@
-//! Kernels older than this machine's. Debian 12's stacks layers only by options of one text, and copies only mounts that are attached.
+//! Kernels older than this machine's, and all controllers in one hierarchy. Debian 12's kernel stacks layers only by options of one
+//! text, and copies only mounts that are attached.
 
 use crate::harness::Guest;
 use crate::layers::{Model, tall};
@@ -63,4 +64,52 @@ fn images_run_and_commit_on_debian_12s_kernel() {
         assert_eq!(files(&part(&printed, &format!("{image} committed"))), model);
     }
     assert_eq!(part(&printed, "clean"), ["0", "0", "0"]);
+}
+
+/// What machines of today have, and the one these tests run on has not: all controllers in the unified hierarchy.
+#[test]
+fn limits_hold_and_change_and_are_counted_under_control_groups_v2() {
+    let (few, _) = tall(3);
+    let script = r#"
+        # What the kernel says of a process it kills is not to come between the lines.
+        echo 1 >/proc/sys/kernel/printk
+        hoist() { command hoist --root /var/hoist --run-root /run/hoist "$@"; }
+        hoist eval 'let image = image::load("few.tar")[0]; image::tag(image.id, "few"); 0' >/dev/null
+        cat >limits.rhai <<'END'
+            let options = #{name: "up", memory: 64.mib, memory_reservation: 32.mib, pids_limit: 9, cpus: 0.5, cpu_shares: 512, cpuset_cpus: "0"};
+            let c = container::run_detached("few", ["/bin/sh", "-c", "while :; do :; done"], options);
+            let busy = || { let s = c.stats(); while s.cpu < 300.millis || s.throttled == 0.seconds { s = c.stats(); } s };
+            let s = timeout(5.minutes, busy);
+            print(`stats ${s.memory_limit} ${s.pids} ${s.pids_limit} ${s.memory > 0} ${s.pressure.cpu >= 0.0}`);
+            c.update(#{memory: 32.mib, memory_reservation: 16.mib, pids_limit: 3});
+            print(`updated ${c.stats().memory_limit} ${c.stats().pids_limit}`);
+            c.pause();
+            let before = c.stats().cpu;
+            let after = c.stats().cpu;
+            print(`${c.reload().status} ${before == after}`);
+            c.unpause();
+            let forks = "for i in 1 2 3 4 5; do sleep 1000 & done";
+            print(`forks ${c.exec(["/bin/sh", "-c", forks], #{check: false}).stderr.contains("fork")}`);
+            print(`top ${c.top().filter(|p| p.inside == 1)[0].command}`);
+            c.remove(#{force: true});
+            let hog = ["/bin/sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=40"];
+            let hogged = container::run("few", hog, #{memory: 16.mib, check: false});
+            print(`hog ${hogged.oom_killed} ${hogged.ok}`);
+END
+        hoist run limits.rhai
+        cat /sys/fs/cgroup/cgroup.subtree_control
+        ls -d /sys/fs/cgroup/hoist/*/ 2>/dev/null | wc -l"#;
+    let printed = Guest::new().with("few.tar", &few).run(script);
+    let lines: Vec<&str> = printed.lines().collect();
+    let expected = [
+        "stats 67108864 1 9 true true",
+        "updated 33554432 3",
+        "paused true",
+        "forks true",
+        "top /bin/sh -c while :; do :; done",
+        "hog true false",
+    ];
+    assert_eq!(&lines[..expected.len().min(lines.len())], expected, "{printed}");
+    assert!(lines[expected.len()].contains("memory"), "{printed}");
+    assert_eq!(lines.last(), Some(&"0"), "{printed}");
 }
