@@ -116,3 +116,18 @@ fn a_container_that_does_not_run_has_new_limits_at_its_next_start() {
     hoist.eval(r#"container::get("up").start()"#).success();
     assert_eq!(hoist.value(r#"container::get("up").stats().memory_limit"#), 40 << 20);
 }
+
+#[test]
+fn two_updates_at_once_lose_nothing() {
+    let hoist = up("exec sleep 1000", "memory: 64.mib, pids_limit: 50");
+    let many = |limit: &str| format!(r#"for n in 1..=40 {{ container::get("up").update(#{{{limit}}}); }}"#);
+    std::thread::scope(|scope| {
+        for limit in ["memory: (64 + n).mib", "pids_limit: 50 + n"] {
+            let script = many(limit);
+            let hoist = &hoist;
+            scope.spawn(move || hoist.eval(&script).success());
+        }
+    });
+    let now = r#"let h = container::get("up").inspect().HostConfig; let s = container::get("up").stats(); [h.Memory, h.PidsLimit, s.memory_limit, s.pids_limit]"#;
+    assert_eq!(hoist.value(now), json!([104 << 20, 90, 104 << 20, 90]));
+}

@@ -59,17 +59,22 @@ impl Container {
         if now.status() == Status::Removing {
             return Err(Error::conflict(format!("container `{self}` is being removed")).target(self.name()));
         }
-        let mut recipe = now.facts.recipe.clone();
-        recipe.limits = options.over(&recipe.limits)?;
-        let text = serde_json::to_string(&recipe)
-            .map_err(|cause| Error::internal(format!("failed to write the settings of container `{self}`: {cause}")))?;
-        if !self.host.planned("container.update", self.name(), "") {
-            runtime::update(&self.bundle(), &recipe.limits)?;
-        }
+        // In one transaction, so that of two updates at once each keeps what the other changed.
         self.host.store().write(|tx| {
+            let gone = || Error::not_found(format!("container `{self}` was removed")).target(self.name());
+            let now = Container::read(&self.host, tx.container(self.id())?.ok_or_else(gone)?)?;
+            let mut recipe = now.facts.recipe.clone();
+            recipe.limits = options.over(&recipe.limits)?;
+            let text = serde_json::to_string(&recipe).map_err(|cause| {
+                Error::internal(format!("failed to write the settings of container `{self}`: {cause}"))
+            })?;
             tx.set_container_options(self.id(), &text)?;
+            if self.host.planned("container.update", self.name(), "") {
+                return Ok(());
+            }
+            runtime::update(&self.bundle(), &recipe.limits)?;
             match tx.container(self.id())? {
-                Some(row) if self.host.plan().is_none() && row.owner.is_none() => KeptRow::write(&row, &self.bundle()),
+                Some(row) if row.owner.is_none() => KeptRow::write(&row, &self.bundle()),
                 _ => Ok(()),
             }
         })
