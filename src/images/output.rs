@@ -1,6 +1,6 @@
 //! Where an archive goes: a file that has no name before it is whole, or a stream.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -144,6 +144,11 @@ impl Output {
             file::start_writeback(self.file.as_fd(), self.started, self.written - self.started);
             self.started = self.written;
         }
+    }
+
+    /// What the file is, whoever has its name later.
+    pub(crate) fn facts(&self) -> Result<Metadata> {
+        self.file.metadata().during(|| self.doing())
     }
 
     /// Has the file on disk and then under its name; gives its size.

@@ -1,6 +1,7 @@
 //! The files of a layout, and their way into a tar or a directory.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 
 use super::Format;
 use super::layer::{Blob, Form};
@@ -91,14 +92,15 @@ impl Layout {
         ))
     }
 
-    /// Writes the archive to a file, whose blobs the kernel copies while they are verified; gives its size.
-    pub(super) fn write_tar(&self, ctx: &Context, output: Output) -> Result<u64> {
-        self.verifying(ctx, |ctx| {
+    /// Writes the archive to a file, whose blobs the kernel copies while they are verified; gives its size, and what the file is.
+    pub(super) fn write_tar(&self, ctx: &Context, output: Output) -> Result<(u64, Metadata)> {
+        let output = self.verifying(ctx, |ctx| {
             let mut tar = Writer::new(output);
             self.write_parts(&mut tar, |tar, part, size| part.append_to(ctx, tar.output(), size))?;
             tar.finish()
-        })?
-        .finish()
+        })?;
+        let facts = output.facts()?;
+        Ok((output.finish()?, facts))
     }
 
     fn write_parts<W: std::io::Write>(

@@ -89,8 +89,8 @@ pub fn save(
             let layout = Layout::new(ctx, &form, images, format)?;
             let (size, checksum) = match wrap == Compression::None && output.is_file() {
                 true => {
-                    let size = layout.write_tar(ctx, output)?;
-                    (size, Checksum::of(dest)?)
+                    let (size, facts) = layout.write_tar(ctx, output)?;
+                    (size, Checksum::of(dest, &facts)?)
                 }
                 false => {
                     let (size, digest) = layout.stream_tar(ctx, output, wrap, &pool)?;

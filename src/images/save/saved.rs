@@ -53,13 +53,12 @@ fn facts(metadata: &Metadata) -> Facts {
 }
 
 impl Checksum {
-    /// That of a file just written.
-    pub(super) fn of(path: &Path) -> Result<Checksum> {
-        let status = std::fs::metadata(path).during(|| format!("look at `{}`", path.display()))?;
+    /// That of a file just written, by what it was before it had its name: another save may have taken that since.
+    pub(super) fn of(path: &Path, written: &Metadata) -> Result<Checksum> {
         Ok(Checksum::File(Arc::new(Written {
             // The script may change its directory before it asks.
             path: std::path::absolute(path).during(|| format!("use the path `{}`", path.display()))?,
-            facts: facts(&status),
+            facts: facts(written),
             digest: OnceLock::new(),
         })))
     }
@@ -106,7 +105,7 @@ mod tests {
             path: path.clone(),
             size: 5,
             rebuilt: Vec::new(),
-            checksum: Checksum::of(&path).unwrap(),
+            checksum: Checksum::of(&path, &std::fs::metadata(&path).unwrap()).unwrap(),
         };
         let (asked, unasked) = (saved(), saved());
         assert_eq!(asked.sha256(&ctx).unwrap(), Digest::of(b"whole"));
