@@ -196,6 +196,21 @@ impl CapSet {
     }
 }
 
+/// The five sets of a process (capabilities(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sets {
+    /// What no program it runs can go beyond.
+    pub bounding: CapSet,
+    /// What the kernel checks.
+    pub effective: CapSet,
+    /// What it may make effective.
+    pub permitted: CapSet,
+    /// What a program with file capabilities may keep.
+    pub inheritable: CapSet,
+    /// What any program it runs keeps.
+    pub ambient: CapSet,
+}
+
 impl FromIterator<Capability> for CapSet {
     fn from_iter<I: IntoIterator<Item = Capability>>(members: I) -> CapSet {
         members.into_iter().fold(CapSet::EMPTY, |mut set, one| {

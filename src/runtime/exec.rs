@@ -214,7 +214,7 @@ impl Entry {
         parent: &Channel,
     ) -> i32 {
         let failure = match self.program(filter, stdout, stderr, parent) {
-            Ok(program) => program.become_it(),
+            Ok(program) => program.become_it(|_| Ok(())),
             Err(error) => Failure::new(&error, NOT_STARTED),
         };
         let code = failure.code;
@@ -230,11 +230,7 @@ impl Entry {
         parent: &Channel,
     ) -> Result<Program<'_>> {
         nix::unistd::setsid().during(|| "start a session")?;
-        let process = self
-            .spec
-            .process()
-            .as_ref()
-            .ok_or_else(|| Error::invalid("the configuration has no process"))?;
+        let process = spec::process_of(&self.spec)?;
         let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
         let request = &self.request;
         let user = if request.user.is_empty() {
@@ -248,6 +244,7 @@ impl Entry {
             .receive()?
             .ok_or_else(|| Error::cancelled("the caller went away"))?;
         Ok(Program {
+            process,
             args: &request.args,
             env: spec::merge_environment(process.env().as_deref().unwrap_or_default(), &request.env),
             cwd: if request.cwd.is_empty() {
@@ -256,10 +253,10 @@ impl Entry {
                 &request.cwd
             },
             identity,
-            capabilities: spec::capabilities(&self.spec)?,
+            capabilities: spec::capabilities(process)?,
             no_new_privileges: request.no_new_privileges || process.no_new_privileges().unwrap_or(false),
             filter,
-            rlimits: process.rlimits().as_deref().unwrap_or_default(),
+            kept: 0,
         })
     }
 }

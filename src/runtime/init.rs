@@ -2,7 +2,6 @@
 //!
 //! The order of the steps is that of the OCI runtimes in use; it runs in a copy of the supervisor, which has one thread.
 
-use std::io::PipeWriter;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -11,19 +10,51 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, umask};
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::Spec;
 
 use super::cgroup::Cgroup;
 use super::channel::{Channel, Failure, Message};
 use super::devices::Node;
 use super::exit::NOT_STARTED;
+use super::mounts::{self, Mounted};
 use super::namespaces::Namespaces;
-use super::program::{self, Program};
+use super::program::{Program, Stdio};
 use super::seccomp::Filter;
-use super::{cgroup_view, mounts, rootfs, spec, user};
+use super::{cgroup_view, rootfs, spec, user};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::network;
+
+/// Whoever made the first process and waits for it.
+pub(super) trait Maker {
+    /// All is mounted, and the root is still the host's.
+    fn mounted(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// All is made but for the user and the rights of the process. `false` if nobody wants it any more.
+    fn made(&self) -> Result<bool>;
+
+    /// The next thing is the program, in this file. An error has the exit code that it counts as.
+    fn ready(&self, file: &str) -> std::result::Result<(), (Error, i32)> {
+        let _ = file;
+        Ok(())
+    }
+
+    /// It will not become the program.
+    fn failed(&self, failure: Failure);
+}
+
+impl Maker for Channel {
+    /// Waits until the supervisor has recorded this process.
+    fn made(&self) -> Result<bool> {
+        Ok(self.receive()?.is_some())
+    }
+
+    fn failed(&self, failure: Failure) {
+        let _ = self.send(&Message::Failed(failure));
+    }
+}
 
 /// All that the first process needs; what is on the host was opened before.
 pub(super) struct Init<'a> {
@@ -37,22 +68,23 @@ pub(super) struct Init<'a> {
     pub(super) nodes: &'a [Node],
     pub(super) cgroup: &'a Cgroup,
     pub(super) filter: Option<Filter>,
-    pub(super) stdout: PipeWriter,
-    pub(super) stderr: PipeWriter,
-    pub(super) parent: Channel,
+    pub(super) streams: Stdio<'a>,
+    /// How many descriptors the program keeps besides the standard streams.
+    pub(super) kept: u32,
+    pub(super) maker: &'a dyn Maker,
 }
 
 impl Init<'_> {
-    /// Becomes the program; if that fails, tells the parent why and returns the exit code.
+    /// Becomes the program; if that fails, tells its maker why and returns the exit code.
     pub(super) fn run(mut self) -> i32 {
+        let maker = self.maker;
         let failure = match self.set_up() {
-            Ok(Some(program)) => program.become_it(),
-            // The supervisor went away before it had recorded this process.
+            Ok(Some(program)) => program.become_it(|file| maker.ready(file)),
             Ok(None) => return NOT_STARTED,
             Err(error) => Failure::new(&error, NOT_STARTED),
         };
         let code = failure.code;
-        let _ = self.parent.send(&Message::Failed(failure));
+        maker.failed(failure);
         code
     }
 
@@ -65,35 +97,33 @@ impl Init<'_> {
             network::bring_loopback_up().during(|| "bring the loopback interface up")?;
         }
         self.build_root()?;
+        let mounted = self.mount()?;
+        self.maker.mounted()?;
         pivot(self.root.as_fd())?;
-        let process = self
-            .spec
-            .process()
-            .as_ref()
-            .ok_or_else(|| Error::invalid("the configuration has no process"))?;
+        let process = spec::process_of(self.spec)?;
         let cwd = process
             .cwd()
             .to_str()
             .ok_or_else(|| Error::invalid("the working directory is no text"))?;
-        let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
-        self.finish_root(&root, process.cwd())?;
+        self.finish_root(&mounted, process.cwd())?;
         if let Some(name) = self.spec.hostname() {
             nix::unistd::sethostname(name).during(|| format!("set the host name `{name}`"))?;
         }
-        let identity = user::resolve(&root, self.user)?;
-        program::stdio(&std::io::stdin(), &self.stdout, &self.stderr).install(identity.uid)?;
-        if self.parent.receive()?.is_none() {
+        let identity = user::resolve(self.root, self.user)?;
+        self.streams.install(identity.uid)?;
+        if !self.maker.made()? {
             return Ok(None);
         }
         Ok(Some(Program {
+            process,
             args: process.args().as_deref().unwrap_or_default(),
             env: process.env().clone().unwrap_or_default(),
             cwd,
             identity,
-            capabilities: spec::capabilities(self.spec)?,
+            capabilities: spec::capabilities(process)?,
             no_new_privileges: process.no_new_privileges().unwrap_or(false),
             filter: self.filter.take(),
-            rlimits: process.rlimits().as_deref().unwrap_or_default(),
+            kept: self.kept,
         }))
     }
 
@@ -134,13 +164,16 @@ impl Init<'_> {
         mount::attach(self.root, &place).during(|| "mount the container's root")
     }
 
-    /// What is done inside: mounts by place, then what hides or protects parts of them.
-    fn finish_root(&self, root: &OwnedFd, cwd: &Path) -> Result<()> {
-        let none = Vec::new();
-        let mounts: &Vec<Mount> = self.spec.mounts().as_ref().unwrap_or(&none);
+    /// Makes all mounts below the root, by place.
+    fn mount(&self) -> Result<Mounted> {
+        let mounts = self.spec.mounts().as_deref().unwrap_or_default();
         let sysctl = |proc: BorrowedFd<'_>| self.set_sysctls(proc);
         let cgroup = |place: BorrowedFd<'_>| cgroup_view::attach(&self.cgroup.container_mounts(), place);
-        let mounted = mounts::mount_all(root.as_fd(), mounts, &self.sources, self.nodes, &sysctl, &cgroup)?;
+        mounts::mount_all(self.root.as_fd(), mounts, &self.sources, self.nodes, &sysctl, &cgroup)
+    }
+
+    /// What is done inside: parts of the mounts are hidden or protected.
+    fn finish_root(&self, mounted: &Mounted, cwd: &Path) -> Result<()> {
         if let Some(linux) = self.spec.linux() {
             mounts::make_read_only(linux.readonly_paths().as_deref().unwrap_or_default())?;
             mounts::mask(
@@ -148,14 +181,14 @@ impl Init<'_> {
                 mounted.null.as_ref(),
             )?;
         }
-        rootfs::make_dir(root, cwd).during(|| format!("make the working directory `{}`", cwd.display()))?;
+        rootfs::make_dir(self.root, cwd).during(|| format!("make the working directory `{}`", cwd.display()))?;
         if self
             .spec
             .root()
             .as_ref()
             .is_some_and(|root| root.readonly() == Some(true))
         {
-            mount::change(root, Attributes::READ_ONLY, None, false).during(|| "make the root read-only")?;
+            mount::change(self.root, Attributes::READ_ONLY, None, false).during(|| "make the root read-only")?;
         }
         Ok(())
     }

@@ -9,9 +9,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{Mode, SFlag, umask};
 use nix::unistd::{AccessFlags, Gid, Uid, faccessat};
-use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
+use oci_spec::runtime::{PosixRlimit, PosixRlimitType, Process};
 
-use super::capabilities::CapSet;
+use super::capabilities::{CapSet, Sets};
 use super::channel::Failure;
 use super::exit::{NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED};
 use super::rlimits::shown;
@@ -20,16 +20,22 @@ use super::user::Identity;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::{capability, process};
 
+/// What a process may do to files it makes, unless its configuration says otherwise.
+const UMASK: u32 = 0o022;
+
 /// A program to become.
 pub(super) struct Program<'a> {
+    /// How it is configured, but for what follows.
+    pub(super) process: &'a Process,
     pub(super) args: &'a [String],
     pub(super) env: Vec<String>,
     pub(super) cwd: &'a str,
     pub(super) identity: Identity,
-    pub(super) capabilities: CapSet,
+    pub(super) capabilities: Sets,
     pub(super) no_new_privileges: bool,
     pub(super) filter: Option<Filter>,
-    pub(super) rlimits: &'a [PosixRlimit],
+    /// How many descriptors it keeps besides the standard streams.
+    pub(super) kept: u32,
 }
 
 /// The three standard streams of the program.
@@ -58,12 +64,13 @@ impl Stdio<'_> {
 }
 
 impl Program<'_> {
-    /// Becomes the program; returns only if that failed.
-    pub(super) fn become_it(mut self) -> Failure {
+    /// Becomes the program; returns only if that failed. `last` is called when all is ready, with the program's file.
+    pub(super) fn become_it(mut self, last: impl FnOnce(&str) -> std::result::Result<(), (Error, i32)>) -> Failure {
         if let Err(error) = self.prepare() {
             return Failure::new(&error, NOT_STARTED);
         }
-        let path = match find(&self.args[0], &self.env) {
+        let found = find(&self.args[0], &self.env).and_then(|path| last(&path).map(|()| path));
+        let path = match found {
             Ok(path) => path,
             Err((error, code)) => return Failure::new(&error, code),
         };
@@ -81,13 +88,14 @@ impl Program<'_> {
     }
 
     fn prepare(&mut self) -> Result<()> {
-        set_rlimits(self.rlimits)?;
+        set_rlimits(self.process.rlimits().as_deref().unwrap_or_default())?;
         if !self.no_new_privileges {
             // Loading a filter without no_new_privs needs CAP_SYS_ADMIN, which is about to go.
             self.load_filter()?;
         }
         let entered = enter(self.cwd);
-        capability::limit_bounding(self.capabilities.bits()).during(|| "limit the capabilities")?;
+        let left = capability::limit_bounding(self.capabilities.bounding.bits());
+        let left = CapSet::from_bits(left.during(|| "limit the capabilities")?);
         capability::keep_over_setuid(true).during(|| "keep capabilities")?;
         self.become_user()?;
         match entered {
@@ -98,16 +106,8 @@ impl Program<'_> {
         }
         check_cwd()?;
         capability::keep_over_setuid(false).during(|| "keep no capabilities")?;
-        let bits = self.capabilities.bits();
-        capability::Sets {
-            effective: bits,
-            permitted: bits,
-            inheritable: 0,
-        }
-        .apply()
-        .and_then(|()| capability::set_ambient(0))
-        .during(|| "set the capabilities")?;
-        umask(Mode::from_bits_truncate(0o022));
+        set_capabilities(&self.capabilities, left).during(|| "set the capabilities")?;
+        umask(Mode::from_bits_truncate(self.process.user().umask().unwrap_or(UMASK)));
         self.set_home();
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Program<'_> {
         if self.no_new_privileges {
             nix::sys::prctl::set_no_new_privs().during(show)?;
         }
-        process::close_on_exec_from(3).during(show)?;
+        process::close_on_exec_from(3 + self.kept).during(show)?;
         process::reset_signals().during(show)?;
         self.load_filter()?;
         let errno = match nix::unistd::execve(&path, &args, &env) {
@@ -167,6 +167,20 @@ impl Program<'_> {
             _ => error,
         })
     }
+}
+
+/// What is asked for, as far as this process has it itself: `left` of its bounding set.
+fn set_capabilities(asked: &Sets, left: CapSet) -> nix::Result<()> {
+    let permitted = asked.permitted.intersection(left);
+    let inheritable = asked.inheritable.intersection(left);
+    capability::Sets {
+        effective: asked.effective.intersection(permitted).bits(),
+        permitted: permitted.bits(),
+        inheritable: inheritable.bits(),
+    }
+    .apply()?;
+    // The kernel asks of each that it is in both.
+    capability::set_ambient(asked.ambient.intersection(permitted).intersection(inheritable).bits())
 }
 
 fn exists(path: &CString) -> bool {

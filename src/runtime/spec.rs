@@ -5,12 +5,12 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capabilities, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder, LinuxNamespaceType, Mount,
-    MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    Capabilities, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder, LinuxNamespaceType,
+    Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
 };
 
 use super::bundle::{self, Bundle};
-use super::capabilities::{self, CapSet};
+use super::capabilities::{self, CapSet, Sets};
 use super::{Bind, Namespace, NetworkMode, Request, Rlimit, cgroup, devices, mounts, sysctls};
 use crate::error::{Error, Result};
 
@@ -51,18 +51,28 @@ pub(super) fn read(bundle: &Bundle) -> Result<Spec> {
     bundle::required(bundle::read_json(&bundle.config())?, bundle)
 }
 
-/// The capabilities a configuration grants.
-pub(super) fn capabilities(spec: &Spec) -> Result<CapSet> {
-    let sets = spec
-        .process()
-        .as_ref()
-        .and_then(|process| process.capabilities().as_ref());
-    let bounding = sets.and_then(|sets| sets.bounding().as_ref());
-    bounding
-        .into_iter()
-        .flatten()
-        .map(|capability| capability.to_string().parse())
-        .collect()
+/// The capabilities that the configuration of a process grants; without a word on them there are none.
+pub(super) fn capabilities(process: &Process) -> Result<Sets> {
+    let set = |of: fn(&LinuxCapabilities) -> &Option<Capabilities>| {
+        let listed = process.capabilities().as_ref().and_then(|sets| of(sets).as_ref());
+        let names = listed.into_iter().flatten();
+        names
+            .map(|capability| capability.to_string().parse())
+            .collect::<Result<CapSet>>()
+    };
+    Ok(Sets {
+        bounding: set(LinuxCapabilities::bounding)?,
+        effective: set(LinuxCapabilities::effective)?,
+        permitted: set(LinuxCapabilities::permitted)?,
+        inheritable: set(LinuxCapabilities::inheritable)?,
+        ambient: set(LinuxCapabilities::ambient)?,
+    })
+}
+
+/// The process a configuration describes.
+pub(super) fn process_of(spec: &Spec) -> Result<&Process> {
+    let process = spec.process().as_ref();
+    process.ok_or_else(|| Error::invalid("the configuration has no `process`"))
 }
 
 fn check(request: &Request) -> Result<()> {
@@ -210,11 +220,7 @@ fn build(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Re
         .build()
 }
 
-fn process(
-    bundle: &Bundle,
-    request: &Request,
-    granted: CapSet,
-) -> std::result::Result<oci_spec::runtime::Process, OciSpecError> {
+fn process(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Result<Process, OciSpecError> {
     let known = granted.names().into_iter().map(|name| {
         name.trim_start_matches("CAP_")
             .parse()
@@ -412,10 +418,14 @@ mod tests {
         let text = serde_json::to_string(&spec).unwrap();
         let back: Spec = serde_json::from_str(&text).unwrap();
         assert_eq!(back, spec);
-        assert_eq!(
-            capabilities(&back).unwrap(),
-            CapSet::container_default().intersection(CapSet::available().unwrap())
-        );
+        let granted = CapSet::container_default().intersection(CapSet::available().unwrap());
+        let expected = Sets {
+            bounding: granted,
+            effective: granted,
+            permitted: granted,
+            ..Sets::default()
+        };
+        assert_eq!(capabilities(process_of(&back).unwrap()).unwrap(), expected);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::pump::{Outputs, Pump};
 use super::seccomp::{Filter, Profile};
 use super::settings::Settings;
 use super::state::{Boot, Record};
-use super::{Seccomp, Signal, devices, mounts, overlay, spec, state};
+use super::{Seccomp, Signal, devices, mounts, overlay, program, spec, state};
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, clone, pidfd};
 
@@ -297,6 +297,7 @@ fn spawn(
     // The namespace of control groups is made after joining them.
     let flags = namespaces.new - CloneFlags::CLONE_NEWCGROUP;
     namespaces.join_processes()?;
+    let input = std::io::stdin();
     let init = Init {
         spec,
         user: &settings.user,
@@ -307,9 +308,9 @@ fn spawn(
         nodes: &nodes,
         cgroup,
         filter: filter(&settings.seccomp, spec)?,
-        stdout: their_stdout,
-        stderr: their_stderr,
-        parent,
+        streams: program::stdio(&input, &their_stdout, &their_stderr),
+        kept: 0,
+        maker: &parent,
     };
     let child = clone::clone(flags, cgroup.clone_into_fd(), || init.run());
     let child = child.during(|| "make the container's first process");
@@ -327,7 +328,7 @@ fn spawn(
 }
 
 pub(super) fn filter(seccomp: &Seccomp, spec: &Spec) -> Result<Option<Filter>> {
-    let capabilities = spec::capabilities(spec)?;
+    let capabilities = spec::capabilities(spec::process_of(spec)?)?.bounding;
     match seccomp {
         Seccomp::Unconfined => Ok(None),
         Seccomp::Default => Profile::docker_default().compile(capabilities).map(Some),
