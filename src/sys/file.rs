@@ -117,12 +117,17 @@ pub fn set_xattr(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> nix::Result<(
 
 /// The value of an extended attribute; `None` where it is not set or not supported.
 pub fn xattr(fd: BorrowedFd<'_>, name: &CStr) -> nix::Result<Option<Vec<u8>>> {
-    let path = c_path(&magic_path(fd))?;
     let read = |buffer: &mut [u8]| {
-        // SAFETY: both strings end with NUL, and the kernel writes at most the buffer's length into it.
-        unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) }
+        // SAFETY: the name ends with NUL, and the kernel writes at most the buffer's length into it.
+        unsafe { libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) }
     };
-    match grow(read) {
+    let read_by_path = |path: CString| {
+        grow(|buffer| {
+            // SAFETY: both strings end with NUL, and the kernel writes at most the buffer's length into it.
+            unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) }
+        })
+    };
+    match or_by_path(fd, grow(read), read_by_path) {
         Ok(value) => Ok(Some(value)),
         Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(None),
         Err(cause) => Err(cause),
@@ -131,12 +136,17 @@ pub fn xattr(fd: BorrowedFd<'_>, name: &CStr) -> nix::Result<Option<Vec<u8>>> {
 
 /// The names of all extended attributes, sorted; none where the file system has no such thing.
 pub fn xattr_names(fd: BorrowedFd<'_>) -> nix::Result<Vec<CString>> {
-    let path = c_path(&magic_path(fd))?;
     let read = |buffer: &mut [u8]| {
-        // SAFETY: the path ends with NUL, and the kernel writes at most the buffer's length into it.
-        unsafe { libc::listxattr(path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) }
+        // SAFETY: the kernel writes at most the buffer's length into it.
+        unsafe { libc::flistxattr(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) }
     };
-    let list = match grow(read) {
+    let read_by_path = |path: CString| {
+        grow(|buffer| {
+            // SAFETY: the path ends with NUL, and the kernel writes at most the buffer's length into it.
+            unsafe { libc::listxattr(path.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) }
+        })
+    };
+    let list = match or_by_path(fd, grow(read), read_by_path) {
         Ok(list) => list,
         Err(Errno::EOPNOTSUPP) => Vec::new(),
         Err(cause) => return Err(cause),
@@ -145,6 +155,18 @@ pub fn xattr_names(fd: BorrowedFd<'_>) -> nix::Result<Vec<CString>> {
     let mut names: Vec<CString> = words.filter_map(|word| CString::new(word).ok()).collect();
     names.sort();
     Ok(names)
+}
+
+/// What a descriptor gave, or its path if it is an `O_PATH` one, which these calls refuse.
+fn or_by_path<T>(
+    fd: BorrowedFd<'_>,
+    given: nix::Result<T>,
+    by_path: impl FnOnce(CString) -> nix::Result<T>,
+) -> nix::Result<T> {
+    match given {
+        Err(Errno::EBADF) => by_path(c_path(&magic_path(fd))?),
+        given => given,
+    }
 }
 
 /// Calls with a larger buffer until the answer fits; attribute lists and values are at most 64 KiB (xattr(7)).
@@ -337,12 +359,12 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let file = File::create(temp.path().join("f")).unwrap();
         set_xattr(file.as_fd(), b"user.big", &[0xff, 0, 1].repeat(500)).unwrap();
-        assert_eq!(
-            xattr(file.as_fd(), c"user.big").unwrap(),
-            Some([0xff, 0, 1].repeat(500))
-        );
-        assert_eq!(xattr(file.as_fd(), c"user.none").unwrap(), None);
-        assert_eq!(xattr_names(file.as_fd()).unwrap(), [c"user.big".to_owned()]);
+        let place = open_no_links(open_dir(temp.path()).as_fd(), b"f", OFlag::O_PATH).unwrap();
+        for fd in [file.as_fd(), place.as_fd()] {
+            assert_eq!(xattr(fd, c"user.big").unwrap(), Some([0xff, 0, 1].repeat(500)));
+            assert_eq!(xattr(fd, c"user.none").unwrap(), None);
+            assert_eq!(xattr_names(fd).unwrap(), [c"user.big".to_owned()]);
+        }
     }
 
     #[test]
