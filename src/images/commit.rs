@@ -159,10 +159,10 @@ fn pack_merged(ctx: &Context, upper: &Path, lowers: &[PathBuf], out: &mut dyn Wr
     let layers = Layers::open(&dirs)?;
     let mut packer = Packer::new(out);
     packer.root(layers.root(0)?.as_fd())?;
-    for (place, node) in layers.merged(ctx)?.values() {
+    layers.walk(ctx, &mut |place, node| {
         check_name(node, tree::split(&node.path).1)?;
-        packer.node(ctx, layers.root(*place)?.as_fd(), node)?;
-    }
+        packer.node(ctx, layers.root(place)?.as_fd(), node)
+    })?;
     packer.finish().map(drop)
 }
 

@@ -113,22 +113,20 @@ impl Output {
         Ok(())
     }
 
-    /// Appends the first bytes of a file without their passing through this process. Errors: `corrupt` if it has fewer.
-    pub(crate) fn append(&mut self, ctx: &Context, source: &mut File, size: u64) -> Result<()> {
+    /// Appends the next bytes of a file without their passing through this process. Gives how many it lacks.
+    pub(crate) fn append(&mut self, ctx: &Context, source: &File, size: u64) -> Result<u64> {
         let mut left = size;
         while left > 0 {
             ctx.check()?;
-            let mut piece = (&mut *source).take(left.min(WRITEBACK));
+            let mut piece = source.take(left.min(WRITEBACK));
             let step = std::io::copy(&mut piece, &mut self.file).during(|| self.doing())?;
             if step == 0 {
-                return Err(Error::corrupt(format!(
-                    "a file that is saved lacks {left} of {size} bytes"
-                )));
+                break;
             }
             left -= step;
             self.wrote(step);
         }
-        Ok(())
+        Ok(left)
     }
 
     fn doing(&self) -> String {

@@ -4,118 +4,71 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, major, minor};
 
 use super::archive::{Entry, Kind, Mtime, Writer};
-use super::output::Output;
 use super::tree::{self, Node};
 use crate::error::{Context as _, Result};
 use crate::model::Context;
 use crate::sys::file::open_no_links;
 
-/// What was written.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Entries, directories included.
-    pub entries: u64,
-    /// Bytes of file contents.
-    pub bytes: u64,
-    /// Sockets, which a tar cannot hold, as absolute paths.
-    pub skipped: Vec<PathBuf>,
-}
-
-/// Writes a directory tree as a tarball to `dest`, which appears whole or not at all: extended attributes as pax records, owners as
-/// numbers, times in whole seconds, names in order. A file there is replaced; `-` is standard output. Gives its bytes.
-///
-/// The tree is walked by descriptor from `root`, following no link. Sockets are left out. The caller sees that no foreign file system
-/// is mounted within.
-pub fn export(ctx: &Context, root: BorrowedFd<'_>, dest: &Path) -> Result<u64> {
-    let root = open_no_links(root, b"", OFlag::O_RDONLY | OFlag::O_DIRECTORY).during(|| "open the tree")?;
-    let output = Output::open(dest)?;
-    let (size, _) = output.fill(ctx, None, |mut inlet| {
-        write_tree(ctx, root.as_fd(), &mut inlet)?;
-        inlet.end().during(|| "write the archive")
-    })?;
-    Ok(size)
-}
-
-fn write_tree(ctx: &Context, root: BorrowedFd<'_>, out: &mut dyn Write) -> Result<Stats> {
-    let mut packer = Packer::new(out);
-    packer.root(root)?;
-    tree::walk(ctx, root, &mut |node| packer.node(ctx, root, node).map(|()| true))?;
-    packer.finish()
-}
-
-/// A tar stream made of nodes.
-pub(crate) struct Packer<W: Write> {
-    writer: Writer<W>,
+/// Looks nodes up and opens them, as entries of a tar.
+#[derive(Default)]
+pub(crate) struct Finder {
     /// Files with several names, by device and inode, and the name that came first.
     links: HashMap<(u64, u64), Vec<u8>>,
-    stats: Stats,
-    buffer: Vec<u8>,
 }
 
-impl<W: Write> Packer<W> {
-    pub(crate) fn new(out: W) -> Packer<W> {
-        Packer {
-            writer: Writer::new(out),
-            links: HashMap::new(),
-            stats: Stats::default(),
-            buffer: vec![0; 1 << 17],
-        }
-    }
+/// A node as an entry, and what its data is read from.
+pub(crate) struct Found {
+    pub(crate) entry: Entry,
+    pub(crate) file: Option<File>,
+}
 
-    /// Writes an entry that has no data.
-    pub(crate) fn bare(&mut self, entry: &Entry) -> Result<()> {
-        self.stats.entries += 1;
-        self.writer.entry(entry)
-    }
-
-    /// Writes the root directory as `./`.
-    pub(crate) fn root(&mut self, root: BorrowedFd<'_>) -> Result<()> {
+impl Finder {
+    /// The root directory, as `./`.
+    pub(crate) fn root(root: BorrowedFd<'_>) -> Result<Found> {
         let status = nix::sys::stat::fstat(root).during(|| "look at the tree's root")?;
-        let mut entry = entry_of(
-            &Node {
-                path: b".".to_vec(),
-                status,
-            },
-            Kind::Directory,
-        );
+        let path = b".".to_vec();
+        let mut entry = entry_of(&Node { path, status }, Kind::Directory);
         entry.xattrs = tree::xattrs(root)?;
-        self.bare(&entry)
+        Ok(Found { entry, file: None })
     }
 
-    /// Writes what a path is, below the root it was found in.
-    pub(crate) fn node(&mut self, ctx: &Context, root: BorrowedFd<'_>, node: &Node) -> Result<()> {
-        let Some(kind) = kind_of(node) else {
-            self.stats.skipped.push(tree::absolute(&node.path));
-            return Ok(());
-        };
-        if let Some(first) = self.first_name(node) {
-            let entry = Entry {
+    /// What a path is, below the root it was found in; `None` for a socket, which a tar cannot hold.
+    pub(crate) fn find(&mut self, root: BorrowedFd<'_>, node: &Node) -> Result<Option<Found>> {
+        let Some(kind) = kind_of(node) else { return Ok(None) };
+        let mut file = None;
+        let entry = if let Some(first) = self.first_name(node) {
+            Entry {
                 link: first,
-                size: 0,
                 ..entry_of(node, Kind::Hardlink)
-            };
-            return self.bare(&entry);
-        }
-        let mut entry = entry_of(node, kind);
-        match kind {
-            Kind::Regular => return self.file(ctx, root, node, entry),
-            Kind::Directory => {
-                let dir = open_no_links(root, &node.path, OFlag::O_RDONLY | OFlag::O_DIRECTORY);
-                entry.xattrs = tree::xattrs(dir.during(|| format!("open `{}`", node.path.escape_ascii()))?.as_fd())?;
             }
-            Kind::Symlink => entry.link = tree::link_target(root, &node.path)?,
-            _ => {}
-        }
-        self.bare(&entry)
+        } else {
+            let mut entry = entry_of(node, kind);
+            let open = |flags| open_no_links(root, &node.path, flags).during(|| reading(&node.path));
+            match kind {
+                Kind::Regular => {
+                    let open = File::from(open(OFlag::O_RDONLY | OFlag::O_NONBLOCK)?);
+                    entry.xattrs = tree::xattrs(open.as_fd())?;
+                    // The header promises a size, so a file that grows is cut there, and one that shrinks cannot be told.
+                    entry.size = open.metadata().during(|| reading(&node.path))?.len();
+                    file = Some(open);
+                }
+                Kind::Directory => {
+                    entry.xattrs = tree::xattrs(open(OFlag::O_RDONLY | OFlag::O_DIRECTORY)?.as_fd())?;
+                }
+                Kind::Symlink => entry.link = tree::link_target(root, &node.path)?,
+                _ => {}
+            }
+            entry
+        };
+        Ok(Some(Found { entry, file }))
     }
 
-    /// The name under which a file with several was written already.
+    /// The name under which a file with several was found already.
     fn first_name(&mut self, node: &Node) -> Option<Vec<u8>> {
         if node.is_dir() || node.status.st_nlink < 2 {
             return None;
@@ -127,25 +80,65 @@ impl<W: Write> Packer<W> {
         }
         first
     }
+}
 
-    fn file(&mut self, ctx: &Context, root: BorrowedFd<'_>, node: &Node, mut entry: Entry) -> Result<()> {
-        let what = || format!("read `{}`", node.path.escape_ascii());
-        let file = File::from(open_no_links(root, &node.path, OFlag::O_RDONLY | OFlag::O_NONBLOCK).during(what)?);
-        entry.xattrs = tree::xattrs(file.as_fd())?;
-        // The header promises a size, so a file that grows is cut there, and one that shrinks cannot be told.
-        entry.size = file.metadata().during(what)?.len();
-        self.bare(&entry)?;
-        let mut left = file.take(entry.size);
+fn reading(path: &[u8]) -> String {
+    format!("read `{}`", path.escape_ascii())
+}
+
+/// A tar stream made of nodes.
+pub(crate) struct Packer<W: Write> {
+    writer: Writer<W>,
+    finder: Finder,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Packer<W> {
+    pub(crate) fn new(out: W) -> Packer<W> {
+        Packer {
+            writer: Writer::new(out),
+            finder: Finder::default(),
+            buffer: vec![0; 1 << 17],
+        }
+    }
+
+    /// Writes an entry that has no data, or whose data follows.
+    pub(crate) fn bare(&mut self, entry: &Entry) -> Result<()> {
+        self.writer.entry(entry)
+    }
+
+    /// Writes the root directory as `./`.
+    pub(crate) fn root(&mut self, root: BorrowedFd<'_>) -> Result<()> {
+        self.bare(&Finder::root(root)?.entry)
+    }
+
+    /// Writes what a path is, below the root it was found in. Sockets are left out.
+    pub(crate) fn node(&mut self, ctx: &Context, root: BorrowedFd<'_>, node: &Node) -> Result<()> {
+        match self.finder.find(root, node)? {
+            Some(found) => self.found(ctx, &found),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes an entry and its data.
+    pub(crate) fn found(&mut self, ctx: &Context, found: &Found) -> Result<()> {
+        self.bare(&found.entry)?;
+        let Some(file) = &found.file else { return Ok(()) };
+        let mut left = file.take(found.entry.size);
         while left.limit() > 0 {
             ctx.check()?;
-            let length = left.read(&mut self.buffer).during(what)?;
+            let length = left.read(&mut self.buffer).during(|| reading(&found.entry.path))?;
             if length == 0 {
-                return Err(tree::changed(&node.path));
+                return Err(tree::changed(&found.entry.path));
             }
             self.writer.data(&self.buffer[..length])?;
         }
-        self.stats.bytes += entry.size;
         Ok(())
+    }
+
+    /// What it is written to, for data of an entry that goes there by another way.
+    pub(crate) fn output(&mut self) -> &mut W {
+        self.writer.output()
     }
 
     /// Writes a file whose bytes are at hand.
@@ -154,15 +147,14 @@ impl<W: Write> Packer<W> {
             size: bytes.len() as u64,
             ..entry.clone()
         })?;
-        self.stats.bytes += bytes.len() as u64;
         self.writer.data(bytes)
     }
 
-    /// Ends the archive and flushes what it was written to.
-    pub(crate) fn finish(self) -> Result<Stats> {
+    /// Ends the archive and flushes what it was written to, which it gives back.
+    pub(crate) fn finish(self) -> Result<W> {
         let mut out = self.writer.finish()?;
         out.flush().during(|| "write the archive")?;
-        Ok(self.stats)
+        Ok(out)
     }
 }
 

@@ -193,14 +193,23 @@ impl Stream {
                 (self.chunk, self.at) = (Some(chunk), 0);
             }
             Ok(None) => self.ended = true,
-            // The stage before failed and reports why itself; this text is never shown.
-            Err(_) => return Err(io::Error::other(Error::internal(UPSTREAM))),
+            Err(_) => return Err(io::Error::other(upstream())),
         }
         Ok(())
     }
 }
 
 const UPSTREAM: &str = "the stage before stopped";
+
+/// The stage before failed and reports why itself; this text is never shown.
+pub(crate) fn upstream() -> Error {
+    Error::internal(UPSTREAM)
+}
+
+/// The same of the stage after.
+pub(crate) fn downstream() -> Error {
+    Error::internal("the stage after stopped")
+}
 
 /// The error that says most: a stage that only lost its source has nothing to say.
 pub(crate) fn first_cause<T>(upstream: Result<()>, downstream: Result<T>) -> Result<T> {

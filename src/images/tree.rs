@@ -200,6 +200,11 @@ impl Layers {
         })
     }
 
+    /// How many they are.
+    pub(crate) fn count(&self) -> usize {
+        self.dirs.len()
+    }
+
     /// A layer's directory, by its place from the top.
     pub(crate) fn root(&self, layer: usize) -> Result<Rc<OwnedFd>> {
         let mut open = self.open.borrow_mut();
@@ -290,29 +295,6 @@ impl Layers {
             }
         }
         Ok(found)
-    }
-
-    /// The merged tree below the root: every path with its layer.
-    pub(crate) fn merged(&self, ctx: &Context) -> Result<BTreeMap<Vec<u8>, (usize, Node)>> {
-        let mut all: BTreeMap<Vec<u8>, (usize, Node)> = BTreeMap::new();
-        // From the bottom up, so that each layer's marks take away what lies below them.
-        for place in (0..self.dirs.len()).rev() {
-            let layer = self.root(place)?;
-            walk_marked(ctx, layer.as_fd(), &mut |node| {
-                let was_dir = all.get(&node.path).is_some_and(|(_, known)| known.is_dir());
-                let hides = was_dir && (!node.is_dir() || is_opaque_at(layer.as_fd(), &node.path)?);
-                if hides {
-                    remove_below(&mut all, &node.path);
-                }
-                if overlay::is_whiteout(&node.status) {
-                    all.remove(&node.path);
-                } else {
-                    all.insert(node.path.clone(), (place, node.clone()));
-                }
-                Ok(true)
-            })?;
-        }
-        Ok(all)
     }
 }
 

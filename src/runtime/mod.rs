@@ -147,11 +147,3 @@ pub fn readable(bundle: &Bundle) -> Result<()> {
     let config = bundle::read_json::<oci_spec::runtime::Spec>(&bundle.config())?;
     bundle::required(config, bundle).map(drop)
 }
-
-/// A place (`O_PATH`) from which a container's own files are seen and cannot be written to, without its volumes, whether it runs or
-/// not. It is a mount that is attached nowhere and ends with the descriptor.
-pub fn view(bundle: &Bundle) -> Result<OwnedFd> {
-    let settings = settings::Settings::read(bundle)?;
-    let layers = std::iter::once(bundle.upper()).chain(settings.lower);
-    overlay::view(&layers.collect::<Vec<_>>())
-}

@@ -107,6 +107,18 @@ fn c19_a_commit_is_the_tree_the_container_had_to_every_tool() {
     }
 }
 
+/// Both merge the directories without the kernel, whose merged tree is the one to compare with.
+#[test]
+fn c19_exported_and_squashed_it_is_the_tree_that_the_kernel_shows() {
+    let hoist = Hoist::with_busybox();
+    changed(&hoist);
+    let (right, exported) = (had(&hoist), hoist.file("exported.tar"));
+    let script = r#"let c = container::get("c"); c.export_tar(args[0]); c.commit("squashed:1", #{squash: true});"#;
+    hoist.script(script, &[exported.to_str().unwrap()]).success();
+    right.assert_same(&by_tar(&std::fs::read(exported).unwrap()), WRITTEN);
+    right.assert_same(&Tree::read(&Merged::of(&hoist, "squashed:1").path()), WRITTEN);
+}
+
 #[test]
 fn c19_the_same_change_gives_the_same_bytes_and_tells_nothing_more() {
     let hoist = Hoist::with_busybox();

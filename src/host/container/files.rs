@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Container;
 use crate::error::{Context as _, Result};
-use crate::images::pack;
+use crate::images;
 use crate::model::Context;
 use crate::runtime::{self, files};
 
@@ -82,8 +82,10 @@ impl Container {
             std::fs::write(path, [0; 1024]).during(|| format!("write `{}`", path.display()))?;
             return Ok(0);
         }
-        let view = runtime::view(&self.bundle())?;
-        pack::export(ctx, view.as_fd(), path)
+        let dirs: Vec<PathBuf> = std::iter::once(self.bundle().upper())
+            .chain(self.lowers(ctx)?)
+            .collect();
+        images::export(ctx, &dirs, path)
             .map_err(|error| error.during(format!("export container `{self}` to `{}`", path.display())))
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
 
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::images::content;
 use crate::images::output::Output;
 use crate::model::{Context, Digest, Hasher};
@@ -67,8 +67,14 @@ impl Part {
         match self {
             Part::Bytes(bytes) => output.put(bytes),
             Part::Blob(path, _) => {
-                let mut blob = File::open(path).during(|| format!("read the blob `{}`", path.display()))?;
-                output.append(ctx, &mut blob, size)
+                let blob = File::open(path).during(|| format!("read the blob `{}`", path.display()))?;
+                match output.append(ctx, &blob, size)? {
+                    0 => Ok(()),
+                    lacks => Err(Error::corrupt(format!(
+                        "the blob `{}` lacks {lacks} of {size} bytes",
+                        path.display()
+                    ))),
+                }
             }
         }
     }
