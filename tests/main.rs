@@ -33,4 +33,5 @@ mod readme;
 mod runtime;
 mod scripts;
 mod seccomp;
+mod terminals;
 mod usage;

@@ -4,12 +4,13 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
+use nix::sys::socket::{MsgFlags, recv, sendmsg};
 use serde::{Deserialize, Serialize};
 
 use super::Exit;
 use super::exit::{self, NotExecuted};
 use crate::error::{Context, Error, Kind, Result};
+use crate::sys::socket;
 
 /// The most bytes of output in one message; with its tag it fits a socket buffer several times.
 pub(super) const LARGEST_OUTPUT: usize = 64 << 10;
@@ -90,8 +91,7 @@ const STDERR: u8 = b'e';
 impl Channel {
     /// Two connected ends, which an `execve` closes.
     pub(super) fn pair() -> Result<(Channel, Channel)> {
-        let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-            .during(|| "make a socket pair")?;
+        let (a, b) = socket::pair().during(|| "make a socket pair")?;
         Ok((Channel(a), Channel(b)))
     }
 

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{PipeWriter, Read, Seek};
+use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 
 use jiff::Timestamp;
@@ -16,14 +16,15 @@ use oci_spec::runtime::Spec;
 
 use super::bundle::Bundle;
 use super::cgroup::Cgroup;
-use super::channel::{Channel, Failure, Message, Stream};
+use super::channel::{Channel, Failure, Message};
 use super::exit::{self, Exit, NOT_STARTED};
 use super::launch::{self, Helper, Output, Stdin};
-use super::program::{self, Program};
-use super::pump::{Outputs, Pump};
+use super::program::Program;
+use super::pump::Pump;
 use super::seccomp::Filter;
 use super::settings::Settings;
 use super::state::{Act, check};
+use super::streams::{self, Ends, Streams};
 use super::supervise::{self, Assignment};
 use super::{ExecRequest, Signal, kill, namespaces, spec, user};
 use crate::error::{Context, Error, Result};
@@ -74,7 +75,7 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
     let not_started = |error: Error| Failure::new(&error, NOT_STARTED);
     let entry = Entry::read(bundle).map_err(not_started)?;
     let started = Timestamp::now();
-    let Made { child, outputs, setup } = entry.make().map_err(not_started)?;
+    let Made { child, ends, setup } = entry.make().map_err(not_started)?;
     let kill = || {
         let _ = pidfd::send_signal(&child, Signal::KILL.number());
     };
@@ -89,9 +90,12 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
             });
         }
     }
+    // One that was killed before it became the program may have nothing that can be watched.
+    let (input, outputs) = ends.connect().unwrap_or_default();
     let pump = Pump {
         process: child.as_fd(),
         outputs,
+        input,
         listener: Some(caller),
         log: None,
         deadline: None,
@@ -113,14 +117,13 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
 /// A process in the container that waits to be let go.
 struct Made {
     child: OwnedFd,
-    outputs: Outputs,
+    ends: Ends,
     setup: Channel,
 }
 
 /// What belongs to the other side.
 struct Theirs {
-    stdout: PipeWriter,
-    stderr: PipeWriter,
+    streams: Streams,
     parent: Channel,
     filter: Option<Filter>,
 }
@@ -150,12 +153,10 @@ impl Entry {
 
     /// The process, before it becomes the program; it waits to be let go.
     fn make(mut self) -> Result<Made> {
-        let (stdout, their_stdout) = std::io::pipe().during(|| "make a pipe")?;
-        let (stderr, their_stderr) = std::io::pipe().during(|| "make a pipe")?;
+        let (streams, ends) = streams::make(self.request.tty, false)?;
         let (setup, parent) = Channel::pair()?;
         let theirs = Theirs {
-            stdout: their_stdout,
-            stderr: their_stderr,
+            streams,
             parent,
             filter: self.filter.take(),
         };
@@ -171,25 +172,20 @@ impl Entry {
         // It is a child of this process that nobody has waited for, so the number is still its own.
         let child = pidfd::open(number).during(|| "find the command's process")?;
         nix::unistd::dup2_stdin(supervise::null()?).during(|| "let go of standard input")?;
-        Ok(Made {
-            child,
-            outputs: vec![(Stream::Stdout, stdout), (Stream::Stderr, stderr)],
-            setup,
-        })
+        Ok(Made { child, ends, setup })
     }
 
     /// Runs in the process between: enters the container and makes the program's process there.
     fn enter(&self, theirs: Theirs) -> i32 {
         let Theirs {
-            stdout,
-            stderr,
+            streams,
             parent,
             filter,
         } = theirs;
         let made = self.join().and_then(|()| {
             // A sibling and not a child of this process: the helper waits for it.
             clone::clone(CloneFlags::CLONE_PARENT, None, || {
-                self.become_program(filter, &stdout, &stderr, &parent)
+                self.become_program(filter, &streams, &parent)
             })
             .during(|| "make a process in the container")
         });
@@ -206,14 +202,8 @@ impl Entry {
         nix::sched::setns(&self.init, flags).during(|| "enter the container")
     }
 
-    fn become_program(
-        &self,
-        filter: Option<Filter>,
-        stdout: &PipeWriter,
-        stderr: &PipeWriter,
-        parent: &Channel,
-    ) -> i32 {
-        let failure = match self.program(filter, stdout, stderr, parent) {
+    fn become_program(&self, filter: Option<Filter>, streams: &Streams, parent: &Channel) -> i32 {
+        let failure = match self.program(filter, streams, parent) {
             Ok(program) => program.become_it(|_| Ok(())),
             Err(error) => Failure::new(&error, NOT_STARTED),
         };
@@ -222,13 +212,7 @@ impl Entry {
         code
     }
 
-    fn program(
-        &self,
-        filter: Option<Filter>,
-        stdout: &PipeWriter,
-        stderr: &PipeWriter,
-        parent: &Channel,
-    ) -> Result<Program<'_>> {
+    fn program(&self, filter: Option<Filter>, streams: &Streams, parent: &Channel) -> Result<Program<'_>> {
         nix::unistd::setsid().during(|| "start a session")?;
         let process = spec::process_of(&self.spec)?;
         let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
@@ -239,14 +223,14 @@ impl Entry {
             &request.user
         };
         let identity = user::resolve(&root, user)?;
-        program::stdio(&std::io::stdin(), stdout, stderr).install(identity.uid)?;
+        streams.install(&root, identity.uid, false)?;
         parent
             .receive()?
             .ok_or_else(|| Error::cancelled("the caller went away"))?;
         Ok(Program {
             process,
             args: &request.args,
-            env: spec::merge_environment(process.env().as_deref().unwrap_or_default(), &request.env),
+            env: self.environment(process),
             cwd: if request.cwd.is_empty() {
                 process.cwd().to_str().unwrap_or("/")
             } else {
@@ -258,6 +242,15 @@ impl Entry {
             filter,
             kept: 0,
         })
+    }
+
+    /// The container's variables, those of a terminal, those asked for.
+    fn environment(&self, process: &oci_spec::runtime::Process) -> Vec<String> {
+        let more = match self.request.tty {
+            true => [&[spec::TERM.to_owned()], self.request.env.as_slice()].concat(),
+            false => self.request.env.clone(),
+        };
+        spec::merge_environment(process.env().as_deref().unwrap_or_default(), &more)
     }
 }
 

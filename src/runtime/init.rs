@@ -18,8 +18,9 @@ use super::devices::Node;
 use super::exit::NOT_STARTED;
 use super::mounts::{self, Mounted};
 use super::namespaces::Namespaces;
-use super::program::{Program, Stdio};
+use super::program::Program;
 use super::seccomp::Filter;
+use super::streams::Streams;
 use super::{cgroup_view, rootfs, spec, user};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes};
@@ -68,7 +69,7 @@ pub(super) struct Init<'a> {
     pub(super) nodes: &'a [Node],
     pub(super) cgroup: &'a Cgroup,
     pub(super) filter: Option<Filter>,
-    pub(super) streams: Stdio<'a>,
+    pub(super) streams: Streams,
     /// How many descriptors the program keeps besides the standard streams.
     pub(super) kept: u32,
     pub(super) maker: &'a dyn Maker,
@@ -110,7 +111,7 @@ impl Init<'_> {
             nix::unistd::sethostname(name).during(|| format!("set the host name `{name}`"))?;
         }
         let identity = user::resolve(self.root, self.user)?;
-        self.streams.install(identity.uid)?;
+        self.streams.install(self.root, identity.uid, true)?;
         if !self.maker.made()? {
             return Ok(None);
         }

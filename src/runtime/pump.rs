@@ -2,7 +2,8 @@
 //!
 //! One thread and one `poll`, on a descriptor of the process: no signal can be missed (a supervisor that waits for SIGCHLD can hang).
 
-use std::io::{ErrorKind, PipeReader, Read};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
@@ -12,11 +13,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Stream;
 use super::channel::{Channel, LARGEST_OUTPUT, Message};
+use super::input::Input;
 use super::logs::Log;
 use crate::error::{Context, Result};
 
 /// The reading ends of a process's outputs.
-pub(super) type Outputs = Vec<(Stream, PipeReader)>;
+pub(super) type Outputs = Vec<(Stream, File)>;
+
+/// As much as a terminal holds for its reader (drivers/tty/tty_buffer.c).
+const TERMINAL_SIZE: i32 = 64 << 10;
 
 /// What to watch and where to carry it.
 pub(super) struct Pump<'a> {
@@ -24,6 +29,8 @@ pub(super) struct Pump<'a> {
     pub(super) process: BorrowedFd<'a>,
     /// What is left of its outputs.
     pub(super) outputs: Outputs,
+    /// What it is to read, if that comes from here.
+    pub(super) input: Option<Input>,
     /// Who started it and listens; if that one goes, the process ends.
     pub(super) listener: Option<&'a Channel>,
     /// Where its output is kept.
@@ -40,6 +47,9 @@ impl Pump<'_> {
         for (_, pipe) in &self.outputs {
             fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).during(|| "watch a pipe")?;
         }
+        if let Some(input) = &self.input {
+            input.prepare()?;
+        }
         let mut timed_out = false;
         let mut pending = None;
         loop {
@@ -52,6 +62,9 @@ impl Pump<'_> {
             if ready.listener && !self.hear() {
                 self.listener = None;
                 (self.kill)();
+            }
+            if let Some(input) = &mut self.input {
+                input.write();
             }
             self.carry(&mut pending);
             if ready.process {
@@ -75,6 +88,8 @@ impl Pump<'_> {
                     .map(|(_, pipe)| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
             );
         }
+        let input = self.input.as_ref().and_then(Input::needs_room);
+        fds.extend(input.map(|to| PollFd::new(to, PollFlags::POLLOUT)));
         match poll(&mut fds, timeout(self.deadline)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno).during(|| "watch a process"),
@@ -156,7 +171,7 @@ impl Pump<'_> {
         for at in 0..self.outputs.len() {
             let stream = self.outputs[at].0;
             // A process left behind may write for ever: only what the pipe can hold was written before the end.
-            let mut left = fcntl(&self.outputs[at].1, FcntlArg::F_GETPIPE_SZ).unwrap_or(0);
+            let mut left = fcntl(&self.outputs[at].1, FcntlArg::F_GETPIPE_SZ).unwrap_or(TERMINAL_SIZE);
             while left > 0
                 && let Piece::Some(bytes) = self.read(at)
             {

@@ -71,6 +71,10 @@ pub struct Request {
     pub labels: BTreeMap<String, String>,
     /// Lines for `/etc/hosts`, as `name:address`.
     pub add_hosts: Vec<String>,
+    /// Whether its program has a terminal: what it writes is then one stream.
+    pub tty: bool,
+    /// Whether what its program reads stays open for whoever is attached.
+    pub interactive: bool,
 }
 
 impl Default for Request {
@@ -106,6 +110,8 @@ impl Default for Request {
             volatile: false,
             labels: BTreeMap::new(),
             add_hosts: Vec::new(),
+            tty: false,
+            interactive: false,
         }
     }
 }
@@ -212,4 +218,6 @@ pub struct ExecRequest {
     pub user: String,
     /// Whether setuid programs give no rights, even where the container allows it.
     pub no_new_privileges: bool,
+    /// Whether it has a terminal: what it writes is then one stream.
+    pub tty: bool,
 }

@@ -27,6 +27,8 @@ pub(super) struct Settings {
     pub(super) joins: Vec<Join>,
     #[serde(default)]
     pub(super) devices: Vec<Device>,
+    #[serde(default)]
+    pub(super) interactive: bool,
 }
 
 impl Settings {
@@ -42,6 +44,7 @@ impl Settings {
             volatile: request.volatile,
             joins: namespaces::joins(request),
             devices: request.devices.clone(),
+            interactive: request.interactive,
         }
     }
 

@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What programs with a terminal are told of it, as Docker does.
+pub(super) const TERM: &str = "TERM=xterm";
+
 /// Hidden from containers, as Docker does: what they tell of the host, or let one disturb on it.
 const MASKED: [&str; 13] = [
     "/proc/acpi",
@@ -73,6 +76,12 @@ pub(super) fn capabilities(process: &Process) -> Result<Sets> {
 pub(super) fn process_of(spec: &Spec) -> Result<&Process> {
     let process = spec.process().as_ref();
     process.ok_or_else(|| Error::invalid("the configuration has no `process`"))
+}
+
+/// Whether the program of a configuration has a terminal.
+pub(super) fn has_terminal(spec: &Spec) -> bool {
+    let process = spec.process().as_ref();
+    process.is_some_and(|process| process.terminal() == Some(true))
 }
 
 fn check(request: &Request) -> Result<()> {
@@ -237,6 +246,7 @@ fn process(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::
         .args(request.args.clone())
         .env(environment(bundle, request))
         .cwd(if request.cwd.is_empty() { "/" } else { &request.cwd })
+        .terminal(request.tty)
         .no_new_privileges(request.no_new_privileges)
         // Inheritable capabilities would outlive the drop to another user (CVE-2022-24769).
         .capabilities(capabilities.inheritable(none.clone()).ambient(none).build()?)
@@ -246,10 +256,13 @@ fn process(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::
 
 /// The variables asked for, each name once, after the two that every container has.
 fn environment(bundle: &Bundle, request: &Request) -> Vec<String> {
-    let own = [
+    let mut own = vec![
         DEFAULT_PATH.to_owned(),
         format!("HOSTNAME={}", hostname(bundle, request)),
     ];
+    if request.tty {
+        own.push(TERM.to_owned());
+    }
     merge_environment(&own, &request.env)
 }
 

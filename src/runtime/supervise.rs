@@ -15,17 +15,18 @@ use oci_spec::runtime::Spec;
 
 use super::bundle::{self, Bundle};
 use super::cgroup::{Cgroup, Mark};
-use super::channel::{Channel, Failure, Message, Stream};
+use super::channel::{Channel, Failure, Message};
 use super::exit::{self, Exit};
 use super::init::Init;
 use super::logs::Log;
 use super::namespaces::Namespaces;
 use super::process::{self, Process};
-use super::pump::{Outputs, Pump};
+use super::pump::Pump;
 use super::seccomp::{Filter, Profile};
 use super::settings::Settings;
 use super::state::{Boot, Record};
-use super::{Seccomp, Signal, devices, mounts, overlay, program, spec, state};
+use super::streams::Ends;
+use super::{Seccomp, Signal, devices, mounts, overlay, spec, state, streams};
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, clone, pidfd};
 
@@ -99,10 +100,12 @@ fn supervise(bundle: &Bundle, caller: Channel, detached: bool) -> Result<()> {
         let log = open_log(bundle, &settings, detached)?;
         Ok((lock, spec, settings, log))
     });
-    let (_lock, spec, settings, log) = match prepared {
+    let (_lock, spec, mut settings, log) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return refuse(&caller, &Failure::new(&error, exit::NOT_STARTED)),
     };
+    // Who waits for the end has said all that is to be read.
+    settings.interactive = detached && (settings.interactive || spec::has_terminal(&spec));
     let started = Timestamp::now();
     let mut running = match Running::start(bundle, &spec, &settings, &caller, started) {
         Ok(running) => running,
@@ -175,7 +178,7 @@ struct Spawned {
     child: clone::Child,
     /// Keeps the overlay from being torn down in the first process's last moments, which everybody waits for.
     root: OwnedFd,
-    outputs: Outputs,
+    ends: Option<Ends>,
 }
 
 impl Running {
@@ -222,9 +225,13 @@ impl Running {
     /// Returns when the container has ended: how.
     fn watch(&mut self, settings: &Settings, listener: Option<&Channel>, log: Option<Log>) -> Result<Exit> {
         let child = &self.process.child;
+        // One that was killed before it became the program may have nothing that can be watched.
+        let ends = self.process.ends.take().map(Ends::connect);
+        let (input, outputs) = ends.and_then(Result::ok).unwrap_or_default();
         let timed_out = Pump {
             process: child.pidfd.as_fd(),
-            outputs: std::mem::take(&mut self.process.outputs),
+            outputs,
+            input,
             listener,
             log,
             deadline: settings.timeout.and_then(|limit| self.began.checked_add(limit)),
@@ -290,14 +297,12 @@ fn spawn(
     let root = overlay::mount(&settings.lower, &bundle.upper(), &bundle.work(), settings.volatile)?;
     let sources = mounts::open_sources(spec.mounts().as_deref().unwrap_or_default())?;
     let nodes = devices::find(&settings.devices)?;
-    let (stdout, their_stdout) = std::io::pipe().during(|| "make a pipe")?;
-    let (stderr, their_stderr) = std::io::pipe().during(|| "make a pipe")?;
+    let (streams, ends) = streams::make(spec::has_terminal(spec), settings.interactive)?;
     let (setup, parent) = Channel::pair()?;
     let mount_point = bundle.mount_point();
     // The namespace of control groups is made after joining them.
     let flags = namespaces.new - CloneFlags::CLONE_NEWCGROUP;
     namespaces.join_processes()?;
-    let input = std::io::stdin();
     let init = Init {
         spec,
         user: &settings.user,
@@ -308,7 +313,7 @@ fn spawn(
         nodes: &nodes,
         cgroup,
         filter: filter(&settings.seccomp, spec)?,
-        streams: program::stdio(&input, &their_stdout, &their_stderr),
+        streams,
         kept: 0,
         maker: &parent,
     };
@@ -321,7 +326,7 @@ fn spawn(
         Spawned {
             child,
             root,
-            outputs: vec![(Stream::Stdout, stdout), (Stream::Stderr, stderr)],
+            ends: Some(ends),
         },
         setup,
     ))

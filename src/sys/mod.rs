@@ -9,5 +9,7 @@ pub mod mount;
 pub mod network;
 pub mod pidfd;
 pub mod process;
+pub mod pty;
 pub mod seccomp;
+pub mod socket;
 pub mod sqlite;

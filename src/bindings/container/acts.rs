@@ -258,8 +258,9 @@ pub mod methods {
 
     /// Runs a further command inside to its end and returns the `Run`.
     ///
-    /// Options: `env`, `workdir`, `user`, `stdin` (text or a blob), `check` (default `true`: throw `exit_status` when the exit code
-    /// is not 0), `stream` (pass output through as it comes), `timeout` (throws `timeout`).
+    /// Options: `env`, `workdir`, `user`, `stdin` (text or a blob), `tty` (the command has a terminal, as with `container::run`),
+    /// `check` (default `true`: throw `exit_status` when the exit code is not 0), `stream` (pass output through as it comes),
+    /// `timeout` (throws `timeout`).
     ///
     /// ```rhai,images
     /// let c = container::run_detached("tools", ["sleep", "60"]);

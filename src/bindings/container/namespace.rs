@@ -88,7 +88,7 @@ pub mod functions {
     /// Options of the run: `check` (default `true`: throw `exit_status` when the exit code is not 0), `keep` (do not remove the
     /// container afterwards), `stream` (pass output through as it comes), `stdin` (text or a blob), `timeout` (throws `timeout`).
     ///
-    /// Options of the container: `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
+    /// Options of the container: `tty`, `interactive`, `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
     /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `devices`, `network` (`"none"`, the
     /// default, `"host"` or `"container:NAME"`), `pid` and `ipc` (`"private"`, the default, `"host"` or `"container:NAME"`), `uts`
     /// and `cgroupns` (`"private"`, the default, or `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
@@ -108,6 +108,11 @@ pub mod functions {
     ///
     /// A device is `"/dev/host"` or `"/dev/host:/dev/inside"`: it is made below the container's `/dev` with the permissions and the
     /// owner it has on the host, which are what keeps a user from it. Device nodes anywhere else cannot be opened.
+    ///
+    /// With `tty: true` the command has a terminal of 24 rows and 80 columns, and `TERM=xterm`: what it writes to standard output
+    /// and standard error is one stream, `stdout`, with the line ends of a terminal (`"\r\n"`), and holds what is typed as well.
+    /// `stdin` is typed into it. With `interactive: true` what a detached container reads stays open until it ends; otherwise it
+    /// reads nothing.
     ///
     /// A new named volume starts as what the image has at its path.
     ///

@@ -20,6 +20,8 @@ pub struct ExecOptions {
     pub user: Option<String>,
     /// What the command reads.
     pub stdin: Option<Bytes>,
+    /// The command has a terminal.
+    pub tty: bool,
     /// A code other than zero is an error (the default).
     pub check: Option<bool>,
     /// Pass output through as well.
@@ -54,6 +56,7 @@ impl Container {
                 .collect(),
             cwd: options.workdir.clone().unwrap_or_default(),
             user: options.user.clone().unwrap_or_default(),
+            tty: options.tty,
             ..ExecRequest::default()
         };
         let stdin = options

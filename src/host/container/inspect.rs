@@ -19,6 +19,8 @@ impl Container {
         let mut config = serde_json::to_value(&recipe.config).unwrap_or_default();
         config["Hostname"] = json!(recipe.hostname);
         config["Image"] = json!(self.image());
+        config["Tty"] = json!(recipe.tty);
+        config["OpenStdin"] = json!(recipe.interactive);
         Ok(json!({
             "Id": self.id(),
             "Created": self.created().to_string(),

@@ -79,6 +79,10 @@ pub struct ContainerOptions {
     pub no_new_privileges: Option<bool>,
     /// The two in Docker's words: `seccomp=…`, `no-new-privileges`.
     pub security_opt: Words,
+    /// The command has a terminal.
+    pub tty: bool,
+    /// What the command reads stays open for whoever is attached.
+    pub interactive: bool,
     /// What the command reads: text, or bytes.
     pub stdin: Option<Bytes>,
     /// The signal that asks it to end.

@@ -59,6 +59,10 @@ pub(in crate::host) struct Recipe {
     pub(super) tmpfs_options: Vec<Vec<String>>,
     pub(super) stop_timeout: Option<TimeSpan>,
     pub(super) timeout: Option<TimeSpan>,
+    #[serde(default)]
+    pub(super) tty: bool,
+    #[serde(default)]
+    pub(super) interactive: bool,
 }
 
 impl Recipe {
@@ -120,6 +124,8 @@ impl Recipe {
             tmpfs_options: tmpfs.into_iter().map(|tmpfs| tmpfs.options).collect(),
             stop_timeout: options.stop_timeout.or_else(|| config.stop_timeout.and_then(seconds)),
             timeout: options.timeout,
+            tty: options.tty,
+            interactive: options.interactive,
             config,
         };
         if recipe.args().is_empty() {
@@ -224,6 +230,8 @@ impl Recipe {
             volatile,
             labels: self.config.labels.clone(),
             add_hosts: self.add_hosts.clone(),
+            tty: self.tty,
+            interactive: self.interactive,
         })
     }
 }

@@ -1,0 +1,77 @@
+//! What a program is to read and has not taken yet.
+
+use std::fs::File;
+use std::io::{ErrorKind, PipeWriter, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::error::{Context, Result};
+
+/// What a terminal takes for the end of its input (`VEOF`, termios(3)), unless a program has changed it.
+const END: u8 = 4;
+
+/// A program's standard input, to be written to.
+pub(super) struct Input {
+    /// Gone once the program reads no more, or is to read the end.
+    to: Option<File>,
+    /// Keeps a terminal from hanging up.
+    _peer: Option<File>,
+    waiting: Vec<u8>,
+}
+
+impl Input {
+    /// That of a program that reads a pipe.
+    pub(super) fn pipe(to: PipeWriter) -> Input {
+        Input {
+            to: Some(OwnedFd::from(to).into()),
+            _peer: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// That of a program that reads a terminal, with what is typed into it from the start.
+    pub(super) fn terminal(master: File, peer: File, typed: Vec<u8>) -> Input {
+        Input {
+            to: Some(master),
+            _peer: Some(peer),
+            waiting: typed,
+        }
+    }
+
+    /// Has a terminal's program read the end after what is waiting.
+    pub(super) fn end(&mut self) {
+        match self.waiting.last() {
+            None | Some(b'\n') => self.waiting.push(END),
+            // The first only ends the line.
+            Some(_) => self.waiting.extend([END, END]),
+        }
+    }
+
+    /// Has writes return when there is no room.
+    pub(super) fn prepare(&self) -> Result<()> {
+        let Some(to) = &self.to else { return Ok(()) };
+        fcntl(to, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+            .during(|| "watch standard input")
+            .map(drop)
+    }
+
+    /// What to wait for room in, if anything waits for it.
+    pub(super) fn needs_room(&self) -> Option<BorrowedFd<'_>> {
+        let to = self.to.as_ref().filter(|_| !self.waiting.is_empty())?;
+        Some(to.as_fd())
+    }
+
+    /// Writes as much as there is room for.
+    pub(super) fn write(&mut self) {
+        while let (Some(to), false) = (&mut self.to, self.waiting.is_empty()) {
+            match to.write(&self.waiting) {
+                Ok(length) => drop(self.waiting.drain(..length)),
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+                Err(cause) if cause.kind() == ErrorKind::WouldBlock => return,
+                // It reads no more.
+                Err(_) => self.waiting.clear(),
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Pseudoterminals (pty(7)), and what a process does with its terminal.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+/// The rows and columns of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Lines.
+    pub rows: u16,
+    /// Characters of a line.
+    pub columns: u16,
+}
+
+/// Lets the other end of a master just opened be opened.
+pub fn unlock(master: impl AsFd) -> nix::Result<()> {
+    let locked: libc::c_int = 0;
+    // SAFETY: the descriptor is open during the call, and the kernel reads one number.
+    Errno::result(unsafe { libc::ioctl(master.as_fd().as_raw_fd(), libc::TIOCSPTLCK as _, &raw const locked) })
+        .map(drop)
+}
+
+/// Opens the other end of a master: the very one, whatever lies at its path (TIOCGPTPEER, Linux 4.13).
+pub fn open_peer(master: impl AsFd) -> nix::Result<File> {
+    let flags = (OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).bits();
+    // SAFETY: the descriptor is open during the call, which takes the flags as a number.
+    let fd = Errno::result(unsafe { libc::ioctl(master.as_fd().as_raw_fd(), libc::TIOCGPTPEER as _, flags) })?;
+    // SAFETY: the kernel just returned this descriptor, so it is open and nobody else owns it.
+    Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+}
+
+/// Makes a terminal that of this process's session, whose leader it is.
+pub fn make_controlling(terminal: impl AsFd) -> nix::Result<()> {
+    // SAFETY: the descriptor is open during the call; 0 takes no terminal away from another session.
+    Errno::result(unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSCTTY as _, 0) }).map(drop)
+}
+
+/// Tells a terminal its size; the programs in its foreground get `SIGWINCH` if it is another one.
+pub fn set_size(terminal: impl AsFd, size: Size) -> nix::Result<()> {
+    let size = libc::winsize {
+        ws_row: size.rows,
+        ws_col: size.columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the descriptor is open during the call, and the kernel reads a structure of its own layout.
+    Errno::result(unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) })
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn both_ends_are_one_terminal() {
+        let mut master = File::options().read(true).write(true).open("/dev/ptmx").unwrap();
+        unlock(&master).unwrap();
+        let mut peer = open_peer(&master).unwrap();
+        set_size(&master, Size { rows: 7, columns: 9 }).unwrap();
+        peer.write_all(b"x\n").unwrap();
+        let mut read = [0; 3];
+        master.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"x\r\n");
+    }
+}
