@@ -93,6 +93,12 @@ fn limits_hold_and_change_and_are_counted_under_control_groups_v2() {
             print(`top ${c.top().filter(|p| p.inside == 1)[0].command}`);
             c.remove(#{force: true});
             let hog = ["/bin/sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=40"];
+            let rule = ["/bin/sh", "-c", "mknod /x c 1 5; dd if=/x of=/dev/null bs=1 count=1 2>/dev/null && echo 1; mknod /y c 4 64; cat /dev/z"];
+            let devices = #{check: false, cap_add: ["MKNOD"], devices: ["/dev/ttyS0:/dev/z:w"]};
+            let ruled = container::run("few", rule, devices);
+            print(`devices ${ruled.text()} ${ruled.stderr.lines().map(|l| l.contains("Operation not permitted")).filter(|b| b).len()}`);
+            devices.device_cgroup_rules = ["c 4:64 m"];
+            print(`rules ${container::run("few", ["/bin/sh", "-c", "mknod /y c 4 64"], devices).code}`);
             let hogged = container::run("few", hog, #{memory: 16.mib, check: false});
             print(`hog ${hogged.oom_killed} ${hogged.ok}`);
 END
@@ -107,6 +113,8 @@ END
         "paused true",
         "forks true",
         "top /bin/sh -c while :; do :; done",
+        "devices 1 2",
+        "rules 0",
         "hog true false",
     ];
     assert_eq!(&lines[..expected.len().min(lines.len())], expected, "{printed}");

@@ -1,15 +1,17 @@
 //! A container's `/dev`: a memory file system with the device nodes and links every program may expect (runtime-spec,
-//! `config-linux.md#default-devices`). It is filled before it is attached, so nothing of the image is walked (CVE-2026-41579).
+//! `config-linux.md#default-devices`). It is filled before it is attached, so nothing of the image is walked (CVE-2026-41579), and
+//! by the supervisor, which may make nodes that the container may not.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, major, makedev, minor, mkdirat, mknodat, stat};
-use nix::unistd::{Gid, Uid, fchownat, symlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, lstat, major, makedev, minor, mkdirat, mknodat, stat, umask};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
 
 use super::Device;
+use super::cgroup::{Access, DeviceKind, Devices, Rule};
 use crate::error::{Context, Error, Result};
 
 const NODES: [(&str, u64, u64); 6] = [
@@ -31,22 +33,59 @@ const LINKS: [(&str, &str); 5] = [
 /// Directories of `/dev` that something is mounted on.
 const COVERED: [&str; 3] = ["pts", "shm", "mqueue"];
 
+/// Of a whole directory of devices, these are left where they are, as Docker does: each container has its own.
+const OWN: [&str; 6] = ["console", "fd", "lxc", "mqueue", "pts", "shm"];
+
+/// How deep a directory of devices is looked into.
+const DEEPEST: usize = 8;
+
 /// A device of the host, to be made in a container.
 pub(super) struct Node {
     /// Below `/dev`.
     path: PathBuf,
     /// As the host's node has it: kind and permissions, device, owner.
     status: FileStat,
+    access: Access,
+}
+
+impl Node {
+    /// That the container may use it.
+    pub(super) fn rule(&self) -> Rule {
+        let kind = match kind(&self.status) {
+            SFlag::S_IFBLK => DeviceKind::Block,
+            _ => DeviceKind::Character,
+        };
+        // The kernel's device numbers have 12 and 20 bits (linux/kdev_t.h).
+        let number = |number: u64| u32::try_from(number).ok();
+        let devices = Devices {
+            kind: Some(kind),
+            major: number(major(self.status.st_rdev)),
+            minor: number(minor(self.status.st_rdev)),
+        };
+        let access = self.access;
+        Rule {
+            allow: true,
+            devices,
+            access,
+        }
+    }
+}
+
+fn kind(status: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT
 }
 
 /// Errors: `invalid` for a place inside where no device can be made.
 pub(super) fn check(device: &Device) -> Result<()> {
+    // The whole of the host's is laid beside what the container has.
+    if device.target == "/dev" && device.source == Path::new("/dev") {
+        return Ok(());
+    }
     let below = device.target.strip_prefix("/dev/").unwrap_or_default();
     let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
     let first = below.split('/').next().unwrap_or_default();
     // A link in the way would lead out of `/dev`.
-    let is_taken = NODES.iter().any(|node| node.0 == first) || LINKS.iter().any(|link| link.1 == first);
-    match below.split('/').all(is_plain) && !is_taken && !COVERED.contains(&first) {
+    match below.split('/').all(is_plain) && !is_taken(first) {
         true => Ok(()),
         false => Err(
             Error::invalid(format!("no device can be made at `{}`", device.target.escape_debug()))
@@ -55,21 +94,51 @@ pub(super) fn check(device: &Device) -> Result<()> {
     }
 }
 
-/// Looks at the host's devices. Errors: `not_found`; `invalid` for what is no device.
+fn is_taken(name: &str) -> bool {
+    NODES.iter().any(|node| node.0 == name) || LINKS.iter().any(|link| link.1 == name) || COVERED.contains(&name)
+}
+
+/// Looks at the host's devices. Errors: `not_found`; `invalid` for what is no device and has none in it.
 pub(super) fn find(devices: &[Device]) -> Result<Vec<Node>> {
-    let found = devices.iter().map(|device| {
+    let mut nodes = Vec::new();
+    for device in devices {
         let status = stat(&device.source).during(|| format!("find the device `{}`", device.source.display()))?;
-        let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
-        if kind != SFlag::S_IFCHR && kind != SFlag::S_IFBLK {
+        let path = Path::new(device.target.strip_prefix("/dev").unwrap_or_default());
+        let path = path.strip_prefix("/").unwrap_or(path);
+        let before = nodes.len();
+        match kind(&status) {
+            SFlag::S_IFCHR | SFlag::S_IFBLK => nodes.push(node(path, status, device.access)),
+            SFlag::S_IFDIR => collect(&mut nodes, &device.source, path, device.access, DEEPEST)?,
+            _ => {}
+        }
+        if nodes.len() == before {
             return Err(Error::invalid(format!("`{}` is no device", device.source.display())));
         }
-        let path = device.target.strip_prefix("/dev/").unwrap_or_default();
-        Ok(Node {
-            path: path.into(),
-            status,
-        })
-    });
-    found.collect()
+    }
+    Ok(nodes)
+}
+
+fn node(path: &Path, status: FileStat, access: Access) -> Node {
+    let path = path.to_owned();
+    Node { path, status, access }
+}
+
+/// The devices in a directory of the host and below it. What comes and goes meanwhile is no fault.
+fn collect(nodes: &mut Vec<Node>, dir: &Path, path: &Path, access: Access, depth: usize) -> Result<()> {
+    let entries = std::fs::read_dir(dir).during(|| format!("list the devices in `{}`", dir.display()))?;
+    for entry in entries.flatten() {
+        let (name, source) = (entry.file_name(), entry.path());
+        let at_top = path == Path::new("") && name.to_str().is_some_and(|name| is_taken(name) || OWN.contains(&name));
+        let Some(status) = lstat(&source).ok().filter(|_| !at_top) else {
+            continue;
+        };
+        match kind(&status) {
+            SFlag::S_IFCHR | SFlag::S_IFBLK => nodes.push(node(&path.join(name), status, access)),
+            SFlag::S_IFDIR if depth > 0 => collect(nodes, &source, &path.join(name), access, depth - 1)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes a device with the permissions and the owner it has on the host.
@@ -87,21 +156,26 @@ fn make(dev: BorrowedFd<'_>, node: &Node) -> nix::Result<()> {
         }
     }
     let (status, path) = (&node.status, node.path.as_path());
-    let kind = SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT;
-    mknodat(
-        dev,
-        path,
-        kind,
-        Mode::from_bits_truncate(status.st_mode & 0o777),
-        status.st_rdev,
-    )?;
+    let mode = Mode::from_bits_truncate(status.st_mode & 0o777);
+    let make = || mknodat(dev, path, kind(status), mode, status.st_rdev);
+    match make() {
+        // Of several for one path the last counts.
+        Err(Errno::EEXIST) => unlinkat(dev, path, UnlinkatFlags::NoRemoveDir).and_then(|()| make())?,
+        made => made?,
+    }
     let (uid, gid) = (Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid));
     fchownat(dev, path, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
-/// Fills an empty file system that is attached nowhere yet. Runs with a umask of zero.
+/// Fills an empty file system that is attached nowhere yet.
 pub(super) fn fill(dev: impl AsFd, more: &[Node]) -> Result<()> {
-    let dev = dev.as_fd();
+    let before = umask(Mode::empty());
+    let filled = fill_whole(dev.as_fd(), more);
+    umask(before);
+    filled
+}
+
+fn fill_whole(dev: BorrowedFd<'_>, more: &[Node]) -> Result<()> {
     for (name, major, minor) in NODES {
         let mode = Mode::from_bits_truncate(0o666);
         mknodat(dev, name, SFlag::S_IFCHR, mode, makedev(major, minor)).during(|| format!("make `/dev/{name}`"))?;

@@ -14,7 +14,6 @@ use oci_spec::runtime::Spec;
 
 use super::cgroup::Cgroup;
 use super::channel::{Channel, Failure, Message};
-use super::devices::Node;
 use super::exit::NOT_STARTED;
 use super::mounts::{self, Mounted};
 use super::namespaces::Namespaces;
@@ -66,7 +65,6 @@ pub(super) struct Init<'a> {
     pub(super) root: &'a OwnedFd,
     pub(super) mount_point: &'a Path,
     pub(super) sources: Vec<Option<OwnedFd>>,
-    pub(super) nodes: &'a [Node],
     pub(super) cgroup: &'a Cgroup,
     pub(super) filter: Option<Filter>,
     pub(super) streams: Streams,
@@ -170,7 +168,7 @@ impl Init<'_> {
         let mounts = self.spec.mounts().as_deref().unwrap_or_default();
         let sysctl = |proc: BorrowedFd<'_>| self.set_sysctls(proc);
         let cgroup = |place: BorrowedFd<'_>| cgroup_view::attach(&self.cgroup.container_mounts(), place);
-        mounts::mount_all(self.root.as_fd(), mounts, &self.sources, self.nodes, &sysctl, &cgroup)
+        mounts::mount_all(self.root.as_fd(), mounts, &self.sources, &sysctl, &cgroup)
     }
 
     /// What is done inside: parts of the mounts are hidden or protected.

@@ -17,6 +17,7 @@ mod devices;
 mod exec;
 mod exit;
 pub mod files;
+mod guard;
 mod init;
 mod input;
 mod kill;
@@ -51,7 +52,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
 pub use bundle::Bundle;
-pub use cgroup::{Pressure, Stats, check_limits};
+pub use cgroup::{Access, Pressure, Rule, Stats, check_limits};
 pub use channel::Stream;
 pub use create::create;
 pub use delete::{delete, try_delete};
@@ -72,6 +73,7 @@ pub use wait::wait;
 
 use crate::error::{Context, Result};
 use crate::model;
+use crate::sys::mount::Attributes;
 
 /// What this process is to be, by the name it was started under: `None` is the command line, for everybody else. Otherwise it has
 /// been one of the runtime's helpers, and this is its exit code. To be called before any thread is started.
@@ -136,7 +138,8 @@ pub fn root(bundle: &Bundle) -> Result<OwnedFd> {
     }
     wait::until_unsupervised(&model::Context::new(), bundle)?;
     let settings = settings::Settings::read(bundle)?;
-    overlay::mount(&settings.lower, &bundle.upper(), &bundle.work(), settings.volatile)
+    let (upper, work) = (bundle.upper(), bundle.work());
+    overlay::mount(&settings.lower, &upper, &work, settings.volatile, Attributes::NO_DEV)
 }
 
 /// The directories below the container's own, topmost first.

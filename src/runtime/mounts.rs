@@ -65,21 +65,37 @@ fn kind(mount: &Mount) -> &str {
     mount.typ().as_deref().unwrap_or("bind")
 }
 
-/// Copies of the host's files and directories that are to be shown inside, in the order of the mounts; `None` for other mounts.
-/// Taken on the host, before the container's own view exists.
-pub(super) fn open_sources(mounts: &[Mount]) -> Result<Vec<Option<OwnedFd>>> {
+/// What is made on the host, before the container's own view exists, in the order of the mounts: copies of the host's files and
+/// directories that are to be shown inside, and `/dev`; `None` for other mounts. `always` is what those copies have in any case.
+pub(super) fn open_sources(
+    mounts: &[Mount],
+    nodes: &[devices::Node],
+    always: Attributes,
+) -> Result<Vec<Option<OwnedFd>>> {
     mounts
         .iter()
         .map(|mount| {
-            if kind(mount) == "bind" && !is_joined(mount) {
+            if is_dev(mount) {
+                make_dev(mount, nodes).map(Some)
+            } else if kind(mount) == "bind" && !is_joined(mount) {
                 let source = mount.source().as_deref().unwrap_or(Path::new(""));
                 let open = || nix::fcntl::open(source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
-                open_source(mount, source, open).map(Some)
+                open_source(mount, source, always, open).map(Some)
             } else {
                 Ok(None)
             }
         })
         .collect()
+}
+
+fn is_dev(mount: &Mount) -> bool {
+    mount.destination() == Path::new("/dev") && kind(mount) == "tmpfs"
+}
+
+fn make_dev(mount: &Mount, nodes: &[devices::Node]) -> Result<OwnedFd> {
+    let dev = make("tmpfs", &options(mount), Some(0o755)).during(|| "make `/dev`")?;
+    devices::fill(&dev, nodes)?;
+    Ok(dev)
 }
 
 /// Adds those that another container has; called among its mounts, where what it made is not to be trusted.
@@ -88,7 +104,8 @@ pub(super) fn open_joined(mounts: &[Mount], sources: &mut [Option<OwnedFd>]) -> 
     let mut joined = mounts.iter().zip(sources).filter(|(mount, _)| is_joined(mount));
     joined.try_for_each(|(mount, source)| {
         let shm = Path::new(SHM);
-        *source = Some(open_source(mount, shm, || rootfs::open_plain_dir(&root, shm))?);
+        let open = || rootfs::open_plain_dir(&root, shm);
+        *source = Some(open_source(mount, shm, Attributes::NONE, open)?);
         Ok(())
     })
 }
@@ -97,12 +114,18 @@ fn is_joined(mount: &Mount) -> bool {
     mount.source().as_deref() == Some(Path::new(JOINED_SHM))
 }
 
-fn open_source(mount: &Mount, source: &Path, open: impl FnOnce() -> nix::Result<OwnedFd>) -> Result<OwnedFd> {
+fn open_source(
+    mount: &Mount,
+    source: &Path,
+    always: Attributes,
+    open: impl FnOnce() -> nix::Result<OwnedFd>,
+) -> Result<OwnedFd> {
     let options = options(mount);
+    let attributes = options.attributes.with(always);
     let show = || format!("mount `{}` on `{}`", source.display(), mount.destination().display());
     let place = open().during(show)?;
     let copy = mount::copy(&place, options.recursive).during(show)?;
-    mount::change(&copy, options.attributes, Some(Propagation::Private), options.recursive).during(show)?;
+    mount::change(&copy, attributes, Some(Propagation::Private), options.recursive).during(show)?;
     Ok(copy)
 }
 
@@ -112,13 +135,12 @@ pub(super) struct Mounted {
     pub(super) null: Option<OwnedFd>,
 }
 
-/// Makes all mounts below an open root, in order, and the host's devices in its `/dev`. `cgroup` attaches the container's view of
+/// Makes all mounts below an open root, in order. `cgroup` attaches the container's view of
 /// its control groups to a place.
 pub(super) fn mount_all(
     root: BorrowedFd<'_>,
     mounts: &[Mount],
     sources: &[Option<OwnedFd>],
-    nodes: &[devices::Node],
     sysctl: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
     cgroup: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
 ) -> Result<Mounted> {
@@ -127,7 +149,12 @@ pub(super) fn mount_all(
         let target = mount.destination();
         let show = || format!("mount `{}`", target.display());
         match (kind(mount), source) {
-            ("bind", Some(source)) => attach_source(root, source, target).during(show)?,
+            (typ, Some(source)) => {
+                attach_source(root, source, target).during(show)?;
+                if typ == "tmpfs" {
+                    mounted.null = Some(devices::null(source)?);
+                }
+            }
             ("cgroup" | "cgroup2", _) => cgroup(rootfs::make_dir(root, target).during(show)?.as_fd()).during(show)?,
             (typ @ ("proc" | "sysfs"), _) => {
                 let filesystem = make(typ, &options(mount), None).during(show)?;
@@ -139,10 +166,6 @@ pub(super) fn mount_all(
             (typ, _) => {
                 let (place, mode) = place_for(root, target).during(show)?;
                 let filesystem = make(typ, &options(mount), mode.filter(|_| typ == "tmpfs")).during(show)?;
-                if target == Path::new("/dev") && typ == "tmpfs" {
-                    devices::fill(&filesystem, nodes)?;
-                    mounted.null = Some(devices::null(&filesystem)?);
-                }
                 mount::attach(&filesystem, &place).during(show)?;
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{Access, Rule};
 use super::limits::Limits;
 use super::{Rlimit, Signal};
 use crate::model::ContainerId;
@@ -29,6 +30,8 @@ pub struct Request {
     pub tmpfs: Vec<Tmpfs>,
     /// Devices of the host it may use.
     pub devices: Vec<Device>,
+    /// What it may do with further devices, whose nodes it makes itself or has from elsewhere.
+    pub device_rules: Vec<Rule>,
     /// Whether the root file system refuses writes.
     pub read_only: bool,
     /// Which network the container sees.
@@ -89,6 +92,7 @@ impl Default for Request {
             binds: Vec::new(),
             tmpfs: Vec::new(),
             devices: Vec::new(),
+            device_rules: Vec::new(),
             read_only: false,
             network: NetworkMode::None,
             pid: Namespace::Private,
@@ -139,10 +143,13 @@ pub struct Tmpfs {
 /// A device of the host that a container may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// The device's node on the host, looked at when the container starts.
+    /// The device's node on the host, or a directory of them, looked at when the container starts.
     pub source: PathBuf,
     /// Its path inside, below `/dev`.
     pub target: String,
+    /// What may be done with it.
+    #[serde(default)]
+    pub access: Access,
 }
 
 /// Which network a container sees.

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     Capabilities, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder, LinuxNamespaceType,
-    Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    LinuxResourcesBuilder, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
 };
 
 use super::bundle::{self, Bundle};
@@ -299,7 +299,14 @@ fn linux(request: &Request) -> std::result::Result<oci_spec::runtime::Linux, Oci
     let namespaces = namespaces
         .into_iter()
         .map(|typ| LinuxNamespaceBuilder::default().typ(typ).build());
+    let devices = cgroup::common_devices()
+        .into_iter()
+        .chain(request.device_rules.iter().copied());
+    let devices = devices
+        .map(cgroup::Rule::to_oci)
+        .collect::<std::result::Result<Vec<_>, _>>()?;
     LinuxBuilder::default()
+        .resources(LinuxResourcesBuilder::default().devices(devices).build()?)
         .namespaces(namespaces.collect::<std::result::Result<Vec<_>, _>>()?)
         .sysctl(sysctl)
         .masked_paths(masked_paths())
@@ -373,8 +380,7 @@ fn etc_mounts(bundle: &Bundle) -> std::result::Result<Vec<Mount>, OciSpecError> 
 
 fn bind_mount(bind: &Bind) -> std::result::Result<Mount, OciSpecError> {
     let access = if bind.read_only { "ro" } else { "rw" };
-    // Its devices are the host's, and nothing else keeps a container from them.
-    let options = ["rbind", "rprivate", "nodev", access].map(str::to_owned).to_vec();
+    let options = ["rbind", "rprivate", access].map(str::to_owned).to_vec();
     MountBuilder::default()
         .typ("bind")
         .source(bind.source.clone())

@@ -17,6 +17,7 @@ use super::bundle::{self, Bundle};
 use super::cgroup::{Cgroup, Mark};
 use super::channel::{Channel, Failure, Message};
 use super::exit::{self, Exit};
+use super::guard::Guard;
 use super::init::Init;
 use super::logs::Log;
 use super::namespaces::Namespaces;
@@ -26,7 +27,7 @@ use super::seccomp::{Filter, Profile};
 use super::settings::Settings;
 use super::state::{Boot, Record};
 use super::streams::Ends;
-use super::{Seccomp, Signal, devices, mounts, overlay, spec, state, streams};
+use super::{Seccomp, Signal, mounts, overlay, spec, state, streams};
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, clone, pidfd};
 
@@ -202,7 +203,8 @@ impl Running {
         if let Some(mark) = bundle.run_dir.parent().and_then(|dir| Mark::of(dir).ok()) {
             cgroup.mark(&mark);
         }
-        let launched = spawn(bundle, spec, settings, &namespaces, &cgroup)
+        let launched = Guard::put(spec, settings, &cgroup)
+            .and_then(|guard| spawn(bundle, spec, settings, &namespaces, &cgroup, &guard))
             .map_err(not_started)
             .and_then(|(process, setup)| {
                 launch(bundle, settings, &process, &cgroup, &setup, caller, started).map(|()| process)
@@ -293,10 +295,12 @@ fn spawn(
     settings: &Settings,
     namespaces: &Namespaces,
     cgroup: &Cgroup,
+    guard: &Guard,
 ) -> Result<(Spawned, Channel)> {
-    let root = overlay::mount(&settings.lower, &bundle.upper(), &bundle.work(), settings.volatile)?;
-    let sources = mounts::open_sources(spec.mounts().as_deref().unwrap_or_default())?;
-    let nodes = devices::find(&settings.devices)?;
+    let (upper, work) = (bundle.upper(), bundle.work());
+    let root = overlay::mount(&settings.lower, &upper, &work, settings.volatile, guard.attributes)?;
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let sources = mounts::open_sources(mounts, &guard.nodes, guard.attributes)?;
     let (streams, ends) = streams::make(spec::has_terminal(spec), settings.interactive)?;
     let (setup, parent) = Channel::pair()?;
     let mount_point = bundle.mount_point();
@@ -310,7 +314,6 @@ fn spawn(
         root: &root,
         mount_point: &mount_point,
         sources,
-        nodes: &nodes,
         cgroup,
         filter: filter(&settings.seccomp, spec)?,
         streams,

@@ -2,6 +2,7 @@
 //!
 //! It knows numbers, descriptors and errors of the kernel, and nothing of containers.
 
+pub mod bpf;
 pub mod capability;
 pub mod clone;
 pub mod file;

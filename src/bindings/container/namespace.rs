@@ -89,7 +89,7 @@ pub mod functions {
     /// container afterwards), `stream` (pass output through as it comes), `stdin` (text or a blob), `timeout` (throws `timeout`).
     ///
     /// Options of the container: `tty`, `interactive`, `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
-    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `devices`, `network` (`"none"`, the
+    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `devices`, `device_cgroup_rules`, `network` (`"none"`, the
     /// default, `"host"` or `"container:NAME"`), `pid` and `ipc` (`"private"`, the default, `"host"` or `"container:NAME"`), `uts`
     /// and `cgroupns` (`"private"`, the default, or `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
     /// `cpu_shares`, `cpuset_cpus`, `pids_limit`, `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value),
@@ -107,7 +107,10 @@ pub mod functions {
     /// `docker run --security-opt`: `["seccomp=/path/profile.json", "no-new-privileges"]`.
     ///
     /// A device is `"/dev/host"` or `"/dev/host:/dev/inside"`: it is made below the container's `/dev` with the permissions and the
-    /// owner it has on the host, which are what keeps a user from it. Device nodes anywhere else cannot be opened.
+    /// owner it has on the host. `:r`, `:w` or `:rw` behind it allows no more than that: not to write or read, nor to make further
+    /// nodes of it (`m`). A directory of devices gives all that are in it. Other devices of the host can neither be opened nor made
+    /// nodes of, wherever a node is, unless a rule of `device_cgroup_rules` says so: a kind, numbers or `*`, and letters of `rwm`,
+    /// such as `"c 10:200 rw"` or, for making any node, `"a *:* m"`.
     ///
     /// With `tty: true` the command has a terminal of 24 rows and 80 columns, and `TERM=xterm`: what it writes to standard output
     /// and standard error is one stream, `stdout`, with the line ends of a terminal (`"\r\n"`), and holds what is typed as well.

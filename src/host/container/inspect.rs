@@ -69,6 +69,7 @@ impl Container {
                 "Sysctls": recipe.sysctls,
                 "ShmSize": recipe.shm_size.unwrap_or(64 << 20),
                 "Devices": recipe.devices.iter().map(device).collect::<Vec<_>>(),
+                "DeviceCgroupRules": recipe.device_rules,
                 "CapAdd": recipe.cap_add,
                 "CapDrop": recipe.cap_drop,
                 "ReadonlyRootfs": recipe.read_only,
@@ -101,7 +102,7 @@ impl Container {
 }
 
 fn device(device: &Device) -> Value {
-    json!({ "PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": "rwm" })
+    json!({ "PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": device.access })
 }
 
 /// Of these two, Docker writes nothing for one of its own.

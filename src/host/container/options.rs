@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Container;
 use crate::error::{Error, Result};
 use crate::model::{ByteSize, Bytes, Command, ContainerId, Pairs, TimeSpan, Words};
-use crate::runtime::{Bind, Device, Namespace, NetworkMode, Rlimit, Tmpfs};
+use crate::runtime::{Access, Bind, Device, Namespace, NetworkMode, Rlimit, Rule, Tmpfs};
 
 /// Everything a container can be made with.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -31,8 +31,10 @@ pub struct ContainerOptions {
     pub volumes: Words,
     /// `/path[:option,…]` in memory.
     pub tmpfs: Words,
-    /// `/dev/host`, or `/dev/host:/dev/inside`, with `:rwm` behind it or not.
+    /// `/dev/host`, or `/dev/host:/dev/inside`, with letters of `:rwm` behind it or not; or a directory of devices.
     pub devices: Words,
+    /// What it may do with further devices: `c 10:200 rwm`.
+    pub device_cgroup_rules: Words,
     /// `none` (the default for now), `host` or `container:NAME`.
     pub network: Option<String>,
     /// Which processes it sees: `private`, `host` or `container:NAME`.
@@ -183,6 +185,10 @@ impl ContainerOptions {
         self.devices.0.iter().map(|text| device(text)).collect()
     }
 
+    pub(super) fn parsed_device_rules(&self) -> Result<Vec<Rule>> {
+        self.device_cgroup_rules.0.iter().map(|text| text.parse()).collect()
+    }
+
     pub(super) fn parsed_tmpfs(&self) -> Result<Vec<Tmpfs>> {
         let mounts = self.tmpfs.0.iter().map(|text| {
             let (target, options) = text.split_once(':').unwrap_or((text, ""));
@@ -294,30 +300,23 @@ fn volume(text: &str) -> Result<Volume> {
 
 fn device(text: &str) -> Result<Device> {
     let parts: Vec<&str> = text.split(':').collect();
-    let is_rights = |part: &str| !part.is_empty() && part.bytes().all(|letter| b"rwm".contains(&letter));
-    let (source, target, rights) = match parts[..] {
-        [source] => (source, source, "rwm"),
-        [source, rights] if is_rights(rights) => (source, source, rights),
-        [source, target] => (source, target, "rwm"),
-        [source, target, rights] if is_rights(rights) => (source, target, rights),
-        _ => ("", "", ""),
+    let (source, target, access) = match parts[..] {
+        [source] => (source, source, Some(Access::ALL)),
+        [source, target] if target.starts_with('/') => (source, target, Some(Access::ALL)),
+        [source, access] => (source, source, Access::parse(access)),
+        [source, target, access] => (source, target, Access::parse(access)),
+        _ => ("", "", None),
     };
-    if !source.starts_with('/') {
-        return Err(Error::invalid(format!("`{}` is not a device", text.escape_debug()))
+    match access.filter(|_| source.starts_with('/')) {
+        Some(access) => Ok(Device {
+            source: source.into(),
+            target: target.to_owned(),
+            access,
+        }),
+        None => Err(Error::invalid(format!("`{}` is not a device", text.escape_debug()))
             .target(text)
-            .hint("a device is `/dev/host` or `/dev/host:/dev/inside`, with `:rwm` behind it or not"));
+            .hint("a device is `/dev/host` or `/dev/host:/dev/inside`, with some of the letters of `:rwm` behind it or not")),
     }
-    if !"rwm".chars().all(|right| rights.contains(right)) {
-        return Err(
-            Error::unsupported(format!("device `{source}` cannot be given for `{rights}` only"))
-                .target(text)
-                .hint("leave the rights out, and choose a user who has no more of them by the node's permissions"),
-        );
-    }
-    Ok(Device {
-        source: source.into(),
-        target: target.to_owned(),
-    })
 }
 
 fn check_target(target: &str, whole: &str) -> Result<()> {
@@ -367,34 +366,29 @@ mod tests {
 
     #[test]
     fn devices_are_taken_apart() {
-        let read = |text| device(text).map(|device| (device.source.display().to_string(), device.target));
-        let same = ("/dev/a".to_owned(), "/dev/a".to_owned());
-        for text in [
-            "/dev/a",
-            "/dev/a:rwm",
-            "/dev/a:mwr",
-            "/dev/a:/dev/a",
-            "/dev/a:/dev/a:rwm",
+        let read = |text| {
+            device(text).map(|device| format!("{} {} {}", device.source.display(), device.target, device.access))
+        };
+        for (text, expected) in [
+            ("/dev/a", "/dev/a /dev/a rwm"),
+            ("/dev/a:mwr", "/dev/a /dev/a rwm"),
+            ("/dev/a:r", "/dev/a /dev/a r"),
+            ("/dev/a:/dev/b", "/dev/a /dev/b rwm"),
+            ("/dev/a:/dev/b:wr", "/dev/a /dev/b rw"),
         ] {
-            assert_eq!(read(text).unwrap(), same, "{text}");
+            assert_eq!(read(text).unwrap(), expected, "{text}");
         }
-        assert_eq!(read("/dev/a:/dev/b").unwrap().1, "/dev/b");
         for text in [
             "",
             "a",
             "a:/dev/b",
+            "/dev/a:",
+            "/dev/a:rr",
             "/dev/a:/dev/b:x",
             "/dev/a:/dev/b:",
             "/dev/a:/dev/b:rwm:",
         ] {
             assert_eq!(read(text).unwrap_err().kind(), crate::error::Kind::Invalid, "{text}");
-        }
-        for text in ["/dev/a:r", "/dev/a:/dev/b:rw"] {
-            assert_eq!(
-                read(text).unwrap_err().kind(),
-                crate::error::Kind::Unsupported,
-                "{text}"
-            );
         }
     }
 

@@ -34,6 +34,9 @@ pub(in crate::host) struct Recipe {
     pub(super) mounts: Vec<Mount>,
     #[serde(default)]
     pub(super) devices: Vec<Device>,
+    /// In Docker's words.
+    #[serde(default)]
+    pub(super) device_rules: Vec<String>,
     pub(super) network: NetworkMode,
     #[serde(default)]
     pub(super) pid: Namespace,
@@ -106,6 +109,9 @@ impl Recipe {
             hostname: options.host_name(id, owner)?,
             mounts,
             devices: options.parsed_devices()?,
+            device_rules: options
+                .parsed_device_rules()
+                .map(|_| options.device_cgroup_rules.0.clone())?,
             network: options.network_mode(owner)?,
             pid: options.pid_namespace(owner)?,
             ipc: options.ipc_namespace(owner)?,
@@ -210,6 +216,11 @@ impl Recipe {
                 .collect(),
             read_only: self.read_only,
             devices: self.devices.clone(),
+            device_rules: self
+                .device_rules
+                .iter()
+                .map(|text| text.parse())
+                .collect::<Result<_>>()?,
             network: self.network.clone(),
             pid: self.pid.clone(),
             ipc: self.ipc.clone(),

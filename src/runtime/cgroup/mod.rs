@@ -8,6 +8,7 @@ mod blkio;
 mod controller;
 mod cpu;
 mod cpuset;
+mod devices;
 mod group;
 mod hierarchy;
 mod mark;
@@ -37,6 +38,8 @@ use controller::CONTROLLERS;
 use group::{Group, unless_gone};
 use hierarchy::Hierarchy;
 
+pub use devices::{Access, Devices, Kind as DeviceKind, Rule};
+pub(super) use devices::{common as common_devices, rules as device_rules};
 pub use hierarchy::Version;
 pub use mark::{Mark, marked};
 pub use support::{ControllerSupport, Support, View, ViewMount, support};
@@ -265,6 +268,19 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+
+    /// Keeps the processes of groups made anew to the devices that rules allow. False where this machine has no way to: neither the
+    /// controller of v1 nor, under v2, programs that this process may attach.
+    ///
+    /// Errors: `unsupported` for rules that v1 cannot say; `denied` where a group above allows less.
+    pub fn restrict_devices(&self, rules: &[Rule]) -> Result<bool> {
+        match (self.v1_with(devices::CONTROLLER), &self.unified) {
+            _ if devices::allow_everything(rules) => Ok(true),
+            (Some(group), _) => devices::write(&group.path, rules).map(|()| true),
+            (None, Some(group)) => devices::attach(group.as_fd(), rules),
+            (None, None) => Ok(false),
+        }
     }
 
     /// How many processes the kernel killed for want of memory; 0 where the memory controller is not available.

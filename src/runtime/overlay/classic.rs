@@ -39,10 +39,11 @@ fn mount_apart(overlay: &Overlay<'_>) -> Result<OwnedFd> {
     let mut names = Names::default();
     let options = fitting(options(overlay, &mut names)?, LONGEST)?;
     nix::unistd::chdir("/proc/self/fd").during(|| "enter `/proc/self/fd`")?;
-    let mut flags = MsFlags::MS_NODEV;
-    if overlay.writable.is_none() {
-        flags |= MsFlags::MS_RDONLY;
-    }
+    let flag = |attribute, flag| match overlay.attributes.has(attribute) {
+        true => flag,
+        false => MsFlags::empty(),
+    };
+    let flags = flag(Attributes::NO_DEV, MsFlags::MS_NODEV) | flag(Attributes::READ_ONLY, MsFlags::MS_RDONLY);
     let kind = Some("overlay");
     nix::mount::mount(kind, PLACE, kind, flags, Some(options.as_str())).map_err(|errno| {
         let result: Result<()> = Err(errno).during(|| "stack the layers");

@@ -32,27 +32,39 @@ const PLAIN: [(&str, &str); 4] = [
 ];
 
 /// An overlay mount that is attached nowhere; `lower` is topmost first. It is gone when the descriptor and its copies are closed.
-/// Device nodes in it, which an image may bring along, cannot be opened.
+/// Device nodes in it, which an image may bring along, can be opened unless the attributes say otherwise.
 ///
 /// With `volatile`, nothing written is forced to the disk, not even when the mount goes.
-pub(super) fn mount(lower: &[PathBuf], upper: &Path, work: &Path, volatile: bool) -> Result<OwnedFd> {
+pub(super) fn mount(
+    lower: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    volatile: bool,
+    attributes: Attributes,
+) -> Result<OwnedFd> {
     // A volatile overlay leaves a mark that forbids the next mount, as a crash may have lost data. What is mounted again here is
     // either about to be thrown away or was marked by a kernel that is still running and so lost nothing.
     if volatile {
         remove_tree(&work.join("work/incompat/volatile"))?;
     }
     let writable = Some(Writable { upper, work, volatile });
-    Overlay { lower, writable }
-        .mount()
-        .during(|| "mount the container's root")
+    Overlay {
+        lower,
+        writable,
+        attributes,
+    }
+    .mount()
+    .during(|| "mount the container's root")
 }
 
 /// A mount of layers that cannot be written to, topmost first and two at least, attached nowhere.
 pub(super) fn view(layers: &[PathBuf]) -> Result<OwnedFd> {
-    let (lower, writable) = (layers, None);
-    Overlay { lower, writable }
-        .mount()
-        .during(|| "mount the container's files")
+    let overlay = Overlay {
+        lower: layers,
+        writable: None,
+        attributes: Attributes::NO_DEV.with(Attributes::READ_ONLY),
+    };
+    overlay.mount().during(|| "mount the container's files")
 }
 
 /// What to mount.
@@ -60,6 +72,7 @@ struct Overlay<'a> {
     /// Topmost first.
     lower: &'a [PathBuf],
     writable: Option<Writable<'a>>,
+    attributes: Attributes,
 }
 
 struct Writable<'a> {
@@ -116,7 +129,7 @@ impl Overlay<'_> {
         for (key, value) in PLAIN {
             overlay.set(key, value).during(what)?;
         }
-        overlay.mount(self.attributes()).during(|| "stack the layers")
+        overlay.mount(self.attributes).during(|| "stack the layers")
     }
 
     fn set_lower(&self, overlay: &Filesystem, rung: Rung, names: &mut Names) -> Result<()> {
@@ -131,13 +144,6 @@ impl Overlay<'_> {
         let layers = layers.collect::<Result<Vec<String>>>()?;
         let set = overlay.set("lowerdir", &fitting(layers.join(":"), LONGEST_VALUE)?);
         set.during(|| "stack the layers")
-    }
-
-    fn attributes(&self) -> Attributes {
-        match self.writable {
-            Some(_) => Attributes::NO_DEV,
-            None => Attributes::NO_DEV.with(Attributes::READ_ONLY),
-        }
     }
 }
 

@@ -29,14 +29,21 @@ impl Place {
     }
 
     fn mount(&self, volatile: bool) -> Result<OwnedFd> {
-        mount(&self.lower, &self.path("upper"), &self.path("work"), volatile)
+        let (upper, work) = (self.path("upper"), self.path("work"));
+        mount(&self.lower, &upper, &work, volatile, Attributes::NO_DEV)
     }
 
     fn mount_by(&self, rung: Rung, volatile: bool) -> Result<OwnedFd> {
         let (upper, work) = (&self.path("upper"), &self.path("work"));
         let writable = Some(Writable { upper, work, volatile });
         let lower = &self.lower;
-        Overlay { lower, writable }.mount_by(rung)
+        let attributes = Attributes::NO_DEV;
+        Overlay {
+            lower,
+            writable,
+            attributes,
+        }
+        .mount_by(rung)
     }
 }
 
@@ -102,7 +109,14 @@ fn c21_as_many_layers_as_the_kernel_stacks() {
             assert_eq!(fs::read_to_string(inside(&root, "shared")).unwrap(), "0");
             drop(root);
             let (lower, writable) = (&place.lower, None);
-            let view = Overlay { lower, writable }.mount_by(rung).unwrap();
+            let attributes = Attributes::NO_DEV.with(Attributes::READ_ONLY);
+            let view = Overlay {
+                lower,
+                writable,
+                attributes,
+            }
+            .mount_by(rung)
+            .unwrap();
             assert!(inside(&view, &format!("own-{}", count - 1)).exists());
             let refused = fs::write(inside(&view, "new"), "").unwrap_err();
             assert_eq!(refused.kind(), std::io::ErrorKind::ReadOnlyFilesystem, "{rung:?}");
