@@ -27,6 +27,7 @@ mod hostile;
 mod images;
 mod layers;
 mod licences;
+mod lifetimes;
 mod namespaces;
 mod power_cut;
 mod readme;

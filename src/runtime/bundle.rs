@@ -39,9 +39,11 @@ impl Bundle {
         exit dir "exit.json" "How its last run ended.";
         exit_aside run_dir "exit.json" "The same, where the other place had no room for it.";
         boot dir "boot.json" "In which life of the machine it was last started.";
+        stopped dir "stopped" "Present if a person stopped it and a policy would start it.";
         removing dir "removing" "Present from the first moment of its removal.";
         work dir "work" "The overlay's work directory.";
         state_file run_dir "state.json" "Which process it is.";
+        pause run_dir "pause.json" "How the last run ended, while it is paused before the next.";
         lock run_dir "lock" "Locked by the supervisor for as long as it lives.";
         mount_point run_dir "root" "An empty directory, the root's place until it is pivoted to.";
     }

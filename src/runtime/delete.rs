@@ -8,7 +8,7 @@ use super::bundle::{self, Bundle};
 use super::cgroup::Cgroup;
 use super::state::Record;
 use super::wait::until_ended;
-use super::{Signal, launch};
+use super::{Signal, launch, restart};
 use crate::error::{Context, Result};
 use crate::model;
 use crate::sys::file::{self, Lock};
@@ -61,6 +61,10 @@ fn end_processes(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
     let Some(record) = Record::read(bundle)? else {
         return Ok(());
     };
+    // Marked as it is, the container gets no further run; one that began before the mark is the record's.
+    if record.pause(bundle)?.is_some() {
+        restart::wake(record.supervisor);
+    }
     if let Some(init) = record.init.open() {
         let _ = pidfd::send_signal(&init, Signal::KILL.number());
         let _ = Cgroup::open(bundle.id.as_str()).and_then(|cgroup| cgroup.thaw());

@@ -79,7 +79,10 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
     let kill = || {
         let _ = pidfd::send_signal(&child, Signal::KILL.number());
     };
-    match setup.let_go().and_then(|()| supervise::await_program(&setup, caller)) {
+    match setup
+        .let_go()
+        .and_then(|()| supervise::await_program(&setup, Some(caller)))
+    {
         Ok(None) => {}
         failed => {
             kill();
@@ -111,6 +114,7 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
         started,
         finished,
         error: None,
+        restarts: 0,
     })
 }
 

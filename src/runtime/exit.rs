@@ -65,6 +65,9 @@ pub struct Exit {
     pub finished: Timestamp,
     /// Why it did not start, or why its code is not known.
     pub error: Option<String>,
+    /// How often the container had been started again by its restart policy, up to this run.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 impl Exit {
@@ -98,6 +101,7 @@ impl Exit {
             started,
             finished: Timestamp::now(),
             error: Some(error.to_owned()),
+            restarts: 0,
         }
     }
 }

@@ -7,9 +7,10 @@ use nix::errno::Errno;
 
 use super::cgroup::Cgroup;
 use super::process::has_ended;
-use super::state::{Act, Record, check};
+use super::settings::Settings;
+use super::state::{Act, Record, Status, check, state};
 use super::wait::{until_ended, until_unsupervised};
-use super::{Bundle, Signal};
+use super::{Bundle, Signal, restart};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model;
 use crate::sys::pidfd;
@@ -19,9 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends a signal to the container's first process. `conflict` if it is not alive.
 ///
-/// A kill also reaches a paused container, which is let go for it.
+/// A kill also reaches a paused container, which is let go for it. After a kill or the container's stop signal no restart policy
+/// starts it again.
 pub fn kill(bundle: &Bundle, signal: Signal) -> Result<()> {
-    check(bundle, Act::Kill)?;
+    let state = check(bundle, Act::Kill)?;
+    if signal == Signal::KILL || signal == Settings::read(bundle)?.stop_signal {
+        restart::forbid(bundle)?;
+        if state.status == Status::Restarting {
+            return end_pause(&model::Context::new().with_timeout(PATIENCE), bundle);
+        }
+    }
     let Some(init) = init(bundle)? else {
         return Err(ended(bundle));
     };
@@ -35,8 +43,14 @@ pub fn kill(bundle: &Bundle, signal: Signal) -> Result<()> {
 /// Asks the container to end, and kills it if it has not after the timeout; returns when it is gone. A container that is not
 /// alive is stopped already.
 pub fn stop(ctx: &model::Context, bundle: &Bundle, signal: Signal, timeout: Duration) -> Result<()> {
-    let state = check(bundle, Act::Stop)?;
-    let Some(init) = init(bundle)?.filter(|_| state.status.is_alive()) else {
+    check(bundle, Act::Stop)?;
+    restart::forbid(bundle)?;
+    // What it is doing from here on; no further run begins.
+    let status = state(bundle)?.status;
+    if status == Status::Restarting {
+        return end_pause(ctx, bundle);
+    }
+    let Some(init) = init(bundle)?.filter(|_| status.is_alive()) else {
         return until_unsupervised(ctx, bundle);
     };
     send(bundle, &init, signal)?;
@@ -49,6 +63,14 @@ pub fn stop(ctx: &model::Context, bundle: &Bundle, signal: Signal, timeout: Dura
             until_ended(ctx, &init)?;
         }
         result => result?,
+    }
+    until_unsupervised(ctx, bundle)
+}
+
+/// Has the supervisor of a container that is paused before its next run end.
+pub(super) fn end_pause(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
+    if let Some(record) = Record::read(bundle)? {
+        restart::wake(record.supervisor);
     }
     until_unsupervised(ctx, bundle)
 }

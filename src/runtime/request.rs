@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::{Access, Rule};
 use super::limits::Limits;
-use super::{Rlimit, Signal};
+use super::{RestartPolicy, Rlimit, Signal};
 use crate::model::ContainerId;
 
 /// Everything one container is made from.
@@ -66,6 +66,8 @@ pub struct Request {
     pub stop_timeout: Duration,
     /// How long it may run; it is killed after that.
     pub timeout: Option<Duration>,
+    /// When it is started again.
+    pub restart: RestartPolicy,
     /// The directories of the image's layers, topmost first.
     pub lower: Vec<PathBuf>,
     /// Whether the container is removed once it ended, so that nothing it writes needs to reach the disk.
@@ -110,6 +112,7 @@ impl Default for Request {
             stop_signal: Signal::TERM,
             stop_timeout: Duration::from_secs(10),
             timeout: None,
+            restart: RestartPolicy::No,
             lower: Vec::new(),
             volatile: false,
             labels: BTreeMap::new(),

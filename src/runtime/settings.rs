@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bundle::{self, Bundle};
 use super::limits::Limits;
 use super::namespaces::{self, Join};
-use super::{Device, Request, Seccomp, Signal};
+use super::{Device, Request, RestartPolicy, Seccomp, Signal};
 use crate::error::Result;
 
 /// The settings, as stored.
@@ -23,6 +23,8 @@ pub(super) struct Settings {
     pub(super) stop_timeout: Duration,
     pub(super) timeout: Option<Duration>,
     pub(super) volatile: bool,
+    #[serde(default)]
+    pub(super) restart: RestartPolicy,
     #[serde(default)]
     pub(super) joins: Vec<Join>,
     #[serde(default)]
@@ -42,6 +44,7 @@ impl Settings {
             stop_timeout: request.stop_timeout,
             timeout: request.timeout,
             volatile: request.volatile,
+            restart: request.restart,
             joins: namespaces::joins(request),
             devices: request.devices.clone(),
             interactive: request.interactive,

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
-use nix::poll::{PollFd, PollFlags, poll};
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{self, Bundle};
 use super::cgroup::Cgroup;
+use super::changes::Changes;
 use super::exit::{self, Exit};
 use super::launch;
 use super::process::{self, Process};
+use super::restart::{self, Pause};
 use crate::error::{Context, Error, Kind, Result};
+use crate::model;
 
 /// What a container is doing, in Docker's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -161,24 +163,27 @@ pub struct State {
     pub started: Option<Timestamp>,
     /// How the last run ended, once it did.
     pub exit: Option<Exit>,
+    /// How the run before this one ended, if a restart policy started this one.
+    pub previous: Option<Exit>,
+    /// How often its restart policy has started it again since a person did.
+    pub restarts: u32,
 }
 
 impl State {
     fn bare(status: Status) -> State {
         State {
             status,
-            pid: None,
-            started: None,
-            exit: None,
+            ..State::default()
         }
     }
 
     fn ended(status: Status, exit: Exit) -> State {
         State {
             status,
-            pid: None,
             started: Some(exit.started),
+            restarts: exit.restarts,
             exit: Some(exit),
+            ..State::default()
         }
     }
 }
@@ -191,9 +196,22 @@ pub(super) struct Record {
     pub(super) boot_id: String,
     #[serde(with = "exit::timestamp")]
     pub(super) started: Timestamp,
+    /// How the run before ended, if a restart policy started this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) previous: Option<Exit>,
 }
 
 impl Record {
+    /// How often a restart policy has started the container again.
+    pub(super) fn restarts(&self) -> u32 {
+        self.previous.as_ref().map_or(0, |exit| exit.restarts + 1)
+    }
+
+    /// What was written down after this run, if its container is paused before the next.
+    pub(super) fn pause(&self, bundle: &Bundle) -> Result<Option<Pause>> {
+        Ok(Pause::read(bundle)?.filter(|pause| pause.exit.started == self.started))
+    }
+
     pub(super) fn read(bundle: &Bundle) -> Result<Option<Record>> {
         bundle::read_json(&bundle.state_file())
     }
@@ -260,20 +278,10 @@ pub fn state(bundle: &Bundle) -> Result<State> {
 }
 
 fn of_record(bundle: &Bundle, record: &Record) -> Result<State> {
-    if !record.init.is_alive() {
-        // The supervisor may be about to write how it ended.
-        await_end(record.supervisor, PATIENCE)?;
-        if let Some(exit) = Exit::read(bundle)? {
-            return Ok(State::ended(Status::Exited, exit));
-        }
-        if !record.supervisor.is_alive() {
-            let exit = Exit::failed(
-                exit::LOST,
-                record.started,
-                "the supervisor was killed, so nobody saw the end",
-            );
-            return Ok(State::ended(Status::Dead, exit));
-        }
+    if !record.init.is_alive()
+        && let Some(state) = of_end(bundle, record)?
+    {
+        return Ok(state);
     }
     let frozen = Cgroup::open(bundle.id.as_str())
         .and_then(|cgroup| cgroup.is_frozen())
@@ -284,17 +292,47 @@ fn of_record(bundle: &Bundle, record: &Record) -> Result<State> {
         pid: Some(record.init.pid),
         started: Some(record.started),
         exit: None,
+        restarts: record.restarts(),
+        previous: record.previous.clone(),
     })
 }
 
-/// Waits until a process has ended, but no longer than `limit`.
-pub(super) fn await_end(process: Process, limit: Duration) -> Result<()> {
-    let Some(fd) = process.open() else { return Ok(()) };
-    let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(&fd), PollFlags::POLLIN)];
-    let limit = u16::try_from(limit.as_millis()).unwrap_or(u16::MAX);
-    match poll(&mut fds, limit) {
-        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-        Err(errno) => Err(errno).during(|| "wait for a process"),
+/// What became of a container whose first process has ended; `None` if nobody says in time.
+fn of_end(bundle: &Bundle, record: &Record) -> Result<Option<State>> {
+    let ctx = model::Context::new().with_timeout(PATIENCE);
+    let changes = Changes::of(bundle);
+    loop {
+        let supervisor = record.supervisor.open();
+        if let Some(exit) = Exit::read(bundle)? {
+            return Ok(Some(State::ended(Status::Exited, exit)));
+        }
+        if let Some(pause) = record.pause(bundle)? {
+            return after_pause(bundle, record, pause);
+        }
+        let Some(supervisor) = supervisor else {
+            let exit = Exit::failed(
+                exit::LOST,
+                record.started,
+                "the supervisor was killed, so nobody saw the end",
+            );
+            return Ok(Some(State::ended(Status::Dead, exit)));
+        };
+        // The supervisor is about to write how it ended.
+        match changes.wait(&ctx, Some(&supervisor)) {
+            Err(error) if error.kind() == Kind::Timeout => return Ok(None),
+            waited => waited?,
+        }
+    }
+}
+
+/// The pause may be over by now.
+fn after_pause(bundle: &Bundle, record: &Record, pause: Pause) -> Result<Option<State>> {
+    match Record::read(bundle)? {
+        Some(now) if now.started != record.started => of_record(bundle, &now).map(Some),
+        _ if record.supervisor.is_alive() || !restart::is_stopped(bundle) => {
+            Ok(Some(State::ended(Status::Restarting, pause.exit)))
+        }
+        _ => Ok(Some(State::ended(Status::Exited, pause.exit))),
     }
 }
 
@@ -352,6 +390,7 @@ mod tests {
             supervisor: gone,
             boot_id: boot_id.to_owned(),
             started: Timestamp::UNIX_EPOCH,
+            previous: None,
         }
     }
 

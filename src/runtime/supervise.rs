@@ -19,6 +19,7 @@ use super::channel::{Channel, Failure, Message};
 use super::exit::{self, Exit};
 use super::guard::Guard;
 use super::init::Init;
+use super::lifetime::Lifetime;
 use super::logs::Log;
 use super::namespaces::Namespaces;
 use super::process::{self, Process};
@@ -27,7 +28,7 @@ use super::seccomp::{Filter, Profile};
 use super::settings::Settings;
 use super::state::{Boot, Record};
 use super::streams::Ends;
-use super::{Seccomp, Signal, mounts, overlay, spec, state, streams};
+use super::{Seccomp, Signal, mounts, overlay, restart, spec, state, streams};
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, clone, pidfd};
 
@@ -108,7 +109,7 @@ fn supervise(bundle: &Bundle, caller: Channel, detached: bool) -> Result<()> {
     // Who waits for the end has said all that is to be read.
     settings.interactive = detached && (settings.interactive || spec::has_terminal(&spec));
     let started = Timestamp::now();
-    let mut running = match Running::start(bundle, &spec, &settings, &caller, started) {
+    let mut running = match Running::start(bundle, &spec, &settings, Some(&caller), None) {
         Ok(running) => running,
         Err(failure) => {
             let exit = Exit::failed(failure.code, started, failure.message());
@@ -119,14 +120,14 @@ fn supervise(bundle: &Bundle, caller: Channel, detached: bool) -> Result<()> {
     let _ = caller.send(&Message::Started(running.process.child.pid));
     let listener = (!detached).then_some(caller);
     let exit = running.watch(&settings, listener.as_ref(), log)?;
+    let Some(caller) = listener else {
+        let (spec, settings) = (&spec, &settings);
+        return Lifetime { bundle, spec, settings }.after(running, exit);
+    };
     // Whoever waits is told in any case, and the control groups go.
     let written = exit.write(bundle, !settings.volatile);
-    if let Some(caller) = listener {
-        let _ = caller.send(&Message::Exited(exit));
-    }
-    // After the report: whoever lets go of the overlay last waits for it to be torn down.
-    running.cgroup.remove()?;
-    drop(running.process.root);
+    let _ = caller.send(&Message::Exited(exit));
+    running.tidy()?;
     written
 }
 
@@ -155,6 +156,7 @@ fn prepare(bundle: &Bundle) -> Result<(nix::fcntl::Flock<fs::File>, Spec, Settin
     let (spec, settings) = (spec::read(bundle)?, Settings::read(bundle)?);
     bundle::remove_file(&bundle.state_file())?;
     Exit::clear(bundle)?;
+    restart::allow(bundle, &settings)?;
     match fs::create_dir(bundle.mount_point()) {
         Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(cause).during(|| format!("make `{}`", bundle.mount_point().display()));
@@ -165,13 +167,14 @@ fn prepare(bundle: &Bundle) -> Result<(nix::fcntl::Flock<fs::File>, Spec, Settin
 }
 
 /// A container that has been started.
-struct Running {
+pub(super) struct Running {
     process: Spawned,
     cgroup: Cgroup,
     /// Whether the end of the first process leaves others running.
     outlive_first: bool,
     began: Instant,
     started: Timestamp,
+    restarts: u32,
 }
 
 /// A container's first process and what belongs to it.
@@ -183,13 +186,15 @@ struct Spawned {
 }
 
 impl Running {
-    fn start(
+    /// Starts a run. `caller` waits for it; or it follows the run that ended as `previous` says.
+    pub(super) fn start(
         bundle: &Bundle,
         spec: &Spec,
         settings: &Settings,
-        caller: &Channel,
-        started: Timestamp,
+        caller: Option<&Channel>,
+        previous: Option<&Exit>,
     ) -> std::result::Result<Running, Failure> {
+        let started = Timestamp::now();
         let not_started = |error: Error| Failure::new(&error, exit::NOT_STARTED);
         let began = Instant::now();
         let namespaces = Namespaces::open(bundle, spec, &settings.joins).map_err(not_started)?;
@@ -207,7 +212,8 @@ impl Running {
             .and_then(|guard| spawn(bundle, spec, settings, &namespaces, &cgroup, &guard))
             .map_err(not_started)
             .and_then(|(process, setup)| {
-                launch(bundle, settings, &process, &cgroup, &setup, caller, started).map(|()| process)
+                let run = Run { started, previous };
+                launch(bundle, settings, &process, &cgroup, &setup, caller, &run).map(|()| process)
             });
         match launched {
             Ok(process) => Ok(Running {
@@ -216,6 +222,7 @@ impl Running {
                 outlive_first,
                 began,
                 started,
+                restarts: previous.map_or(0, |exit| exit.restarts + 1),
             }),
             Err(failure) => {
                 let _ = cgroup.kill_all().and_then(|()| cgroup.remove());
@@ -225,7 +232,7 @@ impl Running {
     }
 
     /// Returns when the container has ended: how.
-    fn watch(&mut self, settings: &Settings, listener: Option<&Channel>, log: Option<Log>) -> Result<Exit> {
+    pub(super) fn watch(&mut self, settings: &Settings, listener: Option<&Channel>, log: Option<Log>) -> Result<Exit> {
         let child = &self.process.child;
         // One that was killed before it became the program may have nothing that can be watched.
         let ends = self.process.ends.take().map(Ends::connect);
@@ -255,8 +262,23 @@ impl Running {
             started: self.started,
             finished,
             error: None,
+            restarts: self.restarts,
         })
     }
+
+    /// Clears up after the run, once its end was told: whoever lets go of the overlay last waits for it to be torn down.
+    pub(super) fn tidy(self) -> Result<()> {
+        self.cgroup.remove()?;
+        drop(self.process.root);
+        Ok(())
+    }
+}
+
+/// Which of a container's runs it is.
+struct Run<'a> {
+    started: Timestamp,
+    /// How the one before ended, if a restart policy wants this one.
+    previous: Option<&'a Exit>,
 }
 
 /// Ends the first process, and so the container. A frozen one dies once it is let go.
@@ -272,10 +294,11 @@ fn launch(
     process: &Spawned,
     cgroup: &Cgroup,
     setup: &Channel,
-    caller: &Channel,
-    started: Timestamp,
+    caller: Option<&Channel>,
+    run: &Run<'_>,
 ) -> std::result::Result<(), Failure> {
-    let result = record(bundle, settings, &process.child, started)
+    let result = record(bundle, settings, &process.child, run)
+        .and_then(|()| run.check(bundle))
         .and_then(|()| setup.let_go())
         .and_then(|()| await_program(setup, caller));
     let failure = match result {
@@ -345,7 +368,7 @@ pub(super) fn filter(seccomp: &Seccomp, spec: &Spec) -> Result<Option<Filter>> {
 }
 
 /// Writes down which process it is, before it becomes the program: whoever finds it running finds the record.
-fn record(bundle: &Bundle, settings: &Settings, child: &clone::Child, started: Timestamp) -> Result<()> {
+fn record(bundle: &Bundle, settings: &Settings, child: &clone::Child, run: &Run<'_>) -> Result<()> {
     let own = i32::try_from(std::process::id()).map_err(|_| Error::internal("a process number out of range"))?;
     let boot_id = process::boot_id()?;
     if !settings.volatile {
@@ -353,7 +376,7 @@ fn record(bundle: &Bundle, settings: &Settings, child: &clone::Child, started: T
             &bundle.boot(),
             &Boot {
                 boot_id: boot_id.clone(),
-                started,
+                started: run.started,
             },
             false,
         )?;
@@ -362,18 +385,27 @@ fn record(bundle: &Bundle, settings: &Settings, child: &clone::Child, started: T
         init: Process::current(child.pid)?,
         supervisor: Process::current(own)?,
         boot_id,
-        started,
+        started: run.started,
+        previous: run.previous.cloned(),
     };
     bundle::write_json(&bundle.state_file(), &record, false)
 }
 
+impl Run<'_> {
+    /// That nobody has stopped the container in the meantime: whoever did so before it was recorded did not see it.
+    fn check(&self, bundle: &Bundle) -> Result<()> {
+        match self.previous {
+            Some(_) if restart::is_stopped(bundle) => Err(Error::cancelled("the container was stopped")),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Waits until the process has become the program, which closes its end, or says why it could not; ends early if the caller goes.
-pub(super) fn await_program(setup: &Channel, caller: &Channel) -> Result<Option<Failure>> {
+pub(super) fn await_program(setup: &Channel, caller: Option<&Channel>) -> Result<Option<Failure>> {
     loop {
-        let mut fds = [
-            PollFd::new(setup.as_fd(), PollFlags::POLLIN),
-            PollFd::new(caller.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut fds = vec![PollFd::new(setup.as_fd(), PollFlags::POLLIN)];
+        fds.extend(caller.map(|caller| PollFd::new(caller.as_fd(), PollFlags::POLLIN)));
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(errno).during(|| "wait for the container's first process"),
@@ -386,7 +418,8 @@ pub(super) fn await_program(setup: &Channel, caller: &Channel) -> Result<Option<
                 None => Ok(None),
             };
         }
-        if fds[1].revents().is_some_and(|events| !events.is_empty()) {
+        let called = fds.get(1).and_then(PollFd::revents);
+        if called.is_some_and(|events| !events.is_empty()) {
             return Err(Error::cancelled(
                 "the caller went away before the container was started",
             ));

@@ -3,7 +3,7 @@
 use super::cgroup::{self, Cgroup};
 use super::limits::Limits;
 use super::settings::Settings;
-use super::{Bundle, state};
+use super::{Bundle, RestartPolicy, state};
 use crate::error::Result;
 
 /// Replaces the limits, in the groups of its processes if it has any, and for its next starts. On an error the old ones hold.
@@ -15,6 +15,16 @@ pub fn update(bundle: &Bundle, limits: &Limits) -> Result<()> {
         Cgroup::open(bundle.id.as_str())?.update(&before, limits)?;
     }
     settings.write(bundle)
+}
+
+/// Replaces the restart policy; it counts from the next end of the container on.
+pub fn set_restart(bundle: &Bundle, policy: RestartPolicy) -> Result<()> {
+    let settings = Settings::read(bundle)?;
+    Settings {
+        restart: policy,
+        ..settings
+    }
+    .write(bundle)
 }
 
 /// What its processes use; of one that does not run nothing is known.

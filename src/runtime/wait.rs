@@ -2,26 +2,37 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use jiff::Timestamp;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::state::{Record, Status, state};
+use super::changes::Changes;
+use super::state::{Record, State, Status, state};
 use super::{Bundle, Exit};
 use crate::error::{Context, Error, Result};
 use crate::model;
 
 /// Waits until a container has ended, and returns how. One that was never started is `conflict`.
 ///
+/// Of one that its restart policy starts again it is the run that is going on, or the next one.
+///
 /// Several may wait at once; each gets the same answer.
 pub fn wait(ctx: &model::Context, bundle: &Bundle) -> Result<Exit> {
+    let mut run = None;
+    let changes = Changes::of(bundle);
     loop {
         ctx.check()?;
         let state = state(bundle)?;
-        if let Some(exit) = state.exit {
+        if let Some(exit) = ended_since(&state, run) {
+            return Ok(exit);
+        }
+        if let Some(exit) = state.exit.filter(|_| state.status != Status::Restarting) {
             // The end is written down a little before the supervisor is done with the container's mounts and control groups.
             until_unsupervised(ctx, bundle)?;
             return Ok(exit);
         }
-        if !state.status.is_alive() {
+        if state.status.is_alive() {
+            run = state.started;
+        } else if state.status != Status::Restarting {
             let (id, status) = (bundle.id.short(), state.status);
             let error = Error::conflict(format!("cannot wait for container `{id}`: it is {status}"));
             return Err(if status == Status::Created {
@@ -31,9 +42,18 @@ pub fn wait(ctx: &model::Context, bundle: &Bundle) -> Result<Exit> {
             });
         }
         match Record::read(bundle)?.and_then(|record| record.supervisor.open().or_else(|| record.init.open())) {
-            Some(process) => until_ended(ctx, &process)?,
+            Some(process) => changes.wait(ctx, Some(&process))?,
             None => continue,
         }
+    }
+}
+
+/// How the run that is waited for ended, if a restart policy has followed it up.
+fn ended_since(state: &State, run: Option<Timestamp>) -> Option<Exit> {
+    match state.status {
+        Status::Restarting if run.is_some() => state.exit.clone(),
+        Status::Running | Status::Paused if run.is_some_and(|run| state.started != Some(run)) => state.previous.clone(),
+        _ => None,
     }
 }
 

@@ -4,4 +4,5 @@ mod exec;
 mod isolation;
 mod lifecycle;
 mod place;
+mod restart;
 mod run;

@@ -35,7 +35,7 @@ impl Place {
             .iter()
             .find(|path| Path::new(path).exists());
         fs::copy(busybox.expect("install busybox-static"), layer.join("bin/busybox")).unwrap();
-        for applet in "sh true false cat echo id ls sleep hostname mount grep pwd touch kill env ping wc head yes dd mkdir ps stat seq".split(' ') {
+        for applet in "sh true false cat echo id ls sleep hostname mount grep pwd touch kill env ping wc head yes dd mkdir ps stat seq rm".split(' ') {
             symlink("busybox", layer.join("bin").join(applet)).unwrap();
         }
         fs::write(

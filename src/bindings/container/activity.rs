@@ -96,10 +96,10 @@ pub mod methods {
         native(&ctx, |_| Ok(counts(this.stats()?)))
     }
 
-    /// Changes limits of the container, at once if it runs, and for its next starts; the others stay.
+    /// Changes limits and restart policy of the container, at once if it runs, and for its next starts; the others stay.
     ///
     /// Options: `memory`, `memory_swap`, `memory_reservation`, `cpus`, `cpu_shares`, `cpuset_cpus`, `pids_limit` (-1 for none) and
-    /// `blkio_weight`, as for `container::run`. Throws `invalid` for a limit out of range, `unsupported` where this machine lacks its
+    /// `blkio_weight`, as for `container::run`, and `restart`, as for `container::run_detached`. Throws `invalid` for a limit out of range, `unsupported` where this machine lacks its
     /// controller, and `in_use` for less memory than the processes cannot do without; nothing has changed then.
     ///
     /// ```rhai,images

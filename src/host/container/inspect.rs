@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Container, Status, security};
 use crate::error::Result;
 use crate::model::Context;
-use crate::runtime::{Device, Namespace, Rlimit};
+use crate::runtime::{Device, Namespace, RestartPolicy, Rlimit};
 
 impl Container {
     /// All that is known of it.
@@ -41,7 +41,7 @@ impl Container {
             },
             "Image": self.image_id(),
             "Name": format!("/{}", self.name()),
-            "RestartCount": 0,
+            "RestartCount": self.restart_count(),
             "Driver": "overlay",
             "Platform": "linux",
             "HostnamePath": self.bundle().dir.join("hostname"),
@@ -52,6 +52,7 @@ impl Container {
             "Mounts": recipe.mounts.iter().map(|mount| self.mount(mount)).collect::<Vec<_>>(),
             "Config": config,
             "HostConfig": {
+                "RestartPolicy": restart_policy(recipe.restart),
                 "NetworkMode": self.networks()[0],
                 "PidMode": unless_private(&recipe.pid),
                 "IpcMode": recipe.ipc.to_string(),
@@ -99,6 +100,11 @@ impl Container {
             "MergedDir": self.pid().map(|pid| format!("/proc/{pid}/root")),
         }))
     }
+}
+
+fn restart_policy(policy: RestartPolicy) -> Value {
+    let (name, most) = policy.parts();
+    json!({ "Name": name, "MaximumRetryCount": most })
 }
 
 fn device(device: &Device) -> Value {

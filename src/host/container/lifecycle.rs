@@ -53,7 +53,8 @@ impl Container {
     ///
     /// Errors: `conflict` in a state that forbids it; `not_found`, `denied` and others if the command cannot be executed.
     pub fn start(&self, ctx: &Context) -> Result<()> {
-        if self.now()?.running() {
+        // One that its restart policy is about to start counts as running, as in Docker.
+        if matches!(self.now()?.status(), Status::Running | Status::Restarting) {
             return Ok(());
         }
         self.act(Act::Start, "container.start", Status::Running, || {

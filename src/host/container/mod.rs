@@ -179,9 +179,9 @@ impl Container {
         self.facts.recipe.config.exposed_ports.keys().map(String::as_str)
     }
 
-    /// How often it was started again because it had ended. There are no restart policies yet, so that never happened.
+    /// How often its restart policy has started it again since a person did.
     pub fn restart_count(&self) -> u32 {
-        0
+        self.facts.state.restarts
     }
 
     fn bundle(&self) -> Bundle {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Container;
 use crate::error::{Error, Result};
 use crate::model::{ByteSize, Bytes, Command, ContainerId, Pairs, TimeSpan, Words};
-use crate::runtime::{Access, Bind, Device, Namespace, NetworkMode, Rlimit, Rule, Tmpfs};
+use crate::runtime::{Access, Bind, Device, Namespace, NetworkMode, RestartPolicy, Rlimit, Rule, Tmpfs};
 
 /// Everything a container can be made with.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -93,6 +93,8 @@ pub struct ContainerOptions {
     pub stop_timeout: Option<TimeSpan>,
     /// How long it may run.
     pub timeout: Option<TimeSpan>,
+    /// When it is started again: `no`, `on-failure[:N]`, `always` or `unless-stopped`.
+    pub restart: RestartPolicy,
     /// `run`: leave the container in place afterwards.
     pub keep: bool,
     /// `run`: a code other than zero is an error (the default).

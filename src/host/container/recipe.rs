@@ -10,7 +10,9 @@ use super::security::Security;
 use crate::error::{Error, Result};
 use crate::images::RunConfig;
 use crate::model::{Command, ContainerId, TimeSpan};
-use crate::runtime::{Bind, Device, Namespace, NetworkMode, Request, Rlimit, Seccomp, Signal, Tmpfs, limits::Limits};
+use crate::runtime::{
+    Bind, Device, Namespace, NetworkMode, Request, RestartPolicy, Rlimit, Seccomp, Signal, Tmpfs, limits::Limits,
+};
 
 /// A place inside that is shown from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +68,8 @@ pub(in crate::host) struct Recipe {
     pub(super) tty: bool,
     #[serde(default)]
     pub(super) interactive: bool,
+    #[serde(default)]
+    pub(super) restart: RestartPolicy,
 }
 
 impl Recipe {
@@ -132,6 +136,7 @@ impl Recipe {
             timeout: options.timeout,
             tty: options.tty,
             interactive: options.interactive,
+            restart: options.restart,
             config,
         };
         if recipe.args().is_empty() {
@@ -237,6 +242,7 @@ impl Recipe {
             stop_signal: self.stop_signal()?,
             stop_timeout: self.stop_timeout.map_or(defaults.stop_timeout, |span| span.0),
             timeout: self.timeout.map(|span| span.0),
+            restart: self.restart,
             lower,
             volatile,
             labels: self.config.labels.clone(),

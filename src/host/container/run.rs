@@ -9,7 +9,7 @@ use super::{Container, ContainerOptions, Status};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::model::{Command, ContainerId, Context, format_duration};
-use crate::runtime::{self, Exit, NotExecuted, Output, Stdin};
+use crate::runtime::{self, Exit, NotExecuted, Output, RestartPolicy, Stdin};
 
 /// How much of a failed command's last words its error quotes.
 const QUOTED_LINES: usize = 5;
@@ -129,6 +129,7 @@ impl Host {
         options: &ContainerOptions,
         sink: Sink,
     ) -> Result<Run> {
+        check_policy(options)?;
         let owner = self.hold()?;
         let term = match options.keep {
             true => Term::Lasting(Some(&owner)),
@@ -189,6 +190,18 @@ impl Host {
         }
         container.give_up();
         container.reload()
+    }
+}
+
+/// A container that its caller runs ends with the call.
+fn check_policy(options: &ContainerOptions) -> Result<()> {
+    match options.restart {
+        RestartPolicy::No => Ok(()),
+        policy => Err(Error::invalid(format!(
+            "the restart policy `{policy}` does not go with a container that is run to its end"
+        ))
+        .target("restart")
+        .hint("make the container with `container::run_detached` or `container::create`")),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{Container, KeptRow};
 use crate::error::{Error, Result};
 use crate::model::ByteSize;
-use crate::runtime::{self, Status, limits::Limits};
+use crate::runtime::{self, RestartPolicy, Status, limits::Limits};
 
 /// Limits that are to change; the others stay. Docker's flags with underscores.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -27,6 +27,8 @@ pub struct UpdateOptions {
     pub pids_limit: Option<i64>,
     /// Share of disk time against other containers.
     pub blkio_weight: Option<u16>,
+    /// When it is started again: `no`, `on-failure[:N]`, `always` or `unless-stopped`.
+    pub restart: Option<RestartPolicy>,
 }
 
 impl UpdateOptions {
@@ -65,6 +67,7 @@ impl Container {
             let now = Container::read(&self.host, tx.container(self.id())?.ok_or_else(gone)?)?;
             let mut recipe = now.facts.recipe.clone();
             recipe.limits = options.over(&recipe.limits)?;
+            recipe.restart = options.restart.unwrap_or(recipe.restart);
             let text = serde_json::to_string(&recipe).map_err(|cause| {
                 Error::internal(format!("failed to write the settings of container `{self}`: {cause}"))
             })?;
@@ -73,6 +76,9 @@ impl Container {
                 return Ok(());
             }
             runtime::update(&self.bundle(), &recipe.limits)?;
+            if let Some(policy) = options.restart {
+                runtime::set_restart(&self.bundle(), policy)?;
+            }
             match tx.container(self.id())? {
                 Some(row) if row.owner.is_none() => KeptRow::write(&row, &self.bundle()),
                 _ => Ok(()),

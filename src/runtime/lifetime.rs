@@ -1,0 +1,76 @@
+//! The runs of a container that was left to its supervisor, one after the other, as its restart policy wants them.
+
+use jiff::Timestamp;
+use oci_spec::runtime::Spec;
+
+use super::bundle::Bundle;
+use super::exit::{self, Exit};
+use super::logs::Log;
+use super::restart::{self, BackOff};
+use super::settings::Settings;
+use super::supervise::Running;
+use crate::error::{Error, Result};
+
+/// A container whose supervisor goes on from run to run.
+pub(super) struct Lifetime<'a> {
+    pub(super) bundle: &'a Bundle,
+    pub(super) spec: &'a Spec,
+    pub(super) settings: &'a Settings,
+}
+
+impl Lifetime<'_> {
+    /// Goes on after the end of a run; returns once the container has ended for good.
+    pub(super) fn after(&self, first: Running, end: Exit) -> Result<()> {
+        let mut back_off = BackOff::default();
+        let (mut running, mut exit) = (Some(first), end);
+        loop {
+            // What cannot be tidied up now is told by the next start.
+            let tidy = || drop(running.take().map(Running::tidy));
+            let again = match restart::pause(self.bundle, &exit, &mut back_off, tidy) {
+                Ok(again) => again,
+                Err(error) => {
+                    exit.error.get_or_insert(format!("failed to start it again: {error}"));
+                    false
+                }
+            };
+            if !again {
+                return self.conclude(running, &exit);
+            }
+            let (next, ended) = self.run_again(exit);
+            (running, exit) = (next, ended);
+            if running.is_none() {
+                return self.conclude(None, &exit);
+            }
+        }
+    }
+
+    /// One more run, to its end; without one, what there is to say of the last instead.
+    fn run_again(&self, last: Exit) -> (Option<Running>, Exit) {
+        let (started, restarts) = (Timestamp::now(), last.restarts + 1);
+        let failed = |code: i32, message: &str| {
+            let exit = Exit::failed(code, started, message);
+            Exit { restarts, ..exit }
+        };
+        let log = match Log::open(&self.bundle.log()) {
+            Ok(log) => log,
+            Err(error) => return (None, failed(exit::NOT_STARTED, error.message())),
+        };
+        let next = Running::start(self.bundle, self.spec, self.settings, None, Some(&last));
+        match next {
+            Ok(mut running) => {
+                let watched = running.watch(self.settings, None, Some(log));
+                let lost = |error: Error| failed(exit::LOST, error.message());
+                (Some(running), watched.unwrap_or_else(lost))
+            }
+            // Stopped by a person at the last moment.
+            Err(_) if restart::is_stopped(self.bundle) => (None, last),
+            Err(failure) => (None, failed(failure.code, failure.message())),
+        }
+    }
+
+    /// Writes down how it ended, then tidies up.
+    fn conclude(&self, running: Option<Running>, exit: &Exit) -> Result<()> {
+        let written = exit.write(self.bundle, !self.settings.volatile);
+        running.map_or(Ok(()), Running::tidy).and(written)
+    }
+}
