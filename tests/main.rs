@@ -10,6 +10,7 @@ mod activity;
 mod acts;
 mod architecture;
 mod archives;
+mod boot;
 mod check;
 mod checklist;
 mod concurrency;

@@ -193,6 +193,7 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("semver::parse", PURE),
     ("semver::satisfies", PURE),
     ("semver::sort", PURE),
+    ("system::boot", EXEC),
     ("system::df", READ),
     ("system::check", &[Effect::Read, Effect::Write, Effect::Delete]),
     ("time::from_unix", PURE),

@@ -19,6 +19,10 @@ fn check(session: &Session, options: Map) -> Result<Dynamic> {
     from_serde(&checked?)
 }
 
+fn boot(session: &Session) -> Result<Dynamic> {
+    from_serde(&session.host()?.boot(&session.context())?)
+}
+
 fn df(session: &Session) -> Result<Dynamic> {
     from_serde(&session.host()?.usage(&session.context())?)
 }
@@ -55,6 +59,24 @@ pub mod functions {
     #[rhai_fn(name = "check", return_raw)]
     pub fn check_all(ctx: NativeCallContext) -> Scripted<Dynamic> {
         native(&ctx, |session| super::check(session, Map::new()))
+    }
+
+    /// Starts the containers that are to run after the machine was restarted, as `hoist system boot` does: those whose restart policy
+    /// is `always`, and those under `unless-stopped` that nobody stopped. What runs goes on.
+    ///
+    /// Returns a map of `ok`, whether all of them run now, and `containers`, an array of maps of `id`, `name`, `started` and `error`,
+    /// one for each that did not run.
+    ///
+    /// ```rhai,images
+    /// let c = container::run_detached("tools", ["sleep", "60"], #{ name: "web", restart: "always" });
+    /// c.stop(#{ timeout: 0.seconds });
+    /// assert::eq(system::boot().containers[0].name, "web");
+    /// assert::ok(c.reload().running);
+    /// c.remove(#{ force: true });
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn boot(ctx: NativeCallContext) -> Scripted<Dynamic> {
+        native(&ctx, super::boot)
     }
 
     /// What the store takes of the disk, in allocated bytes as `du` counts them: each file once, however many names it has.

@@ -4,6 +4,7 @@ mod doc;
 mod eval;
 mod run;
 mod signals;
+mod system;
 mod terminal;
 
 use std::ffi::OsString;
@@ -121,6 +122,8 @@ enum Command {
     Eval(eval::Eval),
     Repl(ReplCommand),
     Doc(doc::Doc),
+    #[command(subcommand)]
+    System(system::System),
     /// `hoist FILE ARGS…`
     #[command(external_subcommand)]
     Script(Vec<OsString>),
@@ -185,6 +188,7 @@ impl App {
             Command::Eval(eval) => eval.execute(self),
             Command::Repl(_) => self.converse(),
             Command::Doc(doc) => doc.execute(self),
+            Command::System(system) => system.execute(self),
             Command::Script(words) => self.run_script(words),
         }
     }

@@ -30,8 +30,8 @@ use crate::store::{Lease, Store, Tx, forget_leases};
 
 pub use check::{CheckOptions, Checked, Damage, Problem};
 pub use container::{
-    Container, ContainerFilter, ContainerOptions, ExecOptions, LogOptions, Mount, RemoveContainer, Run, Sink,
-    StopOptions, UpdateOptions,
+    Boot, Booted, Container, ContainerFilter, ContainerOptions, ExecOptions, LogOptions, Mount, RemoveContainer, Run,
+    Sink, StopOptions, UpdateOptions,
 };
 pub use image::{
     BroughtIn, CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, RemoveImage, SaveOptions,

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -60,6 +60,11 @@ impl Bundle {
             dir: self.dir.with_file_name(id.as_str()),
             run_dir: self.run_dir.with_file_name(id.as_str()),
         }
+    }
+
+    /// Makes the directory of what does not outlive a reboot.
+    pub(super) fn make_run_dir(&self) -> std::io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.run_dir)
     }
 
     /// A file that is shown inside as `/etc/NAME`.

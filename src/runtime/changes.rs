@@ -21,8 +21,11 @@ impl Changes {
         let watched = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).and_then(|inotify| {
             let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_ONLYDIR;
             inotify.add_watch(&bundle.dir, flags)?;
-            inotify.add_watch(&bundle.run_dir, flags)?;
-            Ok(inotify)
+            match inotify.add_watch(&bundle.run_dir, flags) {
+                // Since the machine was restarted, nobody has started it.
+                Ok(_) | Err(nix::errno::Errno::ENOENT) => Ok(inotify),
+                Err(errno) => Err(errno),
+            }
         });
         Changes(watched.ok())
     }

@@ -108,9 +108,14 @@ impl Exit {
 
 /// Takes the status of a child that has ended, or waits for its end: its code as shells count, and the signal that ended it.
 pub(super) fn reap(process: impl AsFd) -> Result<(i32, Option<i32>)> {
-    match pidfd::reap(process).during(|| "wait for a process")? {
-        pidfd::End::Code(code) => Ok((code, None)),
-        pidfd::End::Signal(signal) => Ok((128 + signal, Some(signal))),
+    Ok(code(pidfd::reap(process).during(|| "wait for a process")?))
+}
+
+/// A code as shells count, and the signal.
+pub(super) fn code(end: pidfd::End) -> (i32, Option<i32>) {
+    match end {
+        pidfd::End::Code(code) => (code, None),
+        pidfd::End::Signal(signal) => (128 + signal, Some(signal)),
     }
 }
 

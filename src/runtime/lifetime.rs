@@ -20,9 +20,9 @@ pub(super) struct Lifetime<'a> {
 
 impl Lifetime<'_> {
     /// Goes on after the end of a run; returns once the container has ended for good.
-    pub(super) fn after(&self, first: Running, end: Exit) -> Result<()> {
+    pub(super) fn after(&self, run: Option<Running>, end: Exit) -> Result<()> {
         let mut back_off = BackOff::default();
-        let (mut running, mut exit) = (Some(first), end);
+        let (mut running, mut exit) = (run, end);
         loop {
             // What cannot be tidied up now is told by the next start.
             let tidy = || drop(running.take().map(Running::tidy));

@@ -5,6 +5,7 @@
 //! container up and sees to it until it ends; everything else is done to the files, the processes and the control groups
 //! directly. What a container is doing is never stored: [`state`] looks it up.
 
+mod adopt;
 mod bundle;
 pub mod capabilities;
 pub mod cgroup;
@@ -68,7 +69,7 @@ pub use mount_points::make_mount_points;
 pub use namespaces::host_name;
 pub use processes::{ProcessFacts, processes};
 pub use request::{Bind, Device, ExecRequest, Namespace, NetworkMode, Request, Seccomp, Tmpfs};
-pub use restart::RestartPolicy;
+pub use restart::{RestartPolicy, runs_at_boot};
 pub use rlimits::Rlimit;
 pub use signal::Signal;
 pub use state::{Act, State, Status, state};

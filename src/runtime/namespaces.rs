@@ -73,6 +73,11 @@ fn new(spec: &Spec) -> Result<CloneFlags> {
         })
 }
 
+/// Whether the end of a container's first process leaves others running, as [`Namespaces::outlive_first`].
+pub(super) fn outlives_first(spec: &Spec) -> Result<bool> {
+    Ok(!new(spec)?.contains(CloneFlags::CLONE_NEWPID))
+}
+
 fn flag(typ: LinuxNamespaceType) -> Result<CloneFlags> {
     match typ {
         LinuxNamespaceType::Mount => Ok(CloneFlags::CLONE_NEWNS),

@@ -7,7 +7,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
-use crate::sys::pidfd;
+use crate::sys::pidfd::{self, End};
 
 /// `PF_FORKNOEXEC`: the process was forked and has executed nothing since (include/linux/sched.h).
 const FORKED_ONLY: u64 = 0x40;
@@ -41,8 +41,18 @@ impl Process {
 
     /// Whether it has become a program since it was made as a copy of another process, whose files and mounts it may still see.
     pub(super) fn has_executed(self) -> bool {
-        stat(self.pid, 9).is_some_and(|flags| flags & FORKED_ONLY == 0)
+        stat(self.pid)
+            .and_then(|stat| number(&stat, 9))
+            .is_some_and(|flags| flags & FORKED_ONLY == 0)
     }
+}
+
+/// How a process that has ended did so, though it is no child of this one; `None` where the kernel does not tell.
+pub(super) fn end_of(process: Process, fd: &OwnedFd) -> Option<End> {
+    // Until its parent has taken the status, the process tells it itself; then, since Linux 6.15, the descriptor.
+    let fields = stat(process.pid).filter(|stat| number(stat, 22) == Some(process.start_time));
+    let status = fields.and_then(|stat| number(&stat, 52)?.try_into().ok());
+    status.map(End::of_status).or_else(|| pidfd::end(fd))
 }
 
 /// Whether all threads of a process have ended.
@@ -52,12 +62,15 @@ pub(super) fn has_ended(process: &OwnedFd) -> bool {
 }
 
 fn start_time(pid: i32) -> Option<u64> {
-    stat(pid, 22)
+    number(&stat(pid)?, 22)
+}
+
+fn stat(pid: i32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok()
 }
 
 /// A field by its number in proc_pid_stat(5).
-fn stat(pid: i32, field: usize) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+fn number(stat: &str, field: usize) -> Option<u64> {
     // The name, in parentheses, may hold spaces and parentheses itself; after the last one come the fields from the third on.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     fields.nth(field - 3)?.parse().ok()

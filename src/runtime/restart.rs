@@ -175,6 +175,15 @@ pub(super) fn allow(bundle: &Bundle, settings: &Settings) -> Result<()> {
     }
 }
 
+/// Whether a container is to run when the machine does, as Docker's daemon decides when it starts: failures before are of the past.
+pub fn runs_at_boot(bundle: &Bundle) -> Result<bool> {
+    Ok(match Settings::read(bundle)?.restart {
+        RestartPolicy::No | RestartPolicy::OnFailure(_) => false,
+        RestartPolicy::Always => bundle.boot().exists(),
+        RestartPolicy::UnlessStopped => bundle.boot().exists() && !is_stopped(bundle),
+    })
+}
+
 /// Has a supervisor that pauses look whether it is to go on.
 pub(super) fn wake(supervisor: Process) {
     if let Some(supervisor) = supervisor.open() {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+use super::adopt::{self, PipeId};
 use super::bundle::{self, Bundle};
 use super::cgroup::Cgroup;
 use super::changes::Changes;
@@ -199,6 +200,9 @@ pub(super) struct Record {
     /// How the run before ended, if a restart policy started this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Exit>,
+    /// The pipes its output goes to, for a supervisor that takes over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) outputs: Vec<PipeId>,
 }
 
 impl Record {
@@ -310,11 +314,7 @@ fn of_end(bundle: &Bundle, record: &Record) -> Result<Option<State>> {
             return after_pause(bundle, record, pause);
         }
         let Some(supervisor) = supervisor else {
-            let exit = Exit::failed(
-                exit::LOST,
-                record.started,
-                "the supervisor was killed, so nobody saw the end",
-            );
+            let exit = Exit::failed(exit::LOST, record.started, adopt::UNSEEN);
             return Ok(Some(State::ended(Status::Dead, exit)));
         };
         // The supervisor is about to write how it ended.
@@ -336,13 +336,16 @@ fn after_pause(bundle: &Bundle, record: &Record, pause: Pause) -> Result<Option<
     }
 }
 
-/// The state, if it allows the act; else `conflict`.
+/// The state, if it allows the act; else `conflict`. A container whose supervisor was killed has a new one then.
 pub(super) fn check(bundle: &Bundle, act: Act) -> Result<State> {
     let state = state(bundle)?;
     state
         .status
         .may(act)
         .map_err(|error| error.target(bundle.id.as_str()))?;
+    if act != Act::Start {
+        adopt::ensure(&model::Context::new(), bundle, state.status)?;
+    }
     Ok(state)
 }
 
@@ -350,12 +353,13 @@ pub(super) fn check(bundle: &Bundle, act: Act) -> Result<State> {
 pub(super) fn lock(bundle: &Bundle) -> Result<Flock<File>> {
     let path = bundle.lock();
     let show = || format!("lock `{}`", path.display());
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .during(show)?;
+    let open = || File::options().create(true).truncate(false).write(true).open(&path);
+    let file = open().or_else(|cause| match cause.kind() {
+        // What is kept there is gone after a restart of the machine.
+        std::io::ErrorKind::NotFound => bundle.make_run_dir().and_then(|()| open()),
+        _ => Err(cause),
+    });
+    let file = file.during(show)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         nix::errno::Errno::EWOULDBLOCK => {
             Error::conflict(format!("container `{}` already has a supervisor", bundle.id.short()))
@@ -391,6 +395,7 @@ mod tests {
             boot_id: boot_id.to_owned(),
             started: Timestamp::UNIX_EPOCH,
             previous: None,
+            outputs: Vec::new(),
         }
     }
 

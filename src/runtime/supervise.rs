@@ -13,6 +13,7 @@ use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use oci_spec::runtime::Spec;
 
+use super::adopt::{self, PipeId};
 use super::bundle::{self, Bundle};
 use super::cgroup::{Cgroup, Mark};
 use super::channel::{Channel, Failure, Message};
@@ -36,6 +37,9 @@ use crate::sys::{self, clone, pidfd};
 pub(super) const ATTACHED: &str = "attached";
 /// The mode of a supervisor whose caller waits for the start.
 pub(super) const DETACHED: &str = "detached";
+
+/// The mode of a supervisor that takes over from one that was killed.
+pub(super) const ADOPTING: &str = "adopting";
 
 /// A helper's command line and its connection to the caller.
 pub(super) struct Assignment {
@@ -90,7 +94,12 @@ pub(super) fn main(args: Vec<OsString>) -> u8 {
     let Ok(assignment) = Assignment::accept(args) else {
         return 2;
     };
-    match supervise(&assignment.bundle, assignment.caller, assignment.mode == DETACHED) {
+    let Assignment { bundle, mode, caller } = assignment;
+    let done = match mode.as_str() {
+        ADOPTING => adopt::take_over(&bundle, caller),
+        mode => supervise(&bundle, caller, mode == DETACHED),
+    };
+    match done {
         Ok(()) => 0,
         Err(_) => 1,
     }
@@ -122,7 +131,7 @@ fn supervise(bundle: &Bundle, caller: Channel, detached: bool) -> Result<()> {
     let exit = running.watch(&settings, listener.as_ref(), log)?;
     let Some(caller) = listener else {
         let (spec, settings) = (&spec, &settings);
-        return Lifetime { bundle, spec, settings }.after(running, exit);
+        return Lifetime { bundle, spec, settings }.after(Some(running), exit);
     };
     // Whoever waits is told in any case, and the control groups go.
     let written = exit.write(bundle, !settings.volatile);
@@ -137,7 +146,7 @@ fn open_log(bundle: &Bundle, settings: &Settings, detached: bool) -> Result<Opti
     is_kept.then(|| Log::open(&bundle.log())).transpose()
 }
 
-fn refuse(caller: &Channel, failure: &Failure) -> Result<()> {
+pub(super) fn refuse(caller: &Channel, failure: &Failure) -> Result<()> {
     caller
         .send(&Message::Failed(failure.clone()))
         .during(|| "tell the caller")
@@ -168,21 +177,23 @@ fn prepare(bundle: &Bundle) -> Result<(nix::fcntl::Flock<fs::File>, Spec, Settin
 
 /// A container that has been started.
 pub(super) struct Running {
-    process: Spawned,
-    cgroup: Cgroup,
+    pub(super) process: Spawned,
+    pub(super) cgroup: Cgroup,
     /// Whether the end of the first process leaves others running.
-    outlive_first: bool,
-    began: Instant,
-    started: Timestamp,
-    restarts: u32,
+    pub(super) outlive_first: bool,
+    pub(super) began: Instant,
+    pub(super) started: Timestamp,
+    pub(super) restarts: u32,
+    /// The first process, if another supervisor made it.
+    pub(super) adopted: Option<Process>,
 }
 
 /// A container's first process and what belongs to it.
-struct Spawned {
-    child: clone::Child,
+pub(super) struct Spawned {
+    pub(super) child: clone::Child,
     /// Keeps the overlay from being torn down in the first process's last moments, which everybody waits for.
-    root: OwnedFd,
-    ends: Option<Ends>,
+    pub(super) root: Option<OwnedFd>,
+    pub(super) ends: Option<Ends>,
 }
 
 impl Running {
@@ -223,6 +234,7 @@ impl Running {
                 began,
                 started,
                 restarts: previous.map_or(0, |exit| exit.restarts + 1),
+                adopted: None,
             }),
             Err(failure) => {
                 let _ = cgroup.kill_all().and_then(|()| cgroup.remove());
@@ -247,7 +259,11 @@ impl Running {
             kill: &|| kill(child, &self.cgroup),
         }
         .run()?;
-        let (code, signal) = exit::reap(&child.pidfd)?;
+        let seen = match self.adopted {
+            None => Some(exit::reap(&child.pidfd)?),
+            Some(process) => process::end_of(process, &child.pidfd).map(exit::code),
+        };
+        let (code, signal) = seen.unwrap_or((exit::LOST, None));
         if self.outlive_first {
             // Should it fail, removing the groups will say so, after the end is told.
             let _ = self.cgroup.kill_all();
@@ -261,7 +277,7 @@ impl Running {
             timed_out,
             started: self.started,
             finished,
-            error: None,
+            error: seen.is_none().then(|| adopt::UNSEEN.to_owned()),
             restarts: self.restarts,
         })
     }
@@ -297,7 +313,7 @@ fn launch(
     caller: Option<&Channel>,
     run: &Run<'_>,
 ) -> std::result::Result<(), Failure> {
-    let result = record(bundle, settings, &process.child, run)
+    let result = record(bundle, settings, process, run)
         .and_then(|()| run.check(bundle))
         .and_then(|()| setup.let_go())
         .and_then(|()| await_program(setup, caller));
@@ -351,7 +367,7 @@ fn spawn(
     Ok((
         Spawned {
             child,
-            root,
+            root: Some(root),
             ends: Some(ends),
         },
         setup,
@@ -368,7 +384,7 @@ pub(super) fn filter(seccomp: &Seccomp, spec: &Spec) -> Result<Option<Filter>> {
 }
 
 /// Writes down which process it is, before it becomes the program: whoever finds it running finds the record.
-fn record(bundle: &Bundle, settings: &Settings, child: &clone::Child, run: &Run<'_>) -> Result<()> {
+fn record(bundle: &Bundle, settings: &Settings, process: &Spawned, run: &Run<'_>) -> Result<()> {
     let own = i32::try_from(std::process::id()).map_err(|_| Error::internal("a process number out of range"))?;
     let boot_id = process::boot_id()?;
     if !settings.volatile {
@@ -382,11 +398,16 @@ fn record(bundle: &Bundle, settings: &Settings, child: &clone::Child, run: &Run<
         )?;
     }
     let record = Record {
-        init: Process::current(child.pid)?,
+        init: Process::current(process.child.pid)?,
         supervisor: Process::current(own)?,
         boot_id,
         started: run.started,
         previous: run.previous.cloned(),
+        outputs: match settings.volatile {
+            // It ends with its caller.
+            true => Vec::new(),
+            false => process.ends.as_ref().map(PipeId::of).unwrap_or_default(),
+        },
     };
     bundle::write_json(&bundle.state_file(), &record, false)
 }

@@ -7,7 +7,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::changes::Changes;
 use super::state::{Record, State, Status, state};
-use super::{Bundle, Exit};
+use super::{Bundle, Exit, adopt};
 use crate::error::{Context, Error, Result};
 use crate::model;
 
@@ -24,6 +24,9 @@ pub fn wait(ctx: &model::Context, bundle: &Bundle) -> Result<Exit> {
         let state = state(bundle)?;
         if let Some(exit) = ended_since(&state, run) {
             return Ok(exit);
+        }
+        if adopt::ensure(ctx, bundle, state.status)? {
+            continue;
         }
         if let Some(exit) = state.exit.filter(|_| state.status != Status::Restarting) {
             // The end is written down a little before the supervisor is done with the container's mounts and control groups.

@@ -28,6 +28,41 @@ pub enum End {
     Signal(i32),
 }
 
+impl End {
+    /// What a status means as wait(2) gives it.
+    pub fn of_status(status: i32) -> End {
+        match status & 0x7f {
+            0 => End::Code((status >> 8) & 0xff),
+            signal => End::Signal(signal),
+        }
+    }
+}
+
+/// What `PIDFD_GET_INFO` tells (include/uapi/linux/pidfd.h, its first version).
+#[repr(C)]
+#[derive(Default)]
+struct Info {
+    mask: u64,
+    cgroup: u64,
+    numbers_and_users: [u32; 11],
+    exit_code: i32,
+}
+
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+/// `_IOWR(0xFF, 11, struct pidfd_info)`.
+const PIDFD_GET_INFO: u32 = 3 << 30 | (size_of::<Info>() as u32) << 16 | 0xff << 8 | 11;
+
+/// How a process ended, once its parent has taken the status; `None` before, and where the kernel does not say (before Linux 6.15).
+pub fn end(process: impl AsFd) -> Option<End> {
+    let mut info = Info {
+        mask: PIDFD_INFO_EXIT,
+        ..Info::default()
+    };
+    // SAFETY: the descriptor is open during the call, and the kernel writes no more than the size that is part of the request.
+    let asked = unsafe { libc::ioctl(process.as_fd().as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) };
+    (asked == 0 && info.mask & PIDFD_INFO_EXIT != 0).then(|| End::of_status(info.exit_code))
+}
+
 /// Waits for the end of a child and takes its status, so that nothing of it is left. `ECHILD` if it is no child of this process.
 pub fn reap(child: impl AsFd) -> nix::Result<End> {
     // SAFETY: an all-zero `siginfo_t` is a valid value of plain numbers.
@@ -53,6 +88,19 @@ pub fn reap(child: impl AsFd) -> nix::Result<End> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_is_a_code_or_a_signal() {
+        assert_eq!(size_of::<Info>(), 64);
+        for (status, end) in [
+            (0, End::Code(0)),
+            (0x700, End::Code(7)),
+            (9, End::Signal(9)),
+            (0x8b, End::Signal(11)),
+        ] {
+            assert_eq!(End::of_status(status), end);
+        }
+    }
 
     #[test]
     fn a_descriptor_names_a_living_process() {

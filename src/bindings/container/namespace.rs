@@ -169,7 +169,8 @@ pub mod functions {
     /// Options: those of the container that `container::run` lists, `timeout`, and `restart`: when a command that ended is started again.
     /// `"no"`, `"on-failure"` (its code was not 0), `"on-failure:5"` (five times at most), `"always"`, or `"unless-stopped"`. It waits
     /// 100 milliseconds first, twice as long each time up to a minute, and anew after a run of ten seconds; meanwhile the container is
-    /// `restarting`. One that is stopped stays so. Throws `already_exists` when the name is taken.
+    /// `restarting`. One that is stopped stays so; `system::boot` starts it again
+    /// under `"always"`. Throws `already_exists` when the name is taken.
     ///
     /// ```rhai,images
     /// let c = container::run_detached("tools", ["sleep", "60"], #{ name: "web", labels: #{ tier: "front" } });

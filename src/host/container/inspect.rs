@@ -13,9 +13,6 @@ impl Container {
         let recipe = &self.facts.recipe;
         let mut command = self.command().into_iter();
         let path = command.next();
-        let limits = &recipe.limits;
-        let time =
-            |time: Option<jiff::Timestamp>| time.map_or("0001-01-01T00:00:00Z".to_owned(), |time| time.to_string());
         let mut config = serde_json::to_value(&recipe.config).unwrap_or_default();
         config["Hostname"] = json!(recipe.hostname);
         config["Image"] = json!(self.image());
@@ -26,19 +23,7 @@ impl Container {
             "Created": self.created().to_string(),
             "Path": path,
             "Args": command.collect::<Vec<_>>(),
-            "State": {
-                "Status": self.status().to_string(),
-                "Running": matches!(self.status(), Status::Running | Status::Paused),
-                "Paused": self.status() == Status::Paused,
-                "Restarting": self.status() == Status::Restarting,
-                "OOMKilled": self.oom_killed(),
-                "Dead": self.status() == Status::Dead,
-                "Pid": self.pid().unwrap_or(0),
-                "ExitCode": self.exit_code().unwrap_or(0),
-                "Error": self.error().unwrap_or(""),
-                "StartedAt": time(self.started()),
-                "FinishedAt": time(self.finished()),
-            },
+            "State": self.inspected_state(),
             "Image": self.image_id(),
             "Name": format!("/{}", self.name()),
             "RestartCount": self.restart_count(),
@@ -51,33 +36,57 @@ impl Container {
             "GraphDriver": { "Name": "overlay", "Data": self.graph_data(ctx)? },
             "Mounts": recipe.mounts.iter().map(|mount| self.mount(mount)).collect::<Vec<_>>(),
             "Config": config,
-            "HostConfig": {
-                "RestartPolicy": restart_policy(recipe.restart),
-                "NetworkMode": self.networks()[0],
-                "PidMode": unless_private(&recipe.pid),
-                "IpcMode": recipe.ipc.to_string(),
-                "UTSMode": unless_private(&recipe.uts),
-                "CgroupnsMode": recipe.cgroupns.to_string(),
-                "Memory": limits.memory.unwrap_or(0),
-                "MemorySwap": limits.memory_swap.unwrap_or(0),
-                "MemoryReservation": limits.memory_reservation.unwrap_or(0),
-                "NanoCpus": limits.cpus.map_or(0, |cpus| (cpus * 1e9) as u64),
-                "CpuShares": limits.cpu_shares.unwrap_or(0),
-                "CpusetCpus": limits.cpuset_cpus.clone().unwrap_or_default(),
-                "PidsLimit": limits.pids,
-                "BlkioWeight": limits.blkio_weight.unwrap_or(0),
-                "Ulimits": recipe.rlimits.iter().map(ulimit).collect::<Vec<_>>(),
-                "Sysctls": recipe.sysctls,
-                "ShmSize": recipe.shm_size.unwrap_or(64 << 20),
-                "Devices": recipe.devices.iter().map(device).collect::<Vec<_>>(),
-                "DeviceCgroupRules": recipe.device_rules,
-                "CapAdd": recipe.cap_add,
-                "CapDrop": recipe.cap_drop,
-                "ReadonlyRootfs": recipe.read_only,
-                "SecurityOpt": security::shown(&recipe.seccomp, recipe.no_new_privileges),
-                "ExtraHosts": recipe.add_hosts,
-            },
+            "HostConfig": self.host_config(),
         }))
+    }
+
+    fn host_config(&self) -> Value {
+        let recipe = &self.facts.recipe;
+        let limits = &recipe.limits;
+        json!({
+            "RestartPolicy": restart_policy(recipe.restart),
+            "NetworkMode": self.networks()[0],
+            "PidMode": unless_private(&recipe.pid),
+            "IpcMode": recipe.ipc.to_string(),
+            "UTSMode": unless_private(&recipe.uts),
+            "CgroupnsMode": recipe.cgroupns.to_string(),
+            "Memory": limits.memory.unwrap_or(0),
+            "MemorySwap": limits.memory_swap.unwrap_or(0),
+            "MemoryReservation": limits.memory_reservation.unwrap_or(0),
+            "NanoCpus": limits.cpus.map_or(0, |cpus| (cpus * 1e9) as u64),
+            "CpuShares": limits.cpu_shares.unwrap_or(0),
+            "CpusetCpus": limits.cpuset_cpus.clone().unwrap_or_default(),
+            "PidsLimit": limits.pids,
+            "BlkioWeight": limits.blkio_weight.unwrap_or(0),
+            "Ulimits": recipe.rlimits.iter().map(ulimit).collect::<Vec<_>>(),
+            "Sysctls": recipe.sysctls,
+            "ShmSize": recipe.shm_size.unwrap_or(64 << 20),
+            "Devices": recipe.devices.iter().map(device).collect::<Vec<_>>(),
+            "DeviceCgroupRules": recipe.device_rules,
+            "CapAdd": recipe.cap_add,
+            "CapDrop": recipe.cap_drop,
+            "ReadonlyRootfs": recipe.read_only,
+            "SecurityOpt": security::shown(&recipe.seccomp, recipe.no_new_privileges),
+            "ExtraHosts": recipe.add_hosts,
+        })
+    }
+
+    fn inspected_state(&self) -> Value {
+        let time =
+            |time: Option<jiff::Timestamp>| time.map_or("0001-01-01T00:00:00Z".to_owned(), |time| time.to_string());
+        json!({
+            "Status": self.status().to_string(),
+            "Running": matches!(self.status(), Status::Running | Status::Paused | Status::Restarting),
+            "Paused": self.status() == Status::Paused,
+            "Restarting": self.status() == Status::Restarting,
+            "OOMKilled": self.oom_killed(),
+            "Dead": self.status() == Status::Dead,
+            "Pid": self.pid().unwrap_or(0),
+            "ExitCode": self.exit_code().unwrap_or(0),
+            "Error": self.error().unwrap_or(""),
+            "StartedAt": time(self.started()),
+            "FinishedAt": time(self.finished()),
+        })
     }
 
     fn mount(&self, mount: &super::Mount) -> Value {

@@ -1,6 +1,7 @@
 //! The container handle: facts read when it was got, acts that go back to the runtime.
 
 mod activity;
+mod boot;
 mod commit;
 mod create;
 mod exec;
@@ -30,6 +31,7 @@ use crate::model::{ContainerId, Context, Digest};
 use crate::runtime::{self, Bundle, State, Status};
 use crate::store::ContainerRow;
 
+pub use boot::{Boot, Booted};
 pub use exec::ExecOptions;
 pub use filter::ContainerFilter;
 pub(super) use kept::KeptRow;
@@ -116,6 +118,11 @@ impl Container {
     /// Whether its process lives and is not paused.
     pub fn running(&self) -> bool {
         self.status() == Status::Running
+    }
+
+    /// Whether it has no processes and none are about to come.
+    fn has_ended(&self) -> bool {
+        matches!(self.status(), Status::Exited | Status::Dead)
     }
 
     /// The exit code of its last run; `None` while it runs or if it never did.

@@ -1,0 +1,48 @@
+//! `hoist system …`.
+
+use clap::Subcommand;
+
+use super::App;
+use crate::bindings::{table, value};
+use crate::error::{Error, Result};
+use crate::host::Booted;
+
+/// The exit code of work of which a part failed.
+const PARTIAL: u8 = 4;
+
+/// The store as a whole
+#[derive(Subcommand)]
+pub(super) enum System {
+    /// Start the containers that are to run after the machine was restarted
+    ///
+    /// Those whose restart policy is `always`, and those under `unless-stopped` that nobody stopped. Prints each that did not run, and
+    /// ends with 4 if one could not be started.
+    Boot,
+}
+
+impl System {
+    pub(super) fn execute(&self, app: &App) -> Result<u8> {
+        match self {
+            System::Boot => boot(app),
+        }
+    }
+}
+
+fn boot(app: &App) -> Result<u8> {
+    let session = app.session(Vec::new())?;
+    let Booted { ok, containers } = session.host()?.boot(&session.context())?;
+    for container in &containers {
+        if let Some(reason) = &container.error {
+            app.terminal.error(&Error::conflict(format!(
+                "container `{}` was not started: {reason}",
+                container.name
+            )));
+        }
+    }
+    let shown = table::show(&value::from_serde(&containers)?, session.settings().format)?;
+    session.print(&shown);
+    if let Some(plan) = session.plan() {
+        app.terminal.show_plan(plan);
+    }
+    Ok(if ok { 0 } else { PARTIAL })
+}
