@@ -31,6 +31,7 @@ mod licences;
 mod lifetimes;
 mod namespaces;
 mod power_cut;
+mod privileged;
 mod readme;
 mod runtime;
 mod scripts;

@@ -220,6 +220,11 @@ impl FromIterator<Capability> for CapSet {
     }
 }
 
+/// What a privileged container gets: all that this process holds but some. Errors: as for [`resolve`].
+pub fn privileged(drop: &[String]) -> Result<CapSet> {
+    resolve(&["ALL".to_owned()], drop)
+}
+
 /// The default set with some added and some dropped, as Docker reads `--cap-add` and `--cap-drop`:
 /// adding `ALL` starts from everything, dropping `ALL` starts from nothing, and otherwise an added one outweighs its drop.
 ///

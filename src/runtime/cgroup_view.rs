@@ -1,5 +1,5 @@
 //! What a container sees of its control groups: `/sys/fs/cgroup`, mounted anew in its own cgroup namespace, so that its own groups
-//! are the top (cgroup_namespaces(7)). It cannot write there (CVE-2022-0492).
+//! are the top (cgroup_namespaces(7)). It cannot write there (CVE-2022-0492), unless it is privileged.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -13,12 +13,12 @@ use crate::sys::mount::{self, Attributes, Filesystem};
 
 const QUIET: Attributes = Attributes::NO_SUID.with(Attributes::NO_DEV).with(Attributes::NO_EXEC);
 
-/// Mounts the view on an open place.
-pub(super) fn attach(view: &View, place: BorrowedFd<'_>) -> Result<()> {
+/// Mounts the view on an open place; `access` is `READ_ONLY` or nothing.
+pub(super) fn attach(view: &View, place: BorrowedFd<'_>, access: Attributes) -> Result<()> {
     if let [only] = view.mounts.as_slice()
         && only.directory.is_empty()
     {
-        return attach_hierarchy(only, place);
+        return attach_hierarchy(only, place, access);
     }
     let tmpfs = Filesystem::open("tmpfs").during(|| "use the file system `tmpfs`")?;
     tmpfs.set("mode", "755").during(|| "set its mode")?;
@@ -30,15 +30,15 @@ pub(super) fn attach(view: &View, place: BorrowedFd<'_>) -> Result<()> {
         let place = mkdirat(&top, name, Mode::from_bits_truncate(0o755))
             .and_then(|()| openat(&top, name, flags, Mode::empty()))
             .during(|| format!("make the directory `{name}`"))?;
-        attach_hierarchy(hierarchy, place.as_fd())?;
+        attach_hierarchy(hierarchy, place.as_fd(), access)?;
     }
     for (name, target) in &view.links {
         symlinkat(target.as_str(), &top, name.as_str()).during(|| format!("make the link `{name}`"))?;
     }
-    mount::change(&top, Attributes::READ_ONLY, None, false).during(|| "make it read-only")
+    mount::change(&top, access, None, false).during(|| "make it read-only")
 }
 
-fn attach_hierarchy(hierarchy: &ViewMount, place: BorrowedFd<'_>) -> Result<()> {
+fn attach_hierarchy(hierarchy: &ViewMount, place: BorrowedFd<'_>, access: Attributes) -> Result<()> {
     let show = || format!("mount the control groups `{}`", hierarchy.directory);
     let filesystem = Filesystem::open(hierarchy.filesystem).during(show)?;
     for option in hierarchy.options.split(',').filter(|option| !option.is_empty()) {
@@ -48,6 +48,6 @@ fn attach_hierarchy(hierarchy: &ViewMount, place: BorrowedFd<'_>) -> Result<()> 
         };
         set.during(show)?;
     }
-    let mounted = filesystem.mount(QUIET.with(Attributes::READ_ONLY)).during(show)?;
+    let mounted = filesystem.mount(QUIET.with(access)).during(show)?;
     mount::attach(&mounted, place).during(show)
 }

@@ -75,6 +75,17 @@ fn kind(status: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT
 }
 
+impl Device {
+    /// All devices the host has, in the same places.
+    pub fn all() -> Device {
+        Device {
+            source: "/dev".into(),
+            target: "/dev".to_owned(),
+            access: Access::ALL,
+        }
+    }
+}
+
 /// Errors: `invalid` for a place inside where no device can be made.
 pub(super) fn check(device: &Device) -> Result<()> {
     // The whole of the host's is laid beside what the container has.

@@ -72,6 +72,7 @@ pub use request::{Bind, Device, ExecRequest, Namespace, NetworkMode, Request, Se
 pub use restart::{RestartPolicy, runs_at_boot};
 pub use rlimits::Rlimit;
 pub use signal::Signal;
+pub use spec::protected_paths;
 pub use state::{Act, State, Status, state};
 pub use update::{set_restart, stats, update};
 pub use wait::wait;

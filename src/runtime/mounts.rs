@@ -136,13 +136,13 @@ pub(super) struct Mounted {
 }
 
 /// Makes all mounts below an open root, in order. `cgroup` attaches the container's view of
-/// its control groups to a place.
+/// its control groups to a place, read-only or not.
 pub(super) fn mount_all(
     root: BorrowedFd<'_>,
     mounts: &[Mount],
     sources: &[Option<OwnedFd>],
     sysctl: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
-    cgroup: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
+    cgroup: &dyn Fn(BorrowedFd<'_>, Attributes) -> Result<()>,
 ) -> Result<Mounted> {
     let mut mounted = Mounted { null: None };
     for (mount, source) in mounts.iter().zip(sources) {
@@ -155,7 +155,13 @@ pub(super) fn mount_all(
                     mounted.null = Some(devices::null(source)?);
                 }
             }
-            ("cgroup" | "cgroup2", _) => cgroup(rootfs::make_dir(root, target).during(show)?.as_fd()).during(show)?,
+            ("cgroup" | "cgroup2", _) => {
+                let access = match options(mount).attributes.has(Attributes::READ_ONLY) {
+                    true => Attributes::READ_ONLY,
+                    false => Attributes::NONE,
+                };
+                cgroup(rootfs::make_dir(root, target).during(show)?.as_fd(), access).during(show)?;
+            }
             (typ @ ("proc" | "sysfs"), _) => {
                 let filesystem = make(typ, &options(mount), None).during(show)?;
                 if typ == "proc" {

@@ -52,6 +52,9 @@ pub struct Request {
     pub sysctls: BTreeMap<String, String>,
     /// Bytes of `/dev/shm`; `None` is Docker's 64 MiB.
     pub shm_size: Option<u64>,
+    /// Whether it may do all that this process may: every capability, nothing of the kernel's files hidden or write-protected, and
+    /// rules about devices that allow all.
+    pub privileged: bool,
     /// Capabilities beyond the default ones.
     pub cap_add: Vec<String>,
     /// Capabilities taken from the default ones.
@@ -105,6 +108,7 @@ impl Default for Request {
             rlimits: Vec::new(),
             sysctls: BTreeMap::new(),
             shm_size: None,
+            privileged: false,
             cap_add: Vec::new(),
             cap_drop: Vec::new(),
             no_new_privileges: false,

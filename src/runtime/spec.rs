@@ -5,8 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capabilities, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder, LinuxNamespaceType,
-    LinuxResourcesBuilder, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    Capabilities, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxDeviceCgroup, LinuxNamespaceBuilder,
+    LinuxNamespaceType, LinuxResourcesBuilder, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec,
+    SpecBuilder,
 };
 
 use super::bundle::{self, Bundle};
@@ -44,7 +45,10 @@ const SHM_SIZE: u64 = 64 << 20;
 /// The configuration for a request.
 pub(super) fn of(bundle: &Bundle, request: &Request) -> Result<Spec> {
     check(request)?;
-    let capabilities = capabilities::resolve(&request.cap_add, &request.cap_drop)?;
+    let capabilities = match request.privileged {
+        true => capabilities::privileged(&request.cap_drop)?,
+        false => capabilities::resolve(&request.cap_add, &request.cap_drop)?,
+    };
     build(bundle, request, capabilities)
         .map_err(|cause| Error::internal(format!("failed to write the configuration of a container: {cause}")))
 }
@@ -299,19 +303,33 @@ fn linux(request: &Request) -> std::result::Result<oci_spec::runtime::Linux, Oci
     let namespaces = namespaces
         .into_iter()
         .map(|typ| LinuxNamespaceBuilder::default().typ(typ).build());
-    let devices = cgroup::common_devices()
-        .into_iter()
-        .chain(request.device_rules.iter().copied());
-    let devices = devices
-        .map(cgroup::Rule::to_oci)
-        .collect::<std::result::Result<Vec<_>, _>>()?;
+    let (masked, read_only) = protected_paths(request.privileged);
     LinuxBuilder::default()
-        .resources(LinuxResourcesBuilder::default().devices(devices).build()?)
+        .resources(
+            LinuxResourcesBuilder::default()
+                .devices(device_rules(request)?)
+                .build()?,
+        )
         .namespaces(namespaces.collect::<std::result::Result<Vec<_>, _>>()?)
         .sysctl(sysctl)
-        .masked_paths(masked_paths())
-        .readonly_paths(READ_ONLY.map(str::to_owned))
+        .masked_paths(masked)
+        .readonly_paths(read_only)
         .build()
+}
+
+fn device_rules(request: &Request) -> std::result::Result<Vec<LinuxDeviceCgroup>, OciSpecError> {
+    let all = request.privileged.then(cgroup::Rule::everything);
+    let asked = request.device_rules.iter().copied().chain(all);
+    let rules = cgroup::common_devices().into_iter().chain(asked);
+    rules.map(cgroup::Rule::to_oci).collect()
+}
+
+/// What is hidden from a container, and what it is shown without letting it write there.
+pub fn protected_paths(privileged: bool) -> (Vec<String>, Vec<String>) {
+    match privileged {
+        true => (Vec::new(), Vec::new()),
+        false => (masked_paths(), READ_ONLY.map(str::to_owned).to_vec()),
+    }
 }
 
 /// The fixed list, and the throttling counters of each processor: they tell what other containers do.
@@ -330,6 +348,10 @@ fn masked_paths() -> Vec<String> {
 /// What the kernel shows in every container.
 fn kernel_mounts(request: &Request) -> std::result::Result<Vec<Mount>, OciSpecError> {
     let shm_size = request.shm_size.unwrap_or(SHM_SIZE);
+    let kernel = match request.privileged {
+        true => "nosuid noexec nodev",
+        false => "nosuid noexec nodev ro",
+    };
     let own_shm = format!("nosuid noexec nodev mode=1777 size={shm_size}");
     let shm = match request.ipc {
         Namespace::Private => ("tmpfs", "tmpfs", own_shm.as_str()),
@@ -347,8 +369,8 @@ fn kernel_mounts(request: &Request) -> std::result::Result<Vec<Mount>, OciSpecEr
         ),
         (shm.0, shm.1, mounts::SHM, shm.2),
         ("mqueue", "mqueue", "/dev/mqueue", "nosuid noexec nodev"),
-        ("sysfs", "sysfs", "/sys", "nosuid noexec nodev ro"),
-        ("cgroup", "cgroup", "/sys/fs/cgroup", "nosuid noexec nodev ro"),
+        ("sysfs", "sysfs", "/sys", kernel),
+        ("cgroup", "cgroup", "/sys/fs/cgroup", kernel),
     ]
     .into_iter()
     .map(|(typ, source, target, options)| {

@@ -93,7 +93,7 @@ pub mod functions {
     /// default, `"host"` or `"container:NAME"`), `pid` and `ipc` (`"private"`, the default, `"host"` or `"container:NAME"`), `uts`
     /// and `cgroupns` (`"private"`, the default, or `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
     /// `cpu_shares`, `cpuset_cpus`, `pids_limit`, `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value),
-    /// `sysctls` (a map; those of its own namespaces), `shm_size`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"`,
+    /// `sysctls` (a map; those of its own namespaces), `shm_size`, `privileged`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"`,
     /// `"unconfined"`, or the path of a profile), `no_new_privileges`, `security_opt`, `stop_signal`, `stop_timeout`.
     ///
     /// With `"container:NAME"` the container shares the namespace of another one, which must run when this one is started: the
@@ -116,6 +116,10 @@ pub mod functions {
     /// and standard error is one stream, `stdout`, with the line ends of a terminal (`"\r\n"`), and holds what is typed as well.
     /// `stdin` is typed into it. With `interactive: true` what a detached container reads stays open until it ends; otherwise it
     /// reads nothing.
+    ///
+    /// With `privileged: true` a container may do nearly all that the program that starts it may: it has every capability but those in
+    /// `cap_drop`, all devices of the host, no system call filter unless an option names one, and the kernel's files in `/proc`,
+    /// `/sys` and `/sys/fs/cgroup` are neither hidden nor write-protected. Use it for what you would run without a container.
     ///
     /// A new named volume starts as what the image has at its path.
     ///

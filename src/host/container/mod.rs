@@ -7,6 +7,7 @@ mod create;
 mod exec;
 mod files;
 mod filter;
+mod host_config;
 mod inspect;
 mod kept;
 mod lifecycle;

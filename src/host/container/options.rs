@@ -69,6 +69,8 @@ pub struct ContainerOptions {
     pub sysctls: Pairs,
     /// The most `/dev/shm` may hold; 64 MiB otherwise.
     pub shm_size: Option<ByteSize>,
+    /// It may do all that this process may.
+    pub privileged: bool,
     /// Capabilities beyond the default ones.
     pub cap_add: Words,
     /// Capabilities taken away; `ALL` for all.

@@ -55,6 +55,8 @@ pub(in crate::host) struct Recipe {
     pub(super) sysctls: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) shm_size: Option<u64>,
+    #[serde(default)]
+    pub(super) privileged: bool,
     pub(super) cap_add: Vec<String>,
     pub(super) cap_drop: Vec<String>,
     pub(super) read_only: bool,
@@ -125,6 +127,7 @@ impl Recipe {
             rlimits: options.rlimits()?,
             sysctls: options.sysctls.0.clone(),
             shm_size: options.shm_size.map(|size| size.0),
+            privileged: options.privileged,
             cap_add: options.cap_add.0.clone(),
             cap_drop: options.cap_drop.0.clone(),
             read_only: options.read_only,
@@ -176,6 +179,12 @@ impl Recipe {
             .collect()
     }
 
+    /// The host's devices it has.
+    fn devices(&self) -> Vec<Device> {
+        let all = self.privileged.then(Device::all);
+        all.into_iter().chain(self.devices.iter().cloned()).collect()
+    }
+
     pub(super) fn stop_signal(&self) -> Result<Signal> {
         self.config.stop_signal.as_deref().map_or(Ok(Signal::TERM), str::parse)
     }
@@ -220,7 +229,7 @@ impl Recipe {
                 })
                 .collect(),
             read_only: self.read_only,
-            devices: self.devices.clone(),
+            devices: self.devices(),
             device_rules: self
                 .device_rules
                 .iter()
@@ -235,6 +244,7 @@ impl Recipe {
             rlimits: self.rlimits.clone(),
             sysctls: self.sysctls.clone(),
             shm_size: self.shm_size,
+            privileged: self.privileged,
             cap_add: self.cap_add.clone(),
             cap_drop: self.cap_drop.clone(),
             no_new_privileges: self.no_new_privileges,

@@ -64,11 +64,16 @@ impl Security {
                 _ => return Err(unknown(text)),
             }
         }
+        let granted = || match options.privileged {
+            true => capabilities::privileged(&options.cap_drop.0),
+            false => capabilities::resolve(&options.cap_add.0, &options.cap_drop.0),
+        };
         Ok(Security {
             seccomp: match seccomp.value {
+                None if options.privileged => Seccomp::Unconfined,
                 None | Some("default") => Seccomp::Default,
                 Some("unconfined") => Seccomp::Unconfined,
-                Some(path) => profile(path, capabilities::resolve(&options.cap_add.0, &options.cap_drop.0)?)?,
+                Some(path) => profile(path, granted()?)?,
             },
             no_new_privileges: no_new_privileges.value.unwrap_or(false),
         })

@@ -131,6 +131,15 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// That everything is allowed.
+    pub fn everything() -> Rule {
+        Rule {
+            allow: true,
+            devices: Devices::ALL,
+            access: Access::ALL,
+        }
+    }
+
     /// As an OCI configuration has it.
     pub fn to_oci(self) -> std::result::Result<LinuxDeviceCgroup, oci_spec::OciSpecError> {
         let kind = match self.devices.kind {
