@@ -89,6 +89,8 @@ impl Program<'_> {
 
     fn prepare(&mut self) -> Result<()> {
         set_rlimits(self.process.rlimits().as_deref().unwrap_or_default())?;
+        // Before the filter, which refuses the call: the keys of whoever started this are not the container's.
+        process::leave_session_keyring().during(|| "leave the session keyring")?;
         if !self.no_new_privileges {
             // Loading a filter without no_new_privs needs CAP_SYS_ADMIN, which is about to go.
             self.load_filter()?;

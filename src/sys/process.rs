@@ -54,6 +54,22 @@ impl EndSignals {
     }
 }
 
+/// Takes a session keyring of its own, empty and without a name, in place of the one this thread was started with (session-keyring(7)).
+pub fn leave_session_keyring() -> nix::Result<()> {
+    match keyctl(KEYCTL_JOIN_SESSION_KEYRING, 0) {
+        // Of a kernel without keys there is nothing to leave.
+        Err(Errno::ENOSYS) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+
+fn keyctl(operation: libc::c_int, argument: libc::c_long) -> nix::Result<libc::c_long> {
+    // SAFETY: the operations used here take a number, or a name that may be absent: zero.
+    Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, operation, argument) })
+}
+
 /// Gives every signal its default action and blocks none, as a program expects to be started.
 pub fn reset_signals() -> nix::Result<()> {
     // The kernel's `sigaction` with no handler, flag or mask. Its four words are zero whatever their order; the call is made without
@@ -74,4 +90,23 @@ pub fn reset_signals() -> nix::Result<()> {
         };
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_keyring_is_ones_own_after_leaving() {
+        const GET_KEYRING_ID: libc::c_int = 0;
+        const SESSION: libc::c_long = -3;
+        // Keyrings are of a thread, so that of other tests stays as it is.
+        let thread = std::thread::spawn(|| {
+            let before = keyctl(GET_KEYRING_ID, SESSION).unwrap();
+            leave_session_keyring().unwrap();
+            (before, keyctl(GET_KEYRING_ID, SESSION).unwrap())
+        });
+        let (before, after) = thread.join().unwrap();
+        assert_ne!(before, after);
+    }
 }
