@@ -102,7 +102,10 @@ impl Kind {
 
     fn of_io(error: &std::io::Error) -> Kind {
         use std::io::ErrorKind as Io;
+        const LOOP: i32 = nix::errno::Errno::ELOOP as i32;
         match error.kind() {
+            _ if error.raw_os_error() == Some(LOOP) => Kind::Invalid,
+            Io::ArgumentListTooLong | Io::InvalidFilename => Kind::Invalid,
             Io::NotFound => Kind::NotFound,
             Io::AlreadyExists => Kind::AlreadyExists,
             Io::PermissionDenied | Io::ReadOnlyFilesystem => Kind::Denied,

@@ -15,6 +15,9 @@ use crate::sys::socket;
 /// The most bytes of output in one message; with its tag it fits a socket buffer several times.
 pub(super) const LARGEST_OUTPUT: usize = 64 << 10;
 
+/// The most letters of an error that travel: whatever it quotes, it fits one message.
+const LONGEST_TEXT: usize = 4096;
+
 /// Which of a program's two outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -39,8 +42,8 @@ impl Failure {
     pub(super) fn new(error: &Error, code: i32) -> Failure {
         Failure {
             kind: error.kind().name().to_owned(),
-            message: error.message().to_owned(),
-            hint: error.way_out().map(str::to_owned),
+            message: shortened(error.message()),
+            hint: error.way_out().map(shortened),
             code,
         }
     }
@@ -60,6 +63,19 @@ impl Failure {
             _ => error,
         }
     }
+}
+
+/// The start and the end of a text that is too long: an error quotes in the middle.
+fn shortened(text: &str) -> String {
+    if text.len() <= LONGEST_TEXT {
+        return text.to_owned();
+    }
+    let half = LONGEST_TEXT / 2;
+    let (start, end) = (
+        text.floor_char_boundary(half),
+        text.ceil_char_boundary(text.len() - half),
+    );
+    format!("{}…{}", &text[..start], &text[end..])
 }
 
 /// One message.
@@ -193,6 +209,10 @@ mod tests {
             a.send(message).unwrap();
             assert_eq!(b.receive().unwrap().as_ref(), Some(message));
         }
+        // Of any length, with letters that JSON writes as six each.
+        let long = Failure::new(&Error::not_found(format!("no `{}`", "\u{1}é".repeat(100_000))), 125);
+        a.send(&Message::Failed(long.clone())).unwrap();
+        assert_eq!(b.receive().unwrap(), Some(Message::Failed(long)));
         // What was sent before the end is read, though the other end left something unread.
         a.send(&sent[0]).unwrap();
         b.send(&Message::Kill).unwrap();
