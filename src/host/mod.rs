@@ -27,6 +27,7 @@ use crate::images::{Abandoned, Content};
 use crate::model::{ContainerId, Digest, Reference};
 use crate::runtime::Status;
 use crate::store::{Lease, Store, Tx, forget_leases};
+use crate::sys::file;
 
 pub use check::{CheckOptions, Checked, Damage, Problem};
 pub use container::{
@@ -78,8 +79,8 @@ impl Host {
                 )
             }
             None => {
-                make_private_dir(&config.root)?;
-                make_private_dir(&config.run_root)?;
+                make_dir(&config.root)?;
+                make_dir(&config.run_root)?;
                 pairing::pair(config, true)?;
                 (Store::open(&database)?, Content::open(&config.root, &config.limits)?)
             }
@@ -257,15 +258,6 @@ impl crate::images::Holder for Lease<'_> {
     }
 }
 
-/// Makes a directory that only its owner and group may enter, as Docker's data root since CVE-2021-41091.
-fn make_private_dir(path: &std::path::Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    if path.is_dir() {
-        return Ok(());
-    }
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o710);
-    builder
-        .create(path)
-        .during(|| format!("make the directory `{}`", path.display()))
+fn make_dir(path: &std::path::Path) -> Result<()> {
+    file::make_private_dir(path).during(|| format!("make the directory `{}`", path.display()))
 }

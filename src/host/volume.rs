@@ -93,7 +93,7 @@ impl Host {
         }
         let volumes = self.config().root.join("volumes");
         let make = || {
-            std::fs::create_dir_all(&volumes)?;
+            file::make_private_dir(&volumes)?;
             // Of one that never came to be.
             file::remove_tree_at(File::open(&volumes)?.as_fd(), aside.file_name().unwrap_or_default())?;
             match drafts.of(name) {

@@ -52,7 +52,7 @@ impl Content {
         let content = Content::view(root, limits);
         for dir in ["content/blobs/sha256", "ingest", "layers"] {
             let dir = root.join(dir);
-            std::fs::create_dir_all(&dir).during(|| format!("make `{}`", dir.display()))?;
+            file::make_private_dir(&dir).during(|| format!("make `{}`", dir.display()))?;
         }
         let (index, layout) = (content.index_path(), content.layout_path());
         // One of the two alone is damage, which is not to go unnoticed.
@@ -227,7 +227,7 @@ impl Content {
     /// Makes a staged blob visible; it must be on disk and verified.
     pub(crate) fn publish_blob(&self, staged: &Path, digest: &Digest) -> Result<()> {
         let dir = self.blob_dir(digest);
-        std::fs::create_dir_all(&dir).during(|| format!("make `{}`", dir.display()))?;
+        file::make_private_dir(&dir).during(|| format!("make `{}`", dir.display()))?;
         std::fs::rename(staged, self.blob_path(digest)).during(|| format!("store the blob `{digest}`"))
     }
 

@@ -25,7 +25,7 @@ pub struct Lease<'a> {
 impl Store {
     /// Takes a lease that holds nothing yet. `dir` holds the lock files, one per lease.
     pub fn lease(&self, dir: &Path) -> Result<Lease<'_>> {
-        std::fs::create_dir_all(dir).during(|| format!("make the directory `{}`", dir.display()))?;
+        file::make_private_dir(dir).during(|| format!("make the directory `{}`", dir.display()))?;
         let owner = random_hex(16)?;
         let path = dir.join(&owner);
         // Until the new file is locked itself, the shared lock keeps `dead_leases` away from it.

@@ -14,6 +14,7 @@ mod users;
 mod volumes;
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -73,6 +74,10 @@ impl Store {
     }
 
     fn connect(path: &Path) -> Result<Connection> {
+        // SQLite gives the files beside it the mode that this one has.
+        let mut made = File::options();
+        made.create(true).truncate(false).write(true).mode(0o600);
+        made.open(path).during(|| "make the database")?;
         let connection = Connection::open(path).map_err(failed).and_then(|mut connection| {
             let ready = Store::prepare(&mut connection, path);
             ready.map_err(|error| full_at(path, error, &connection))?;

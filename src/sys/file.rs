@@ -18,6 +18,16 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, unlinkat};
 /// An open directory or file that can be locked; the lock ends with the value.
 pub type Lock = Flock<File>;
 
+/// Makes a directory, and those above it that are missing, for its owner and group alone, as Docker's data root since CVE-2021-41091:
+/// users of the host would find programs in it that give them other rights. One that exists stays as it is.
+pub fn make_private_dir(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o710).create(path)
+}
+
 /// Opens `path` as a process whose root is `root` would: absolute links and `..` stay inside, `/proc` magic links are refused
 /// (openat2(2), `RESOLVE_IN_ROOT`). An empty path is the root itself.
 pub fn open_in_root(root: BorrowedFd<'_>, path: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -63,7 +64,7 @@ impl Hoist {
             .as_ref()
             .map_or(root.clone(), |disk| disk.view(&root))
             .join("containers");
-        fs::create_dir(&containers).unwrap();
+        fs::DirBuilder::new().mode(0o700).create(&containers).unwrap();
         let leftovers = Leftovers::watch(dir.path(), &containers);
         Hoist { dir, disk, leftovers }
     }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::host::container::KeptRow;
 use crate::host::image::rows_of;
-use crate::host::{Host, container, make_private_dir};
+use crate::host::{Host, container, make_dir};
 use crate::images::Content;
 use crate::model::{Context, Digest};
 use crate::store::{ContainerRow, ImageRow, LayerRow, Salvage, Store, Tx, VolumeRow};
@@ -34,7 +34,7 @@ impl Host {
             let problems = vec![problem];
             return Ok(Checked { ok: false, problems });
         }
-        make_private_dir(&config.run_root)?;
+        make_dir(&config.run_root)?;
         let (store, salvage) = Store::renew(&database)?;
         let rebuilt = Rebuild::new(config, salvage)?.fill(&store)?;
         drop(store);
