@@ -82,8 +82,7 @@ fn hosts(hostname: &str, request: &Request) -> Result<String> {
     for host in &request.add_hosts {
         let parts = host.split_once(':').and_then(|(name, address)| {
             let address: std::net::IpAddr = address.trim_matches(['[', ']']).parse().ok()?;
-            let is_word = !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '#' || c.is_control());
-            is_word.then_some((name, address))
+            (!name.is_empty() && spec::is_host_name(name)).then_some((name, address))
         });
         let (name, address) = parts.ok_or_else(|| {
             Error::invalid(format!("`{}` is not a host entry", host.escape_debug()))
@@ -134,7 +133,7 @@ mod tests {
     fn a_bad_request_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let bundle = bundle(&dir);
-        for add_hosts in ["x", "x:y", ":1.2.3.4", "a b:1.2.3.4", "a\n:1.2.3.4"] {
+        for add_hosts in ["x", "x:y", ":1.2.3.4", "a b:1.2.3.4", "a\n:1.2.3.4", "..:1.2.3.4"] {
             let request = Request {
                 add_hosts: vec![add_hosts.to_owned()],
                 ..request(&dir)

@@ -179,15 +179,17 @@ fn check_target(target: &str) -> Result<()> {
 
 /// At most 63 letters, digits, dots and dashes: what ends in `/etc/hosts` as one word (hostname(7)).
 fn check_hostname(name: &str) -> Result<()> {
-    let fits = name.len() <= 63
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
-    if fits && !name.starts_with(['-', '.']) {
+    if name.len() <= 63 && is_host_name(name) {
         return Ok(());
     }
     Err(Error::invalid(format!("`{}` is not a host name", name.escape_debug()))
         .hint("a host name is at most 63 letters, digits, dots and dashes"))
+}
+
+/// Whether a text is one word of `/etc/hosts`, or empty.
+pub(super) fn is_host_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    text.bytes().all(fits) && !text.starts_with(['-', '.'])
 }
 
 /// The host name inside.
