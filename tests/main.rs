@@ -18,6 +18,7 @@ mod containers;
 mod contents;
 mod crash;
 mod devices;
+mod escapes;
 mod examples;
 mod full_disk;
 mod guest;
