@@ -25,6 +25,7 @@ mod guest;
 mod handles;
 mod harness;
 mod harness_itself;
+mod health;
 mod hostile;
 mod images;
 mod layers;

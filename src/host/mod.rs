@@ -31,8 +31,8 @@ use crate::sys::file;
 
 pub use check::{CheckOptions, Checked, Damage, Problem};
 pub use container::{
-    Boot, Booted, Container, ContainerFilter, ContainerOptions, ExecOptions, LogOptions, Mount, RemoveContainer, Run,
-    Sink, StopOptions, UpdateOptions,
+    Boot, Booted, Container, ContainerFilter, ContainerOptions, ExecOptions, HealthOption, HealthOptions, LogOptions,
+    Mount, RemoveContainer, Run, Sink, StopOptions, UpdateOptions,
 };
 pub use image::{
     BroughtIn, CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, RemoveImage, SaveOptions,

@@ -180,7 +180,7 @@ impl Orphan {
                     restarts: self.record.restarts(),
                     adopted: Some(self.record.init),
                 };
-                let exit = running.watch(settings, None, Log::open(&bundle.log()).ok())?;
+                let exit = running.watch(bundle, settings, None, Log::open(&bundle.log()).ok())?;
                 lifetime.after(Some(running), exit)
             }
             (None, Some(pause)) => lifetime.after(None, pause.exit),

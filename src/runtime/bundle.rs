@@ -43,6 +43,8 @@ impl Bundle {
         removing dir "removing" "Present from the first moment of its removal.";
         work dir "work" "The overlay's work directory.";
         state_file run_dir "state.json" "Which process it is.";
+        changed run_dir "changed" "Written anew when something changed that shows in no file.";
+        health run_dir "health.json" "What its health check has said.";
         pause run_dir "pause.json" "How the last run ended, while it is paused before the next.";
         lock run_dir "lock" "Locked by the supervisor for as long as it lives.";
         mount_point run_dir "root" "An empty directory, the root's place until it is pivoted to.";

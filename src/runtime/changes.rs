@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::Bundle;
+use super::bundle::{self, Bundle};
 use crate::error::{Context, Result};
 use crate::model;
 
@@ -16,10 +16,18 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// A watch over the files of a container; what changes after it was made is not missed.
 pub(super) struct Changes(Option<Inotify>);
 
+/// Wakes those who wait for a change that shows in no file.
+pub(super) fn tell(bundle: &Bundle) -> Result<()> {
+    bundle::write(&bundle.changed(), b"", false)
+}
+
 impl Changes {
     pub(super) fn of(bundle: &Bundle) -> Changes {
         let watched = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).and_then(|inotify| {
-            let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_ONLYDIR;
+            let flags = AddWatchFlags::IN_MOVED_TO
+                | AddWatchFlags::IN_CREATE
+                | AddWatchFlags::IN_DELETE_SELF
+                | AddWatchFlags::IN_ONLYDIR;
             inotify.add_watch(&bundle.dir, flags)?;
             match inotify.add_watch(&bundle.run_dir, flags) {
                 // Since the machine was restarted, nobody has started it.

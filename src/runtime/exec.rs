@@ -75,7 +75,7 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
     let not_started = |error: Error| Failure::new(&error, NOT_STARTED);
     let entry = Entry::read(bundle).map_err(not_started)?;
     let started = Timestamp::now();
-    let Made { child, ends, setup } = entry.make().map_err(not_started)?;
+    let Made { child, ends, setup, .. } = entry.make().map_err(not_started)?;
     let kill = || {
         let _ = pidfd::send_signal(&child, Signal::KILL.number());
     };
@@ -103,6 +103,7 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
         log: None,
         deadline: None,
         kill: &kill,
+        errand: None,
     };
     let (code, signal) = pump.run().and_then(|_| exit::reap(&child)).map_err(not_started)?;
     let finished = Timestamp::now();
@@ -118,11 +119,18 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
     })
 }
 
+/// Makes a process in a container for its supervisor; it waits to be let go.
+pub(super) fn make(bundle: &Bundle, request: ExecRequest) -> Result<Made> {
+    Entry::of(bundle, request)?.make()
+}
+
 /// A process in the container that waits to be let go.
-struct Made {
-    child: OwnedFd,
-    ends: Ends,
-    setup: Channel,
+pub(super) struct Made {
+    /// Its number, and that of its group.
+    pub(super) pid: i32,
+    pub(super) child: OwnedFd,
+    pub(super) ends: Ends,
+    pub(super) setup: Channel,
 }
 
 /// What belongs to the other side.
@@ -144,9 +152,13 @@ struct Entry {
 
 impl Entry {
     fn read(bundle: &Bundle) -> Result<Entry> {
+        Entry::of(bundle, read_request()?)
+    }
+
+    fn of(bundle: &Bundle, request: ExecRequest) -> Result<Entry> {
         let (spec, settings) = (spec::read(bundle)?, Settings::read(bundle)?);
         Ok(Entry {
-            request: read_request()?,
+            request,
             cgroup: Cgroup::open(bundle.id.as_str())?,
             init: kill::program(bundle)?.ok_or_else(|| kill::ended(bundle))?,
             filter: supervise::filter(&settings.seccomp, &spec)?,
@@ -176,7 +188,12 @@ impl Entry {
         // It is a child of this process that nobody has waited for, so the number is still its own.
         let child = pidfd::open(number).during(|| "find the command's process")?;
         nix::unistd::dup2_stdin(supervise::null()?).during(|| "let go of standard input")?;
-        Ok(Made { child, ends, setup })
+        Ok(Made {
+            pid: number,
+            child,
+            ends,
+            setup,
+        })
     }
 
     /// Runs in the process between: enters the container and makes the program's process there.

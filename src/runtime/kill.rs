@@ -10,7 +10,7 @@ use super::process::has_ended;
 use super::settings::Settings;
 use super::state::{Act, Record, Status, check, state};
 use super::wait::{until_ended, until_unsupervised};
-use super::{Bundle, Signal, restart};
+use super::{Bundle, Signal, changes, restart};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model;
 use crate::sys::pidfd;
@@ -78,13 +78,15 @@ pub(super) fn end_pause(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
 /// Stops all processes of the container in their tracks; `timeout` if they do not stand still after ten seconds.
 pub fn pause(bundle: &Bundle) -> Result<()> {
     check(bundle, Act::Pause)?;
-    Cgroup::open(bundle.id.as_str())?.freeze(&model::Context::new().with_timeout(PATIENCE))
+    Cgroup::open(bundle.id.as_str())?.freeze(&model::Context::new().with_timeout(PATIENCE))?;
+    changes::tell(bundle)
 }
 
 /// Lets the processes of a paused container go on.
 pub fn unpause(bundle: &Bundle) -> Result<()> {
     check(bundle, Act::Unpause)?;
-    thaw(bundle)
+    thaw(bundle)?;
+    changes::tell(bundle)
 }
 
 /// The first process, if it is alive.

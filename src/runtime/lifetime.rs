@@ -58,7 +58,7 @@ impl Lifetime<'_> {
         let next = Running::start(self.bundle, self.spec, self.settings, None, Some(&last));
         match next {
             Ok(mut running) => {
-                let watched = running.watch(self.settings, None, Some(log));
+                let watched = running.watch(self.bundle, self.settings, None, Some(log));
                 let lost = |error: Error| failed(exit::LOST, error.message());
                 (Some(running), watched.unwrap_or_else(lost))
             }

@@ -23,6 +23,16 @@ pub(super) type Outputs = Vec<(Stream, File)>;
 /// As much as a terminal holds for its reader (drivers/tty/tty_buffer.c).
 const TERMINAL_SIZE: i32 = 64 << 10;
 
+/// What else the process that watches sees to meanwhile.
+pub(super) trait Errand {
+    /// What wakes it.
+    fn fds(&self) -> Vec<BorrowedFd<'_>>;
+    /// When it has to be seen to at the latest.
+    fn due(&self) -> Option<Instant>;
+    /// Does what there is to do; there may be nothing.
+    fn turn(&mut self);
+}
+
 /// What to watch and where to carry it.
 pub(super) struct Pump<'a> {
     /// The process; readable when it has ended.
@@ -39,6 +49,8 @@ pub(super) struct Pump<'a> {
     pub(super) deadline: Option<Instant>,
     /// Ends it.
     pub(super) kill: &'a dyn Fn(),
+    /// What else there is to do.
+    pub(super) errand: Option<&'a mut dyn Errand>,
 }
 
 impl Pump<'_> {
@@ -66,6 +78,9 @@ impl Pump<'_> {
             if let Some(input) = &mut self.input {
                 input.write();
             }
+            if let Some(errand) = &mut self.errand {
+                errand.turn();
+            }
             self.carry(&mut pending);
             if ready.process {
                 self.drain(pending);
@@ -90,7 +105,14 @@ impl Pump<'_> {
         }
         let input = self.input.as_ref().and_then(Input::needs_room);
         fds.extend(input.map(|to| PollFd::new(to, PollFlags::POLLOUT)));
-        match poll(&mut fds, timeout(self.deadline)) {
+        let errand = self.errand.as_deref();
+        let its_fds = errand.map_or_else(Vec::new, Errand::fds);
+        fds.extend(its_fds.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let soonest = [self.deadline, errand.and_then(Errand::due)]
+            .into_iter()
+            .flatten()
+            .min();
+        match poll(&mut fds, timeout(soonest)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno).during(|| "watch a process"),
         }

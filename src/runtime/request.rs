@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::{Access, Rule};
 use super::limits::Limits;
-use super::{RestartPolicy, Rlimit, Signal};
+use super::{HealthCheck, RestartPolicy, Rlimit, Signal};
 use crate::model::ContainerId;
 
 /// Everything one container is made from.
@@ -71,6 +71,8 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// When it is started again.
     pub restart: RestartPolicy,
+    /// How its health is checked.
+    pub health: Option<HealthCheck>,
     /// The directories of the image's layers, topmost first.
     pub lower: Vec<PathBuf>,
     /// Whether the container is removed once it ended, so that nothing it writes needs to reach the disk.
@@ -117,6 +119,7 @@ impl Default for Request {
             stop_timeout: Duration::from_secs(10),
             timeout: None,
             restart: RestartPolicy::No,
+            health: None,
             lower: Vec::new(),
             volatile: false,
             labels: BTreeMap::new(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bundle::{self, Bundle};
 use super::limits::Limits;
 use super::namespaces::{self, Join};
-use super::{Device, Request, RestartPolicy, Seccomp, Signal};
+use super::{Device, HealthCheck, Request, RestartPolicy, Seccomp, Signal};
 use crate::error::Result;
 
 /// The settings, as stored.
@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) volatile: bool,
     #[serde(default)]
     pub(super) restart: RestartPolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) health: Option<HealthCheck>,
     #[serde(default)]
     pub(super) joins: Vec<Join>,
     #[serde(default)]
@@ -45,6 +47,7 @@ impl Settings {
             timeout: request.timeout,
             volatile: request.volatile,
             restart: request.restart,
+            health: request.health.clone(),
             joins: namespaces::joins(request),
             devices: request.devices.clone(),
             interactive: request.interactive,

@@ -23,8 +23,9 @@ use super::init::Init;
 use super::lifetime::Lifetime;
 use super::logs::Log;
 use super::namespaces::Namespaces;
+use super::probe::Prober;
 use super::process::{self, Process};
-use super::pump::Pump;
+use super::pump::{Errand, Pump};
 use super::seccomp::{Filter, Profile};
 use super::settings::Settings;
 use super::state::{Boot, Record};
@@ -128,7 +129,7 @@ fn supervise(bundle: &Bundle, caller: Channel, detached: bool) -> Result<()> {
     };
     let _ = caller.send(&Message::Started(running.process.child.pid));
     let listener = (!detached).then_some(caller);
-    let exit = running.watch(&settings, listener.as_ref(), log)?;
+    let exit = running.watch(bundle, &settings, listener.as_ref(), log)?;
     let Some(caller) = listener else {
         let (spec, settings) = (&spec, &settings);
         return Lifetime { bundle, spec, settings }.after(Some(running), exit);
@@ -244,7 +245,15 @@ impl Running {
     }
 
     /// Returns when the container has ended: how.
-    pub(super) fn watch(&mut self, settings: &Settings, listener: Option<&Channel>, log: Option<Log>) -> Result<Exit> {
+    pub(super) fn watch(
+        &mut self,
+        bundle: &Bundle,
+        settings: &Settings,
+        listener: Option<&Channel>,
+        log: Option<Log>,
+    ) -> Result<Exit> {
+        let check = settings.health.as_ref();
+        let mut prober = check.map(|check| Prober::new(bundle, check, self.started));
         let child = &self.process.child;
         // One that was killed before it became the program may have nothing that can be watched.
         let ends = self.process.ends.take().map(Ends::connect);
@@ -257,8 +266,12 @@ impl Running {
             log,
             deadline: settings.timeout.and_then(|limit| self.began.checked_add(limit)),
             kill: &|| kill(child, &self.cgroup),
+            errand: prober.as_mut().map(|prober| prober as &mut dyn Errand),
         }
         .run()?;
+        if let Some(prober) = prober {
+            prober.end();
+        }
         let seen = match self.adopted {
             None => Some(exit::reap(&child.pidfd)?),
             Some(process) => process::end_of(process, &child.pidfd).map(exit::code),

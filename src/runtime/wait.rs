@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::changes::Changes;
+use super::health::{HealthStatus, health};
 use super::state::{Record, State, Status, state};
 use super::{Bundle, Exit, adopt};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::model;
 
 /// Waits until a container has ended, and returns how. One that was never started is `conflict`.
@@ -49,6 +50,93 @@ pub fn wait(ctx: &model::Context, bundle: &Bundle) -> Result<Exit> {
             None => continue,
         }
     }
+}
+
+/// What can be waited for besides the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// It is in this state.
+    Status(Status),
+    /// Its health check says this.
+    Health(HealthStatus),
+    /// It is gone.
+    Removed,
+}
+
+impl Until {
+    /// Reads a word: a state, `healthy`, `unhealthy` or `removed`; another one is `invalid`.
+    pub fn parse(word: &str) -> Result<Until> {
+        let others = [
+            ("healthy", Until::Health(HealthStatus::Healthy)),
+            ("unhealthy", Until::Health(HealthStatus::Unhealthy)),
+            ("removed", Until::Removed),
+        ];
+        let known = others.into_iter().find(|(name, _)| *name == word);
+        match (known, word.parse()) {
+            (Some((_, until)), _) => Ok(until),
+            (None, Ok(status)) => Ok(Until::Status(status)),
+            (None, Err(_)) => {
+                let states = [
+                    "created",
+                    "restarting",
+                    "running",
+                    "paused",
+                    "exited",
+                    "dead",
+                    "removing",
+                ];
+                let all = [&states[..], &others.map(|(name, _)| name)].concat();
+                Err(model::unknown("state", word, &all))
+            }
+        }
+    }
+}
+
+/// Waits until something is so of a container. Errors: `conflict` once it cannot become healthy any more, or is unhealthy instead;
+/// `not_found` once it is gone.
+pub fn until(ctx: &model::Context, bundle: &Bundle, what: Until) -> Result<()> {
+    let changes = Changes::of(bundle);
+    loop {
+        ctx.check()?;
+        let state = match state(bundle) {
+            Err(error) if error.kind() == Kind::NotFound && what == Until::Removed => return Ok(()),
+            state => state?,
+        };
+        if adopt::ensure(ctx, bundle, state.status)? {
+            continue;
+        }
+        if is_so(bundle, &state, what)? {
+            return Ok(());
+        }
+        let supervisor = Record::read(bundle)?.and_then(|record| record.supervisor.open());
+        changes.wait(ctx, supervisor.as_ref())?;
+    }
+}
+
+fn is_so(bundle: &Bundle, state: &State, what: Until) -> Result<bool> {
+    let wanted = match what {
+        Until::Removed => return Ok(false),
+        Until::Status(wanted) => return Ok(state.status == wanted),
+        Until::Health(wanted) => wanted,
+    };
+    let health = match state.started.filter(|_| state.status.is_alive()) {
+        Some(started) => health(bundle, started)?,
+        // Another run may be healthy.
+        None if matches!(state.status, Status::Created | Status::Restarting) => return Ok(false),
+        None => return Err(never(bundle, wanted, &format!("it is {}", state.status))),
+    };
+    match (health.status, wanted) {
+        (HealthStatus::Unhealthy, HealthStatus::Healthy) => {
+            let last = health.log.last().map_or("", |result| result.output.trim());
+            Err(never(bundle, wanted, &format!("it is unhealthy: {last}")))
+        }
+        (status, wanted) => Ok(status == wanted),
+    }
+}
+
+fn never(bundle: &Bundle, wanted: HealthStatus, why: &str) -> Error {
+    let (id, wanted, why) = (bundle.id.short(), wanted.name(), why.trim_end_matches(": "));
+    Error::conflict(format!("container `{id}` is not {wanted}: {why}")).target(bundle.id.as_str())
 }
 
 /// How the run that is waited for ended, if a restart policy has followed it up.

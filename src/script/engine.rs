@@ -1,6 +1,8 @@
 //! The interpreter, built and limited: the same limits in every build, output redirected, cancelling wired in.
 
-use rhai::{Array, Dynamic, Engine, Module, Position};
+use std::cell::Cell;
+
+use rhai::{Array, Dynamic, Engine, Module, Position, Token};
 
 use crate::bindings::{self, Failure, Session, scope};
 
@@ -25,7 +27,28 @@ pub(super) fn build(session: &Session) -> Engine {
     let talk = session.clone();
     engine.on_debug(move |text, source, position| talk.settings().console.talk(&located(text, source, position)));
     engine.on_progress(stop_reason);
+    allow_until(&mut engine);
     engine
+}
+
+thread_local! {
+    /// Whether the token before the one being read has a name come after it.
+    static BEFORE_NAME: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets options be called `until`, which is a keyword only at the end of a loop: `#{until: …}`, `options.until`.
+#[expect(
+    deprecated,
+    reason = "the interpreter calls it volatile, not deprecated; a test would tell"
+)]
+fn allow_until(engine: &mut Engine) {
+    engine.on_parse_token(|token, _, _| {
+        let begins_name = matches!(token, Token::MapStart | Token::Comma | Token::Period | Token::Elvis);
+        match (BEFORE_NAME.replace(begins_name), token) {
+            (true, Token::Until) => Token::Identifier(Box::new("until".into())),
+            (_, token) => token,
+        }
+    });
 }
 
 /// The global `args`; unlike a variable of the script it is seen inside functions too.
@@ -64,4 +87,27 @@ fn stop_reason(operations: u64) -> Option<Dynamic> {
     }
     let error = scope::current()?.check().err()?;
     Some(Dynamic::from(Failure::new(error, Position::NONE)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn until_is_a_name_where_one_is_expected_and_a_keyword_elsewhere() {
+        let mut engine = Engine::new();
+        allow_until(&mut engine);
+        let script = r#"
+            let n = 0;
+            do { n += 1; } until n >= 3;
+            let options = #{ until: n, since: 1 };
+            let more = #{since: 1,
+                until: options.until};
+            [options.until, more?.until, more["until"]]
+        "#;
+        let values: Array = engine.eval(script).unwrap();
+        let values: Vec<rhai::INT> = values.into_iter().map(|value| value.as_int().unwrap()).collect();
+        assert_eq!(values, [3, 3, 3]);
+        assert!(engine.eval::<()>("let until = 1;").is_err());
+    }
 }

@@ -16,6 +16,7 @@ use crate::model::TimeSpan;
 #[serde(default)]
 struct WaitOptions {
     timeout: Option<TimeSpan>,
+    until: Option<String>,
 }
 
 /// A command run inside to its end, its output passed through if the options ask for it.
@@ -197,7 +198,10 @@ pub mod methods {
 
     /// Waits until the container has ended, and returns the exit code.
     ///
-    /// Options: `timeout` (throws `timeout` when it has not ended by then; it runs on).
+    /// Options: `timeout` (throws `timeout` when it has not ended by then; it runs on), `until`: what to wait for instead of the end, a
+    /// state, `"healthy"`, `"unhealthy"` or `"removed"`, for which it returns 0. Waiting for `"healthy"` throws `conflict` once the
+    /// container has ended or is unhealthy. Of a container that its restart policy starts again it is the end of the run that is
+    /// going on, or of the next.
     ///
     /// ```rhai,images
     /// let c = container::run_detached("tools", ["sleep", "60"]);
@@ -207,9 +211,12 @@ pub mod methods {
     #[rhai_fn(name = "wait", return_raw, pure)]
     pub fn wait_options(ctx: NativeCallContext, this: &mut Container, options: Map) -> Scripted<INT> {
         native(&ctx, |session| {
-            let WaitOptions { timeout } = options::parse(options)?;
-            let code = this.wait(&session.context(), timeout.map(|span| span.0))?;
-            Ok(code.into())
+            let WaitOptions { timeout, until } = options::parse(options)?;
+            let (ctx, limit) = (session.context(), timeout.map(|span| span.0));
+            match until.as_deref() {
+                None | Some("exited") => this.wait(&ctx, limit).map(INT::from),
+                Some(word) => this.wait_until(&ctx, word, limit).map(|()| 0),
+            }
         })
     }
 

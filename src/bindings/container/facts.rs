@@ -233,13 +233,18 @@ pub mod getters {
         this.restart_count().into()
     }
 
-    /// What its health check says; `()` for a container whose health is not checked.
+    /// What its health check says, as a map of `status` (`"starting"`, `"healthy"` or `"unhealthy"`), `failing_streak` (failures since
+    /// the last success) and `log`, the last five results as maps of `start`, `end`, `exit_code` (0 is healthy, -1 took too long or could
+    /// not be run) and `output`; `()` for a container whose health is not checked, or that was never started.
     ///
     /// ```rhai,images
-    /// assert::eq(container::create("tools", ["true"]).health, ());
+    /// let c = container::run_detached("tools", ["sleep", "60"], #{ health: #{ cmd: ["true"], interval: 10.millis } });
+    /// c.wait(#{ until: "healthy" });
+    /// assert::eq(c.reload().health.status, "healthy");
+    /// c.remove(#{ force: true });
     /// ```
     #[rhai_fn(get = "health", pure)]
-    pub fn health(_this: &mut Container) -> Dynamic {
-        Dynamic::UNIT
+    pub fn health(this: &mut Container) -> Dynamic {
+        or_unit(this.health().map(super::super::health))
     }
 }

@@ -5,13 +5,14 @@ pub mod acts;
 pub mod facts;
 pub mod namespace;
 
-use rhai::{Map, Module, exported_module};
+use rhai::{Array, Dynamic, INT, Map, Module, exported_module};
 use serde_json::{Value, json};
 
 use super::amount::{ago, span};
 use super::object::Object;
+use super::time::Time;
 use crate::host::{Container, Mount};
-use crate::runtime::Status;
+use crate::runtime::{Health, HealthStatus, ProbeResult, Status};
 
 /// How much of a command a table shows, as Docker's does.
 const SHOWN_COMMAND: usize = 20;
@@ -34,6 +35,23 @@ fn mount(mount: &Mount) -> Map {
     super::value::from_json(&json!(mount)).try_cast().unwrap_or_default()
 }
 
+/// Health as a map.
+fn health(health: &Health) -> Map {
+    let result = |result: &ProbeResult| {
+        Dynamic::from(Map::from([
+            ("start".into(), Dynamic::from(Time::new(result.start))),
+            ("end".into(), Dynamic::from(Time::new(result.end))),
+            ("exit_code".into(), INT::from(result.exit_code).into()),
+            ("output".into(), result.output.clone().into()),
+        ]))
+    };
+    Map::from([
+        ("status".into(), health.status.name().into()),
+        ("failing_streak".into(), INT::from(health.failing_streak).into()),
+        ("log".into(), health.log.iter().map(result).collect::<Array>().into()),
+    ])
+}
+
 /// The state in the words of `docker ps`.
 fn state_phrase(container: &Container) -> String {
     let up = || {
@@ -45,7 +63,11 @@ fn state_phrase(container: &Container) -> String {
     };
     match container.status() {
         Status::Created => "Created".to_owned(),
-        Status::Running => up(),
+        Status::Running => match container.health() {
+            Some(health) if health.status == HealthStatus::Starting => format!("{} (health: starting)", up()),
+            Some(health) => format!("{} ({})", up(), health.status.name()),
+            None => up(),
+        },
         Status::Paused => format!("{} (Paused)", up()),
         Status::Restarting => "Restarting".to_owned(),
         Status::Removing => "Removal In Progress".to_owned(),

@@ -174,7 +174,15 @@ pub mod functions {
     /// `"no"`, `"on-failure"` (its code was not 0), `"on-failure:5"` (five times at most), `"always"`, or `"unless-stopped"`. It waits
     /// 100 milliseconds first, twice as long each time up to a minute, and anew after a run of ten seconds; meanwhile the container is
     /// `restarting`. One that is stopped stays so; `system::boot` starts it again
-    /// under `"always"`. Throws `already_exists` when the name is taken.
+    /// under `"always"`.
+    ///
+    /// `health` is a map of `cmd` (an array of words, or a line for the shell), `interval` (30 seconds), `timeout` (30 seconds), `retries`
+    /// (3), `start_period` (none) and `start_interval` (5 seconds); what is left out is as the image's health check has it. The command
+    /// is run inside again and again: as often as `retries` says its code was not 0, or it took longer than `timeout`, and the
+    /// container is `unhealthy`; once it was 0, `healthy`. Failures within `start_period` do not count, unless one has succeeded.
+    /// `health: "none"` does without the image's check.
+    ///
+    /// Throws `already_exists` when the name is taken.
     ///
     /// ```rhai,images
     /// let c = container::run_detached("tools", ["sleep", "60"], #{ name: "web", labels: #{ tier: "front" } });

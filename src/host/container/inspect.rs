@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Container, Status, host_config};
 use crate::error::Result;
 use crate::model::Context;
+use crate::runtime::{Health, ProbeResult};
 
 /// The storage driver, by the name of its file system.
 const DRIVER: &str = "overlay";
@@ -45,7 +46,7 @@ impl Container {
     fn state(&self) -> Value {
         let time =
             |time: Option<jiff::Timestamp>| time.map_or("0001-01-01T00:00:00Z".to_owned(), |time| time.to_string());
-        json!({
+        let mut state = json!({
             "Status": self.status().to_string(),
             "Running": matches!(self.status(), Status::Running | Status::Paused | Status::Restarting),
             "Paused": self.status() == Status::Paused,
@@ -57,7 +58,11 @@ impl Container {
             "Error": self.error().unwrap_or(""),
             "StartedAt": time(self.started()),
             "FinishedAt": time(self.finished()),
-        })
+        });
+        if let Some(health) = self.health() {
+            state["Health"] = inspected_health(health);
+        }
+        state
     }
 
     fn config(&self) -> Value {
@@ -122,4 +127,20 @@ impl Container {
             "MergedDir": self.pid().map(|pid| format!("/proc/{pid}/root")),
         }))
     }
+}
+
+fn inspected_health(health: &Health) -> Value {
+    let result = |result: &ProbeResult| {
+        json!({
+            "Start": result.start.to_string(),
+            "End": result.end.to_string(),
+            "ExitCode": result.exit_code,
+            "Output": result.output,
+        })
+    };
+    json!({
+        "Status": health.status.name(),
+        "FailingStreak": health.failing_streak,
+        "Log": health.log.iter().map(result).collect::<Vec<_>>(),
+    })
 }

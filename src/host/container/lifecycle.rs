@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Container, KeptRow, Status};
+use super::{Container, KeptRow, Status, health};
 use crate::error::{Error, Result};
 use crate::model::{ContainerName, Context, TimeSpan};
-use crate::runtime::{self, Act, Signal};
+use crate::runtime::{self, Act, Signal, Until};
 
 /// Options of a container's `stop` and `restart`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -166,6 +166,31 @@ impl Container {
             }
         })?;
         Ok(exit.code)
+    }
+
+    /// Waits until it is in a state, `healthy`, `unhealthy` or `removed`.
+    ///
+    /// Errors: `invalid` for another word, and for health where it is not checked; `conflict` once it cannot become healthy any more;
+    /// `timeout` after `limit`; `cancelled`.
+    pub fn wait_until(&self, ctx: &Context, word: &str, limit: Option<Duration>) -> Result<()> {
+        let until = Until::parse(word)?;
+        if matches!(until, Until::Health(_)) && health::check(&self.facts.recipe.config).is_none() {
+            return Err(
+                Error::invalid(format!("the health of container `{self}` is not checked"))
+                    .target(self.name())
+                    .hint("make it with the option `health`"),
+            );
+        }
+        if self.host.plan().is_some() {
+            return Ok(());
+        }
+        let inner = limit.map_or_else(|| ctx.child(), |limit| ctx.with_timeout(limit));
+        runtime::until(&inner, &self.bundle(), until).map_err(|error| {
+            match inner.owns_timeout(&error) && limit.is_some() {
+                true => Error::timeout(format!("container `{self}` is not {word} in time")).target(self.name()),
+                false => error,
+            }
+        })
     }
 
     /// Gives it another name. Errors: `already_exists`, `invalid`.

@@ -7,6 +7,7 @@ mod create;
 mod exec;
 mod files;
 mod filter;
+mod health;
 mod host_config;
 mod inspect;
 mod kept;
@@ -29,12 +30,13 @@ use jiff::Timestamp;
 use super::Host;
 use crate::error::{Error, Result};
 use crate::model::{ContainerId, Context, Digest};
-use crate::runtime::{self, Bundle, State, Status};
+use crate::runtime::{self, Bundle, Health, State, Status};
 use crate::store::ContainerRow;
 
 pub use boot::{Boot, Booted};
 pub use exec::ExecOptions;
 pub use filter::ContainerFilter;
+pub use health::{HealthOption, HealthOptions};
 pub(super) use kept::KeptRow;
 pub use lifecycle::StopOptions;
 pub use logs::LogOptions;
@@ -50,6 +52,7 @@ struct Facts {
     row: ContainerRow,
     recipe: Recipe,
     state: State,
+    health: Option<Health>,
 }
 
 /// A container of the store. Clones are the same container; facts are those of the moment it was got.
@@ -67,7 +70,7 @@ impl PartialEq for Container {
 
 impl Container {
     fn read(host: &Host, row: ContainerRow) -> Result<Container> {
-        let recipe = serde_json::from_str(&row.options).map_err(|cause| {
+        let recipe: Recipe = serde_json::from_str(&row.options).map_err(|cause| {
             Error::corrupt(format!(
                 "the settings of container `{}` are unreadable: {cause}",
                 row.name
@@ -75,9 +78,18 @@ impl Container {
             .source(cause)
         })?;
         let state = host.container_state(&row)?;
+        let health = match (state.started, health::check(&recipe.config)) {
+            (Some(started), Some(_)) => Some(runtime::health(&host.bundle(&row.id), started)?),
+            _ => None,
+        };
         Ok(Container {
             host: host.clone(),
-            facts: Arc::new(Facts { row, recipe, state }),
+            facts: Arc::new(Facts {
+                row,
+                recipe,
+                state,
+                health,
+            }),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Container;
+use super::{Container, HealthOption};
 use crate::error::{Error, Result};
 use crate::model::{ByteSize, Bytes, Command, ContainerId, Pairs, TimeSpan, Words};
 use crate::runtime::{Access, Bind, Device, Namespace, NetworkMode, RestartPolicy, Rlimit, Rule, Tmpfs};
@@ -97,6 +97,8 @@ pub struct ContainerOptions {
     pub timeout: Option<TimeSpan>,
     /// When it is started again: `no`, `on-failure[:N]`, `always` or `unless-stopped`.
     pub restart: RestartPolicy,
+    /// How its health is checked; `none` for not at all.
+    pub health: HealthOption,
     /// `run`: leave the container in place afterwards.
     pub keep: bool,
     /// `run`: a code other than zero is an error (the default).

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::health;
 use super::options::{ContainerOptions, Owner, Volume};
 use super::security::Security;
 use crate::error::{Error, Result};
@@ -102,6 +103,7 @@ impl Recipe {
         if let Some(signal) = &options.stop_signal {
             config.stop_signal = Some(signal.parse::<Signal>()?.to_string());
         }
+        health::configure(&mut config, &options.health)?;
         let security = Security::of(options)?;
         let tmpfs = options.parsed_tmpfs()?;
         let mut mounts: Vec<Mount> = options.parsed_volumes()?.into_iter().map(Mount::from).collect();
@@ -253,6 +255,7 @@ impl Recipe {
             stop_timeout: self.stop_timeout.map_or(defaults.stop_timeout, |span| span.0),
             timeout: self.timeout.map(|span| span.0),
             restart: self.restart,
+            health: health::check(&self.config),
             lower,
             volatile,
             labels: self.config.labels.clone(),
