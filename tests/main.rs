@@ -32,6 +32,7 @@ mod layers;
 mod licences;
 mod lifetimes;
 mod namespaces;
+mod oci;
 mod power_cut;
 mod privileged;
 mod readme;

@@ -164,7 +164,8 @@ fn clean(text: &str) -> String {
 }
 
 /// Columns as wide as their widest cell, [`GAP`] apart, and nothing behind the last.
-fn grid(header: &[&str], rows: Vec<Vec<String>>) -> String {
+/// Rows below a header, which may be empty, each column as wide as its widest cell.
+pub fn grid(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let header = (!header.is_empty()).then(|| header.iter().map(|&name| name.to_owned()).collect());
     let rows: Vec<Vec<String>> = header
         .into_iter()

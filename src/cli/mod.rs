@@ -2,6 +2,7 @@
 
 mod doc;
 mod eval;
+mod oci;
 mod run;
 mod signals;
 mod system;
@@ -124,6 +125,7 @@ enum Command {
     Doc(doc::Doc),
     #[command(subcommand)]
     System(system::System),
+    Oci(OciCommand),
     /// `hoist FILE ARGS…`
     #[command(external_subcommand)]
     Script(Vec<OsString>),
@@ -135,6 +137,16 @@ enum Command {
 #[derive(Args)]
 struct ReplCommand {}
 
+/// Run containers for other engines, as an OCI runtime: see `hoist oci --help`
+///
+/// Under the name `hoist-oci`, as of a link, the program is nothing else.
+#[derive(Args)]
+struct OciCommand {
+    /// The command line of an OCI runtime
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
 fn duration(text: &str) -> std::result::Result<std::time::Duration, String> {
     parse_duration(text).map_err(|error| match error.way_out() {
         Some(hint) => format!("{error}: {hint}"),
@@ -144,10 +156,16 @@ fn duration(text: &str) -> std::result::Result<std::time::Duration, String> {
 
 /// Runs the program; the exit codes are those of [`Kind::exit_code`], and 2 for a wrong command line.
 pub fn main() -> ExitCode {
+    if let Some(words) = oci::words() {
+        return oci::main(words);
+    }
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => return usage(&error),
     };
+    if let Command::Oci(OciCommand { words }) = line.command {
+        return oci::main(std::iter::once("hoist oci".into()).chain(words).collect());
+    }
     let terminal = Arc::new(Terminal::default());
     let result = signals::watch().and_then(|interrupt| {
         let app = App {
@@ -189,6 +207,9 @@ impl App {
             Command::Repl(_) => self.converse(),
             Command::Doc(doc) => doc.execute(self),
             Command::System(system) => system.execute(self),
+            Command::Oci(_) => Err(Error::internal(
+                "an OCI runtime was to be this process, and nothing else",
+            )),
             Command::Script(words) => self.run_script(words),
         }
     }

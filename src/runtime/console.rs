@@ -16,7 +16,7 @@ use crate::error::{Context, Error, Result};
 use crate::sys::{mount, pty};
 
 /// The size a terminal has that nobody has told one.
-const USUAL_SIZE: pty::Size = pty::Size { rows: 24, columns: 80 };
+pub(super) const USUAL_SIZE: pty::Size = pty::Size { rows: 24, columns: 80 };
 
 /// A terminal: the end that is looked at, and the one a program has as its standard streams.
 pub(super) struct Console {
@@ -25,7 +25,7 @@ pub(super) struct Console {
 }
 
 /// Makes a terminal below an open root, which is this process's own.
-pub(super) fn open(root: &OwnedFd) -> Result<Console> {
+pub(super) fn open(root: &OwnedFd, size: pty::Size) -> Result<Console> {
     let show = || "make a terminal";
     let pts = rootfs::open_plain_dir(root, Path::new("/dev/pts")).during(show)?;
     let how = OpenHow::new()
@@ -47,7 +47,7 @@ pub(super) fn open(root: &OwnedFd) -> Result<Console> {
     }
     pty::unlock(&master).during(show)?;
     let slave = pty::open_peer(&master).during(show)?;
-    pty::set_size(&master, USUAL_SIZE).during(show)?;
+    pty::set_size(&master, size).during(show)?;
     Ok(Console { master, slave })
 }
 

@@ -3,12 +3,14 @@
 //! by the supervisor, which may make nodes that the container may not.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, lstat, major, makedev, minor, mkdirat, mknodat, stat, umask};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
+
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
 
 use super::Device;
 use super::cgroup::{Access, DeviceKind, Devices, Rule};
@@ -43,15 +45,18 @@ const DEEPEST: usize = 8;
 pub(super) struct Node {
     /// Below `/dev`.
     path: PathBuf,
-    /// As the host's node has it: kind and permissions, device, owner.
-    status: FileStat,
+    /// Kind and permissions.
+    mode: u32,
+    device: u64,
+    uid: u32,
+    gid: u32,
     access: Access,
 }
 
 impl Node {
     /// That the container may use it.
     pub(super) fn rule(&self) -> Rule {
-        let kind = match kind(&self.status) {
+        let kind = match kind(self.mode) {
             SFlag::S_IFBLK => DeviceKind::Block,
             _ => DeviceKind::Character,
         };
@@ -59,8 +64,8 @@ impl Node {
         let number = |number: u64| u32::try_from(number).ok();
         let devices = Devices {
             kind: Some(kind),
-            major: number(major(self.status.st_rdev)),
-            minor: number(minor(self.status.st_rdev)),
+            major: number(major(self.device)),
+            minor: number(minor(self.device)),
         };
         let access = self.access;
         Rule {
@@ -71,8 +76,36 @@ impl Node {
     }
 }
 
-fn kind(status: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT
+fn kind(mode: u32) -> SFlag {
+    SFlag::from_bits_truncate(mode) & SFlag::S_IFMT
+}
+
+/// The devices an OCI configuration lists. Errors: `invalid` for one outside of `/dev`.
+pub(super) fn listed(devices: &[LinuxDevice]) -> Result<Vec<Node>> {
+    let nodes = devices.iter().map(|device| {
+        let path = device.path();
+        let refuse = |why: &str| Error::invalid(format!("the device `{}` cannot be made: {why}", path.display()));
+        let below = path.strip_prefix("/dev").map_err(|_| refuse("it is not in `/dev`"))?;
+        if !below.components().all(|part| matches!(part, Component::Normal(_))) || below == Path::new("") {
+            return Err(refuse("its path is not plain"));
+        }
+        let kind = match device.typ() {
+            LinuxDeviceType::C | LinuxDeviceType::U => SFlag::S_IFCHR,
+            LinuxDeviceType::B => SFlag::S_IFBLK,
+            LinuxDeviceType::P => SFlag::S_IFIFO,
+            LinuxDeviceType::A => return Err(refuse("it is of no type")),
+        };
+        let number = |number: i64| u64::try_from(number).map_err(|_| refuse("its numbers are out of range"));
+        Ok(Node {
+            path: below.to_owned(),
+            mode: kind.bits() | device.file_mode().unwrap_or(0o666) & 0o7777,
+            device: makedev(number(device.major())?, number(device.minor())?),
+            uid: device.uid().unwrap_or(0),
+            gid: device.gid().unwrap_or(0),
+            access: Access::ALL,
+        })
+    });
+    nodes.collect()
 }
 
 impl Device {
@@ -117,8 +150,8 @@ pub(super) fn find(devices: &[Device]) -> Result<Vec<Node>> {
         let path = Path::new(device.target.strip_prefix("/dev").unwrap_or_default());
         let path = path.strip_prefix("/").unwrap_or(path);
         let before = nodes.len();
-        match kind(&status) {
-            SFlag::S_IFCHR | SFlag::S_IFBLK => nodes.push(node(path, status, device.access)),
+        match kind(status.st_mode) {
+            SFlag::S_IFCHR | SFlag::S_IFBLK => nodes.push(node(path, &status, device.access)),
             SFlag::S_IFDIR => collect(&mut nodes, &device.source, path, device.access, DEEPEST)?,
             _ => {}
         }
@@ -129,9 +162,16 @@ pub(super) fn find(devices: &[Device]) -> Result<Vec<Node>> {
     Ok(nodes)
 }
 
-fn node(path: &Path, status: FileStat, access: Access) -> Node {
-    let path = path.to_owned();
-    Node { path, status, access }
+/// As the host has it.
+fn node(path: &Path, status: &FileStat, access: Access) -> Node {
+    Node {
+        path: path.to_owned(),
+        mode: kind(status.st_mode).bits() | status.st_mode & 0o777,
+        device: status.st_rdev,
+        uid: status.st_uid,
+        gid: status.st_gid,
+        access,
+    }
 }
 
 /// The devices in a directory of the host and below it. What comes and goes meanwhile is no fault.
@@ -143,8 +183,8 @@ fn collect(nodes: &mut Vec<Node>, dir: &Path, path: &Path, access: Access, depth
         let Some(status) = lstat(&source).ok().filter(|_| !at_top) else {
             continue;
         };
-        match kind(&status) {
-            SFlag::S_IFCHR | SFlag::S_IFBLK => nodes.push(node(&path.join(name), status, access)),
+        match kind(status.st_mode) {
+            SFlag::S_IFCHR | SFlag::S_IFBLK => nodes.push(node(&path.join(name), &status, access)),
             SFlag::S_IFDIR if depth > 0 => collect(nodes, &source, &path.join(name), access, depth - 1)?,
             _ => {}
         }
@@ -152,7 +192,7 @@ fn collect(nodes: &mut Vec<Node>, dir: &Path, path: &Path, access: Access, depth
     Ok(())
 }
 
-/// Makes a device with the permissions and the owner it has on the host.
+/// Makes a device.
 fn make(dev: BorrowedFd<'_>, node: &Node) -> nix::Result<()> {
     let above: Vec<&Path> = node
         .path
@@ -166,15 +206,15 @@ fn make(dev: BorrowedFd<'_>, node: &Node) -> nix::Result<()> {
             Err(errno) => return Err(errno),
         }
     }
-    let (status, path) = (&node.status, node.path.as_path());
-    let mode = Mode::from_bits_truncate(status.st_mode & 0o777);
-    let make = || mknodat(dev, path, kind(status), mode, status.st_rdev);
+    let path = node.path.as_path();
+    let mode = Mode::from_bits_truncate(node.mode & 0o7777);
+    let make = || mknodat(dev, path, kind(node.mode), mode, node.device);
     match make() {
         // Of several for one path the last counts.
         Err(Errno::EEXIST) => unlinkat(dev, path, UnlinkatFlags::NoRemoveDir).and_then(|()| make())?,
         made => made?,
     }
-    let (uid, gid) = (Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid));
+    let (uid, gid) = (Uid::from_raw(node.uid), Gid::from_raw(node.gid));
     fchownat(dev, path, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 

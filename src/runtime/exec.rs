@@ -10,13 +10,13 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use jiff::Timestamp;
 use nix::fcntl::OFlag;
-use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use oci_spec::runtime::Spec;
 
 use super::bundle::Bundle;
 use super::cgroup::Cgroup;
 use super::channel::{Channel, Failure, Message};
+use super::enter::{self, Entered};
 use super::exit::{self, Exit, NOT_STARTED};
 use super::launch::{self, Helper, Output, Stdin};
 use super::program::Program;
@@ -29,7 +29,7 @@ use super::supervise::{self, Assignment};
 use super::{ExecRequest, Signal, kill, namespaces, spec, user};
 use crate::error::{Context, Error, Result};
 use crate::model;
-use crate::sys::{clone, pidfd};
+use crate::sys::pidfd;
 
 /// Runs a further process in a running container, to its end. `conflict` if the container is not running or paused.
 ///
@@ -133,13 +133,6 @@ pub(super) struct Made {
     pub(super) setup: Channel,
 }
 
-/// What belongs to the other side.
-struct Theirs {
-    streams: Streams,
-    parent: Channel,
-    filter: Option<Filter>,
-}
-
 /// All that is needed to enter.
 struct Entry {
     request: ExecRequest,
@@ -170,57 +163,19 @@ impl Entry {
     /// The process, before it becomes the program; it waits to be let go.
     fn make(mut self) -> Result<Made> {
         let (streams, ends) = streams::make(self.request.tty, false)?;
-        let (setup, parent) = Channel::pair()?;
-        let theirs = Theirs {
-            streams,
-            parent,
-            filter: self.filter.take(),
-        };
-        let between = clone::clone(CloneFlags::empty(), self.cgroup.clone_into_fd(), || self.enter(theirs));
-        let between = between.during(|| "make a process")?;
-        let answer = setup.receive();
-        exit::reap(&between.pidfd)?;
-        let number = match answer? {
-            Some(Message::Go(number)) => number,
-            Some(Message::Failed(failure)) => return Err(failure.into_error()),
-            _ => return Err(Error::internal("the process that enters the container was killed")),
-        };
-        // It is a child of this process that nobody has waited for, so the number is still its own.
-        let child = pidfd::open(number).during(|| "find the command's process")?;
+        let filter = self.filter.take();
+        let flags = namespaces::all(&self.spec, &self.settings.joins)?;
+        let entered = enter::make(&self.cgroup, &self.init, flags, |parent| {
+            self.become_program(filter, &streams, parent)
+        });
+        let Entered { pid, child, setup } = entered?;
         nix::unistd::dup2_stdin(supervise::null()?).during(|| "let go of standard input")?;
         Ok(Made {
-            pid: number,
+            pid,
             child,
             ends,
             setup,
         })
-    }
-
-    /// Runs in the process between: enters the container and makes the program's process there.
-    fn enter(&self, theirs: Theirs) -> i32 {
-        let Theirs {
-            streams,
-            parent,
-            filter,
-        } = theirs;
-        let made = self.join().and_then(|()| {
-            // A sibling and not a child of this process: the helper waits for it.
-            clone::clone(CloneFlags::CLONE_PARENT, None, || {
-                self.become_program(filter, &streams, &parent)
-            })
-            .during(|| "make a process in the container")
-        });
-        let message = match made {
-            Ok(child) => Message::Go(child.pid),
-            Err(error) => Message::Failed(Failure::new(&error, NOT_STARTED)),
-        };
-        i32::from(parent.send(&message).is_err())
-    }
-
-    fn join(&self) -> Result<()> {
-        self.cgroup.join_self()?;
-        let flags = namespaces::all(&self.spec, &self.settings.joins)?;
-        nix::sched::setns(&self.init, flags).during(|| "enter the container")
     }
 
     fn become_program(&self, filter: Option<Filter>, streams: &Streams, parent: &Channel) -> i32 {

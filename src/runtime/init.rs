@@ -20,7 +20,8 @@ use super::namespaces::Namespaces;
 use super::program::Program;
 use super::seccomp::Filter;
 use super::streams::Streams;
-use super::{cgroup_view, rootfs, spec, user};
+use super::user::Who;
+use super::{cgroup_view, rootfs, spec};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::network;
@@ -59,7 +60,7 @@ impl Maker for Channel {
 /// All that the first process needs; what is on the host was opened before.
 pub(super) struct Init<'a> {
     pub(super) spec: &'a Spec,
-    pub(super) user: &'a str,
+    pub(super) user: Who<'a>,
     pub(super) namespaces: &'a Namespaces,
     /// The root's mount, attached nowhere.
     pub(super) root: &'a OwnedFd,
@@ -108,7 +109,7 @@ impl Init<'_> {
         if let Some(name) = self.spec.hostname() {
             nix::unistd::sethostname(name).during(|| format!("set the host name `{name}`"))?;
         }
-        let identity = user::resolve(self.root, self.user)?;
+        let identity = self.user.resolve(self.root)?;
         self.streams.install(self.root, identity.uid, true)?;
         if !self.maker.made()? {
             return Ok(None);

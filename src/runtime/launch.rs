@@ -3,18 +3,22 @@
 //! A process with threads cannot safely be copied, so the copy is a fresh one that has a single thread. It is run from a mount
 //! that cannot be written to: a container that gets hold of it by `/proc/PID/exe` cannot change the program (CVE-2019-5736).
 
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::channel::{Channel, Message};
 use super::{Bundle, Exit, Stream};
@@ -167,6 +171,29 @@ pub(super) fn in_memory(bytes: &[u8]) -> Result<File> {
         .and_then(|()| file.rewind())
         .during(|| "write a file in memory")?;
     Ok(file)
+}
+
+/// Has this process run from a mount that cannot be written to, by starting the program anew if need be: a container that gets hold
+/// of it by `/proc/PID/exe` cannot change it (CVE-2019-5736). Returns where it does already, or where no such mount can be made.
+pub fn seal_self() -> Result<()> {
+    let show = || "run the program from a mount that cannot be written to";
+    let is_sealed = statvfs("/proc/self/exe")
+        .during(show)?
+        .flags()
+        .contains(FsFlags::ST_RDONLY);
+    let path = executable();
+    if is_sealed || path == Path::new("/proc/self/exe") {
+        return Ok(());
+    }
+    let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL);
+    let args = std::env::args_os()
+        .map(|word| text(&word))
+        .collect::<nix::Result<Vec<_>>>()
+        .during(show)?;
+    let path = text(path.as_os_str()).during(show)?;
+    nix::unistd::execv(&path, &args)
+        .during(show)
+        .map(|never| match never {})
 }
 
 fn executable() -> PathBuf {

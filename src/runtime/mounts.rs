@@ -9,6 +9,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, fstat};
 use oci_spec::runtime::Mount;
 
+use super::mount_options::{Change, Options};
 use super::{devices, rootfs};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes, Filesystem, Propagation};
@@ -18,51 +19,18 @@ pub(super) const SHM: &str = "/dev/shm";
 /// The source of a mount that shows the same place of the container whose IPC namespace is joined: no path of the host.
 pub(super) const JOINED_SHM: &str = "joined";
 
-/// The options of a mount, sorted by who understands them.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Options {
-    attributes: Attributes,
-    recursive: bool,
-    /// For the file system itself.
-    own: Vec<(String, Option<String>)>,
-}
-
-fn parse(options: &[String]) -> Options {
-    let mut parsed = Options::default();
-    for option in options {
-        let attribute = match option.as_str() {
-            "ro" => Attributes::READ_ONLY,
-            "nosuid" => Attributes::NO_SUID,
-            "nodev" => Attributes::NO_DEV,
-            "noexec" => Attributes::NO_EXEC,
-            "noatime" => Attributes::NO_ATIME,
-            "strictatime" => Attributes::STRICT_ATIME,
-            "nodiratime" => Attributes::NO_DIR_ATIME,
-            "rbind" => {
-                parsed.recursive = true;
-                continue;
-            }
-            // What is the default anyway: a new mount grants these, and passes nothing on.
-            "bind" | "rw" | "suid" | "dev" | "exec" | "relatime" | "private" | "rprivate" | "defaults" => continue,
-            own => {
-                let (key, value) = own
-                    .split_once('=')
-                    .map_or((own, None), |(key, value)| (key, Some(value)));
-                parsed.own.push((key.to_owned(), value.map(str::to_owned)));
-                continue;
-            }
-        };
-        parsed.attributes = parsed.attributes.with(attribute);
-    }
-    parsed
-}
-
-fn options(mount: &Mount) -> Options {
-    parse(mount.options().as_deref().unwrap_or_default())
-}
-
 fn kind(mount: &Mount) -> &str {
-    mount.typ().as_deref().unwrap_or("bind")
+    match is_bind(mount) {
+        true => "bind",
+        false => mount.typ().as_deref().unwrap_or_default(),
+    }
+}
+
+/// Whether something of the host is shown: what type such a mount names does not matter (mount(8)).
+pub(super) fn is_bind(mount: &Mount) -> bool {
+    let options = mount.options().iter().flatten();
+    mount.typ().as_deref().is_none_or(|typ| typ == "bind")
+        || options.into_iter().any(|one| one == "bind" || one == "rbind")
 }
 
 /// What is made on the host, before the container's own view exists, in the order of the mounts: copies of the host's files and
@@ -93,7 +61,7 @@ fn is_dev(mount: &Mount) -> bool {
 }
 
 fn make_dev(mount: &Mount, nodes: &[devices::Node]) -> Result<OwnedFd> {
-    let dev = make("tmpfs", &options(mount), Some(0o755)).during(|| "make `/dev`")?;
+    let dev = make("tmpfs", &Options::of(mount), Some(0o755)).during(|| "make `/dev`")?;
     devices::fill(&dev, nodes)?;
     Ok(dev)
 }
@@ -120,13 +88,32 @@ fn open_source(
     always: Attributes,
     open: impl FnOnce() -> nix::Result<OwnedFd>,
 ) -> Result<OwnedFd> {
-    let options = options(mount);
-    let attributes = options.attributes.with(always);
+    let mut options = Options::of(mount);
+    options.all.set = options.all.set.with(always);
     let show = || format!("mount `{}` on `{}`", source.display(), mount.destination().display());
     let place = open().during(show)?;
     let copy = mount::copy(&place, options.recursive).during(show)?;
-    mount::change(&copy, attributes, Some(Propagation::Private), options.recursive).during(show)?;
+    apply(&copy, &options).during(show)?;
     Ok(copy)
+}
+
+/// Gives a copy what its options ask for. What is mounted below it is changed only where they say so.
+fn apply(copy: &OwnedFd, options: &Options) -> nix::Result<()> {
+    let (propagation, deep) = options.propagation.unwrap_or((Propagation::Private, true));
+    if propagation == Propagation::Shared {
+        // It gives to copies of itself, and only takes from the host.
+        mount::change(copy, Attributes::NONE, Some(Propagation::Slave), deep)?;
+    }
+    let Change { set, clear } = options.all;
+    if !options.recursive {
+        return mount::exchange(copy, set.with(options.own.set), clear, Some(propagation), false);
+    }
+    let deep = deep || options.all != Change::default();
+    mount::exchange(copy, set, clear, Some(propagation), deep)?;
+    match options.own.set {
+        Attributes::NONE => Ok(()),
+        set => mount::change(copy, set, None, false),
+    }
 }
 
 /// What the mounts leave behind for the steps after them.
@@ -156,14 +143,14 @@ pub(super) fn mount_all(
                 }
             }
             ("cgroup" | "cgroup2", _) => {
-                let access = match options(mount).attributes.has(Attributes::READ_ONLY) {
+                let access = match Options::of(mount).own.set.has(Attributes::READ_ONLY) {
                     true => Attributes::READ_ONLY,
                     false => Attributes::NONE,
                 };
                 cgroup(rootfs::make_dir(root, target).during(show)?.as_fd(), access).during(show)?;
             }
             (typ @ ("proc" | "sysfs"), _) => {
-                let filesystem = make(typ, &options(mount), None).during(show)?;
+                let filesystem = make(typ, &Options::of(mount), None).during(show)?;
                 if typ == "proc" {
                     sysctl(filesystem.as_fd())?;
                 }
@@ -171,7 +158,7 @@ pub(super) fn mount_all(
             }
             (typ, _) => {
                 let (place, mode) = place_for(root, target).during(show)?;
-                let filesystem = make(typ, &options(mount), mode.filter(|_| typ == "tmpfs")).during(show)?;
+                let filesystem = make(typ, &Options::of(mount), mode.filter(|_| typ == "tmpfs")).during(show)?;
                 mount::attach(&filesystem, &place).during(show)?;
             }
         }
@@ -193,18 +180,18 @@ fn place_for(root: BorrowedFd<'_>, target: &Path) -> nix::Result<(OwnedFd, Optio
 
 fn make(typ: &str, options: &Options, covered_mode: Option<u32>) -> Result<OwnedFd> {
     let filesystem = Filesystem::open(typ).during(|| format!("use the file system `{typ}`"))?;
-    for (key, value) in &options.own {
+    for (key, value) in &options.filesystem {
         let result = match value {
             Some(value) => filesystem.set(key, value),
             None => filesystem.flag(key),
         };
         result.map_err(|errno| unknown_option(typ, key, errno))?;
     }
-    if let (Some(mode), false) = (covered_mode, options.own.iter().any(|(key, _)| key == "mode")) {
+    if let (Some(mode), false) = (covered_mode, options.filesystem.iter().any(|(key, _)| key == "mode")) {
         filesystem.set("mode", &format!("{mode:o}")).during(|| "set its mode")?;
     }
     filesystem
-        .mount(options.attributes)
+        .mount(options.own.set.with(options.all.set))
         .during(|| format!("make a file system `{typ}`"))
 }
 
@@ -311,22 +298,14 @@ fn existing(path: &str) -> nix::Result<Option<OwnedFd>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn options_go_to_who_understands_them() {
-        let given = ["ro", "rbind", "nosuid", "size=64m", "newinstance", "rw2"].map(str::to_owned);
-        let parsed = parse(&given);
-        assert!(parsed.recursive && parsed.attributes.has(Attributes::READ_ONLY.with(Attributes::NO_SUID)));
-        assert!(!parsed.attributes.has(Attributes::NO_EXEC));
-        let own = [("size", Some("64m")), ("newinstance", None), ("rw2", None)];
-        assert_eq!(
-            parsed.own,
-            own.map(|(key, value)| (key.to_owned(), value.map(str::to_owned)))
-        );
+    fn with(option: &str) -> Options {
+        let mount = oci_spec::runtime::MountBuilder::default().options(vec![option.to_owned()]);
+        Options::of(&mount.build().unwrap())
     }
 
     #[test]
     fn an_option_the_file_system_lacks_is_named() {
-        let error = make("tmpfs", &parse(&["nonsense".to_owned()]), None).unwrap_err();
+        let error = make("tmpfs", &with("nonsense"), None).unwrap_err();
         assert_eq!(
             error.to_string(),
             "file system `tmpfs` does not take the option `nonsense`"
@@ -335,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_dev_is_whole_before_it_is_attached() {
-        let dev = make("tmpfs", &parse(&["mode=755".to_owned()]), None).unwrap();
+        let dev = make("tmpfs", &with("mode=755"), None).unwrap();
         devices::fill(&dev, &[]).unwrap();
         devices::null(&dev).unwrap();
         nix::unistd::unlinkat(&dev, "null", nix::unistd::UnlinkatFlags::NoRemoveDir).unwrap();

@@ -1,18 +1,19 @@
 //! Which namespaces a container is in: new ones, those of other containers, and for the rest the host's.
 
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::Mode;
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::process::has_ended;
 use super::state::state;
 use super::{Bundle, Namespace, NetworkMode, Request, kill};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::model::ContainerId;
 
 /// A namespace of another container that a container is to be in. Which process has it is looked up at every start.
@@ -47,6 +48,19 @@ pub(super) fn joins(request: &Request) -> Vec<Join> {
     joins.map(|(typ, container)| Join { typ, container }).collect()
 }
 
+/// All namespaces a configuration lists, those to be joined too, as flags of `clone(2)`.
+pub(super) fn listed(spec: &Spec) -> Result<CloneFlags> {
+    let mut listed = in_config(spec).iter();
+    listed.try_fold(CloneFlags::empty(), |flags, namespace| {
+        Ok(flags | flag(namespace.typ())?)
+    })
+}
+
+fn in_config(spec: &Spec) -> &[LinuxNamespace] {
+    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    listed.map_or(&[], Vec::as_slice)
+}
+
 /// All namespaces of a container that are not the host's, as flags of `clone(2)`.
 pub(super) fn all(spec: &Spec, joins: &[Join]) -> Result<CloneFlags> {
     joins
@@ -56,21 +70,12 @@ pub(super) fn all(spec: &Spec, joins: &[Join]) -> Result<CloneFlags> {
 
 /// The namespaces a configuration asks to be made, as flags of `clone(2)`.
 ///
-/// `unsupported` for a user or time namespace, and for one that is to be joined by path.
+/// `unsupported` for a user or time namespace.
 fn new(spec: &Spec) -> Result<CloneFlags> {
-    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    listed
-        .into_iter()
-        .flatten()
-        .try_fold(CloneFlags::empty(), |flags, namespace| {
-            if let Some(path) = namespace.path() {
-                return Err(Error::unsupported(format!(
-                    "joining the namespace `{}` is not supported",
-                    path.display()
-                )));
-            }
-            Ok(flags | flag(namespace.typ())?)
-        })
+    let mut made = in_config(spec).iter().filter(|namespace| namespace.path().is_none());
+    made.try_fold(CloneFlags::empty(), |flags, namespace| {
+        Ok(flags | flag(namespace.typ())?)
+    })
 }
 
 /// Whether the end of a container's first process leaves others running, as [`Namespaces::outlive_first`].
@@ -99,11 +104,17 @@ pub(super) struct Namespaces {
     joined: Vec<Joined>,
 }
 
-/// A namespace of another container. Its first process stands for it: by descriptor, so that a number used again names no other.
+/// A namespace that is there already.
 struct Joined {
-    join: Join,
     flag: CloneFlags,
-    owner: OwnedFd,
+    whose: Whose,
+}
+
+enum Whose {
+    /// Another container's. Its first process stands for it: by descriptor, so that a number used again names no other.
+    Container { join: Join, owner: OwnedFd },
+    /// The one at this path.
+    Path { path: PathBuf, namespace: OwnedFd },
 }
 
 impl Namespaces {
@@ -111,15 +122,25 @@ impl Namespaces {
     pub(super) fn open(bundle: &Bundle, spec: &Spec, joins: &[Join]) -> Result<Namespaces> {
         let joined = joins.iter().map(|join| {
             let owner = owner(&bundle.sibling(&join.container)).map_err(|error| join.explain(error))?;
-            Ok(Joined {
-                flag: flag(join.typ)?,
-                join: join.clone(),
-                owner,
-            })
+            let (flag, join) = (flag(join.typ)?, join.clone());
+            let whose = Whose::Container { join, owner };
+            Ok(Joined { flag, whose })
         });
         Ok(Namespaces {
             new: new(spec)?,
             joined: joined.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Those a configuration lists: new ones, and those at the paths it names.
+    pub(super) fn of(spec: &Spec) -> Result<Namespaces> {
+        let by_path = in_config(spec).iter().filter_map(|namespace| {
+            let path = namespace.path().as_deref()?;
+            Some(Joined::at(namespace.typ(), path))
+        });
+        Ok(Namespaces {
+            new: new(spec)?,
+            joined: by_path.collect::<Result<_>>()?,
         })
     }
 
@@ -148,10 +169,11 @@ impl Namespaces {
 
     /// An error of making the first process, with the likelier reason where a joined container has ended since it was found.
     pub(super) fn blame(&self, error: Error) -> Error {
-        match self.joined.iter().find(|joined| has_ended(&joined.owner)) {
-            Some(joined) => joined.ended(),
-            None => error,
-        }
+        let ended = self.joined.iter().find_map(|joined| match &joined.whose {
+            Whose::Container { join, owner } if has_ended(owner) => Some(join.ended()),
+            _ => None,
+        });
+        ended.unwrap_or(error)
     }
 
     /// Runs something among the mounts of the container whose IPC namespace is joined, if one is, and comes back.
@@ -159,6 +181,9 @@ impl Namespaces {
         let Some(joined) = self.joined(CloneFlags::CLONE_NEWIPC) else {
             return Ok(None);
         };
+        if matches!(joined.whose, Whose::Path { .. }) {
+            return Ok(None);
+        }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let own = nix::fcntl::open("/proc/self/ns/mnt", flags, Mode::empty()).during(|| "open the mount namespace")?;
         joined.set(CloneFlags::CLONE_NEWNS)?;
@@ -169,23 +194,42 @@ impl Namespaces {
 }
 
 impl Joined {
+    fn at(typ: LinuxNamespaceType, path: &Path) -> Result<Joined> {
+        let show = || format!("join the {typ} namespace `{}`", path.display());
+        let namespace = nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).during(show)?;
+        let path = path.to_owned();
+        let whose = Whose::Path { path, namespace };
+        Ok(Joined {
+            flag: flag(typ)?,
+            whose,
+        })
+    }
+
     fn enter(&self) -> Result<()> {
         self.set(self.flag)
     }
 
     fn set(&self, flag: CloneFlags) -> Result<()> {
-        match setns(&self.owner, flag) {
-            Err(Errno::ESRCH) => Err(self.ended()),
-            result => result.during(|| self.join.what()),
+        match &self.whose {
+            Whose::Container { join, owner } => match setns(owner, flag) {
+                Err(Errno::ESRCH) => Err(join.ended()),
+                result => result.during(|| join.what()),
+            },
+            Whose::Path { path, namespace } => setns(namespace, flag)
+                .during(|| format!("join the namespace `{}`", path.display()))
+                .map_err(|error| match error.kind() {
+                    Kind::Internal => error.hint("it must be a namespace of the type it is listed as"),
+                    _ => error,
+                }),
         }
-    }
-
-    fn ended(&self) -> Error {
-        self.join.explain(Error::conflict("it has just ended"))
     }
 }
 
 impl Join {
+    fn ended(&self) -> Error {
+        self.explain(Error::conflict("it has just ended"))
+    }
+
     fn what(&self) -> String {
         format!(
             "join the {} namespace of container `{}`",

@@ -21,6 +21,9 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// No process, until there is one.
+    pub(super) const NONE: Process = Process { pid: 0, start_time: 0 };
+
     /// The process that has this number now.
     pub(super) fn current(pid: i32) -> Result<Process> {
         let start_time =

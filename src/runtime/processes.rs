@@ -38,7 +38,12 @@ pub struct ProcessFacts {
 
 /// The processes in a container, by number; those that end meanwhile are left out. None if it does not run.
 pub fn processes(bundle: &Bundle) -> Result<Vec<ProcessFacts>> {
-    let pids = Cgroup::open(bundle.id.as_str())?.pids()?;
+    of(&Cgroup::open(bundle.id.as_str())?)
+}
+
+/// The processes in control groups.
+pub(super) fn of(cgroup: &Cgroup) -> Result<Vec<ProcessFacts>> {
+    let pids = cgroup.pids()?;
     let clock = Clock::read()?;
     Ok(pids.into_iter().filter_map(|pid| facts(pid, &clock)).collect())
 }

@@ -21,7 +21,7 @@ const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 pub(super) const TERM: &str = "TERM=xterm";
 
 /// Hidden from containers, as Docker does: what they tell of the host, or let one disturb on it.
-const MASKED: [&str; 13] = [
+pub(super) const MASKED: [&str; 13] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -37,7 +37,7 @@ const MASKED: [&str; 13] = [
     "/sys/fs/selinux",
 ];
 /// Shown and not writable, as Docker does.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub(super) const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Bytes of `/dev/shm` unless asked otherwise, as Docker has it.
 const SHM_SIZE: u64 = 64 << 20;
@@ -403,7 +403,7 @@ fn etc_mounts(bundle: &Bundle) -> std::result::Result<Vec<Mount>, OciSpecError> 
 }
 
 fn bind_mount(bind: &Bind) -> std::result::Result<Mount, OciSpecError> {
-    let access = if bind.read_only { "ro" } else { "rw" };
+    let access = if bind.read_only { "rro" } else { "rw" };
     let options = ["rbind", "rprivate", access].map(str::to_owned).to_vec();
     MountBuilder::default()
         .typ("bind")

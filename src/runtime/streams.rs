@@ -20,8 +20,10 @@ pub(super) enum Streams {
         stdout: PipeWriter,
         stderr: PipeWriter,
     },
-    /// A terminal, which is made inside; its master goes back over this connection.
-    Terminal(OwnedFd),
+    /// A terminal of this size, which is made inside; its master goes back over this connection.
+    Terminal(OwnedFd, pty::Size),
+    /// What the process that made it has.
+    Inherited,
 }
 
 /// The side of the process that watches it.
@@ -74,7 +76,7 @@ fn terminal(kept_open: bool) -> Result<(Streams, Ends)> {
     let mut typed = Vec::new();
     std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut typed).during(|| "read standard input")?;
     let ends = Ends::Terminal { from, typed, kept_open };
-    Ok((Streams::Terminal(to), ends))
+    Ok((Streams::Terminal(to, console::USUAL_SIZE), ends))
 }
 
 impl Streams {
@@ -86,8 +88,12 @@ impl Streams {
                 let stdin = stdin.as_ref().map_or(inherited.as_fd(), AsFd::as_fd);
                 program::stdio(&stdin, stdout, stderr).install(owner)
             }
-            Streams::Terminal(back) => {
-                let console = console::open(root)?;
+            Streams::Inherited => {
+                let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+                program::stdio(&input, &output, &error).install(owner)
+            }
+            Streams::Terminal(back, size) => {
+                let console = console::open(root, *size)?;
                 if is_first {
                     console.show_as_console(root)?;
                 }

@@ -30,6 +30,7 @@ use super::seccomp::{Filter, Profile};
 use super::settings::Settings;
 use super::state::{Boot, Record};
 use super::streams::Ends;
+use super::user::Who;
 use super::{Seccomp, Signal, mounts, overlay, restart, spec, state, streams};
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, clone, pidfd};
@@ -361,7 +362,7 @@ fn spawn(
     namespaces.join_processes()?;
     let init = Init {
         spec,
-        user: &settings.user,
+        user: Who::Named(&settings.user),
         namespaces,
         root: &root,
         mount_point: &mount_point,

@@ -1,5 +1,7 @@
 //! Kernel settings that a container may have its own of: those that belong to one of its namespaces (sysctl(8), namespaces(7)).
 
+use oci_spec::runtime::LinuxNamespaceType;
+
 use super::{Namespace, NetworkMode};
 use crate::error::{Error, Result};
 
@@ -55,6 +57,22 @@ pub(super) fn check(name: &str, value: &str, network: &NetworkMode, ipc: &Namesp
             "belongs to the whole machine",
             "a container may set `net.*`, `fs.mqueue.*`, and `kernel.msg*`, `kernel.sem` and `kernel.shm*`",
         ),
+    }
+}
+
+/// The same for a container that has, or shares with others it was told of, the namespaces of these types.
+pub(super) fn check_owned(name: &str, value: &str, has: &dyn Fn(LinuxNamespaceType) -> bool) -> Result<()> {
+    let network = match has(LinuxNamespaceType::Network) {
+        true => NetworkMode::None,
+        false => NetworkMode::Host,
+    };
+    let ipc = match has(LinuxNamespaceType::Ipc) {
+        true => Namespace::Private,
+        false => Namespace::Host,
+    };
+    match name {
+        "kernel.domainname" | "kernel/domainname" if has(LinuxNamespaceType::Uts) => Ok(()),
+        _ => check(&name.replace('/', "."), value, &network, &ipc),
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
+use oci_spec::runtime::User;
 
 use super::rootfs;
 use crate::error::{Context, Error, Result};
@@ -24,6 +25,39 @@ pub(super) struct Identity {
     /// The supplementary groups; the primary one is always among them (CVE-2022-36109).
     pub(super) groups: Vec<u32>,
     pub(super) home: Option<String>,
+}
+
+/// Who a process is to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Who<'a> {
+    /// As people write it, see [`resolve`].
+    Named(&'a str),
+    /// As an OCI configuration has it: numbers, which are the process's whatever the container's files say.
+    Numbered(&'a User),
+}
+
+impl Who<'_> {
+    pub(super) fn resolve(self, root: impl AsFd) -> Result<Identity> {
+        let user = match self {
+            Who::Named(name) => return resolve(root, name),
+            Who::Numbered(user) => user,
+        };
+        Ok(Identity {
+            uid: user.uid(),
+            gid: user.gid(),
+            groups: user.additional_gids().clone().unwrap_or_default(),
+            home: home_of(root, user.uid())?,
+        })
+    }
+}
+
+/// The home directory of whoever has a number, if anybody has.
+fn home_of(root: impl AsFd, uid: u32) -> Result<Option<String>> {
+    let passwd = read(root, "etc/passwd")?;
+    let mut entries = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let entry = entries.find(|fields| fields.get(2).is_some_and(|field| id(field) == Some(uid)));
+    let home = entry.as_ref().and_then(|fields| fields.get(5));
+    Ok(home.filter(|home| !home.is_empty()).map(|home| (*home).to_owned()))
 }
 
 /// Resolves `""`, `user`, `user:group`, `uid` and `uid:gid`. A number is never looked up as a name (CVE-2026-30892).

@@ -49,6 +49,17 @@ impl Attributes {
     /// `MOUNT_ATTR_NODIRATIME`.
     pub const NO_DIR_ATIME: Attributes = Attributes(0x80);
 
+    /// All that say when access times are written.
+    pub const ATIME: Attributes = Attributes(0x70);
+    /// `MOUNT_ATTR_NOSYMFOLLOW`.
+    pub const NO_SYM_FOLLOW: Attributes = Attributes(0x20_0000);
+
+    /// These without those.
+    #[must_use]
+    pub const fn without(self, other: Attributes) -> Attributes {
+        Attributes(self.0 & !other.0)
+    }
+
     /// These and those.
     #[must_use]
     pub const fn with(self, other: Attributes) -> Attributes {
@@ -68,6 +79,10 @@ pub enum Propagation {
     Private,
     /// It takes from the original and gives nothing.
     Slave,
+    /// It takes and gives.
+    Shared,
+    /// Nothing, and no copies can be made.
+    Unbindable,
 }
 
 /// A filesystem being configured, before it is mounted.
@@ -173,15 +188,28 @@ struct MountAttr {
 
 /// Adds attributes to a mount, and sets its propagation where one is given; with all mounts below it when `recursive`.
 pub fn change(mount: impl AsFd, set: Attributes, propagation: Option<Propagation>, recursive: bool) -> nix::Result<()> {
+    exchange(mount, set, Attributes::NONE, propagation, recursive)
+}
+
+/// The same, taking other attributes away.
+pub fn exchange(
+    mount: impl AsFd,
+    set: Attributes,
+    clear: Attributes,
+    propagation: Option<Propagation>,
+    recursive: bool,
+) -> nix::Result<()> {
     // The access time attributes are an enumeration: to set one, the kernel asks that the field is cleared (mount_setattr(2)).
-    const ATIME: u64 = 0x70;
+    const ATIME: u64 = Attributes::ATIME.0;
     let attr = MountAttr {
         set: set.0,
-        clear: if set.0 & ATIME != 0 { ATIME } else { 0 },
+        clear: clear.0 & !ATIME | if (set.0 | clear.0) & ATIME != 0 { ATIME } else { 0 },
         propagation: match propagation {
             None => 0,
             Some(Propagation::Private) => libc::MS_PRIVATE,
             Some(Propagation::Slave) => libc::MS_SLAVE,
+            Some(Propagation::Shared) => libc::MS_SHARED,
+            Some(Propagation::Unbindable) => libc::MS_UNBINDABLE,
         },
         user_namespace: 0,
     };

@@ -1,5 +1,7 @@
 //! What a process does to itself before it becomes another program.
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
@@ -14,6 +16,13 @@ pub fn exit(code: i32) -> ! {
 /// Closes every descriptor from `first` on, now. Only for a process that owns none of them in a value.
 pub fn close_from(first: u32) -> nix::Result<()> {
     close_range(first, 0)
+}
+
+/// Closes a descriptor that this process, a copy of another one, has no use for: its value is the other one's.
+pub fn close(fd: BorrowedFd<'_>) {
+    // SAFETY: the call takes a number only. The value that owns the descriptor is never dropped in a copy, which ends by `_exit` or
+    // `execve`; used nevertheless it gives errors of the kind `EBADF`, never wrong memory.
+    let _ = unsafe { libc::close(fd.as_raw_fd()) };
 }
 
 /// Has every descriptor from `first` on closed by the next `execve`.

@@ -1,17 +1,49 @@
-//! Descriptors sent from process to process, over a Unix socket (`SCM_RIGHTS`, unix(7)).
+//! Unix sockets that carry whole messages, and descriptors sent over them (`SOCK_SEQPACKET` and `SCM_RIGHTS`, unix(7)).
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind,
+    recvmsg, sendmsg, socketpair,
 };
 
 /// Two connected sockets that carry whole messages, which an `execve` closes.
 pub fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+}
+
+fn endpoint() -> nix::Result<OwnedFd> {
+    nix::sys::socket::socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
+}
+
+/// Makes a socket at a path of at most 107 bytes, and waits for connections there.
+pub fn listen(path: &Path) -> nix::Result<OwnedFd> {
+    let listener = endpoint()?;
+    bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
+    nix::sys::socket::listen(&listener, Backlog::MAXCONN)?;
+    Ok(listener)
+}
+
+/// Connects to a socket at a path of at most 107 bytes.
+pub fn connect(path: &Path) -> nix::Result<OwnedFd> {
+    let connection = endpoint()?;
+    nix::sys::socket::connect(connection.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(connection)
+}
+
+/// Waits for a connection.
+pub fn accept(listener: impl AsFd) -> nix::Result<OwnedFd> {
+    loop {
+        match accept4(listener.as_fd().as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+            Err(Errno::EINTR | Errno::ECONNABORTED) => {}
+            // SAFETY: the kernel just returned this descriptor, so it is open and nobody else owns it.
+            accepted => return accepted.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+        }
+    }
 }
 
 /// Sends a descriptor, with a byte that carries it.
@@ -60,5 +92,20 @@ mod tests {
         drop(received);
         assert_eq!(std::io::read_to_string(&mut reader).unwrap(), "x");
         assert!(receive_fd(&b).unwrap().is_none());
+    }
+
+    #[test]
+    fn messages_stay_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        assert_eq!(connect(&path).unwrap_err(), Errno::ENOENT);
+        let listener = listen(&path).unwrap();
+        let one = connect(&path).unwrap();
+        let other = accept(&listener).unwrap();
+        nix::unistd::write(&one, b"a").unwrap();
+        nix::unistd::write(&one, b"bc").unwrap();
+        let mut read = [0; 8];
+        assert_eq!(nix::unistd::read(&other, &mut read), Ok(1));
+        assert_eq!(nix::unistd::read(&other, &mut read), Ok(2));
     }
 }

@@ -2,6 +2,7 @@
 //! Knows nothing of any one area.
 #![allow(dead_code, reason = "a helper is there before the first test that needs it")]
 
+mod bundle;
 pub(crate) mod disk;
 pub(crate) mod fault;
 mod filters;
@@ -18,6 +19,7 @@ pub(crate) mod source;
 pub(crate) mod tree;
 mod witness;
 
+pub(crate) use bundle::Bundle;
 pub(crate) use filters::Filters;
 pub(crate) use guest::Guest;
 pub(crate) use hoist::{Hoist, PROGRAM};

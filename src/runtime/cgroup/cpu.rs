@@ -57,7 +57,7 @@ impl Controller for Cpu {
 
 /// Shares (2 to 262144) as a v2 weight (1 to 10000), so that the usual 1024 becomes the usual 100:
 /// a curve through (2, 1), (1024, 100) and (262144, 10000), as other runtimes have it since 2025.
-fn weight(shares: u64) -> u64 {
+pub(super) fn weight(shares: u64) -> u64 {
     let log = (shares as f64).log2();
     let exact = 10f64.powf((log * log + 125.0 * log) / 612.0 - 7.0 / 34.0);
     // Less a millionth, so that the exact points do not become the next whole number.

@@ -1,13 +1,13 @@
 //! One container's directory in one hierarchy: making it, listing what runs in it, and removing it.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::controller::{CONTROLLERS, read};
 use super::hierarchy::{Hierarchy, Version};
-use super::{v1, v2};
+use super::{cpuset, v2};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::model::Context;
 use crate::runtime::limits::Limits;
@@ -27,24 +27,53 @@ pub(super) struct Group {
 impl Group {
     /// Makes the group where this process may: at the top of the hierarchy, or below its own group.
     pub(super) fn make(hierarchy: &Hierarchy, id: &str) -> Result<Group> {
+        let path = Path::new(SLICE).join(id);
         let mut parents = hierarchy.parents().into_iter();
         let first = parents.next().expect("a hierarchy has a top");
-        let path = match (Group::make_below(hierarchy, first, id), parents.next()) {
-            (Err(error), Some(own)) if error.kind() == Kind::Denied => Group::make_below(hierarchy, own, id)?,
+        let make = |parent| Group::make_below(hierarchy, parent, &path, false);
+        let path = match (make(first), parents.next()) {
+            (Err(error), Some(own)) if error.kind() == Kind::Denied => make(own)?,
             (made, _) => made?,
         };
+        Ok(Group::made(hierarchy, path))
+    }
+
+    /// Makes the group at a path that somebody else has chosen, and may have made.
+    pub(super) fn make_at(hierarchy: &Hierarchy, path: &Path) -> Result<Group> {
+        let made = Group::make_below(hierarchy, parent_of(hierarchy, path), &plain(path)?, true)?;
+        Ok(Group::made(hierarchy, made))
+    }
+
+    /// The group at such a path if it is there.
+    pub(super) fn find_at(hierarchy: &Hierarchy, path: &Path) -> Result<Option<Group>> {
+        let path = parent_of(hierarchy, path).join(plain(path)?);
+        Ok(path.is_dir().then(|| Group::at(hierarchy, path)))
+    }
+
+    fn made(hierarchy: &Hierarchy, path: PathBuf) -> Group {
         let mut group = Group::at(hierarchy, path);
         if group.version == Version::V2 {
             group.controllers = v2::controllers(&group.path);
         }
-        Ok(group)
+        group
     }
 
-    fn make_below(hierarchy: &Hierarchy, parent: &Path, id: &str) -> Result<PathBuf> {
-        match hierarchy.version {
-            Version::V1 => v1::make(hierarchy, parent, id),
-            Version::V2 => v2::make(hierarchy, parent, id),
+    /// Makes the groups of a path, of which only the last may not be there yet, unless it is `shared` too.
+    fn make_below(hierarchy: &Hierarchy, parent: &Path, path: &Path, shared: bool) -> Result<PathBuf> {
+        let mut group = parent.to_owned();
+        let mut names = path.iter().peekable();
+        while let Some(name) = names.next() {
+            let above = group.clone();
+            group.push(name);
+            if hierarchy.version == Version::V2 {
+                v2::hand_down(hierarchy, &above);
+            }
+            make_directory(&group, shared || names.peek().is_some())?;
+            if hierarchy.has("cpuset") && hierarchy.version == Version::V1 {
+                cpuset::inherit(&group, &above)?;
+            }
         }
+        Ok(group)
     }
 
     /// The group if it is there.
@@ -106,6 +135,27 @@ impl Group {
             }
         }
         Ok(())
+    }
+}
+
+/// A path from the root is one below the top of a hierarchy, another one below the group of this process.
+fn parent_of<'a>(hierarchy: &'a Hierarchy, path: &Path) -> &'a Path {
+    match path.is_absolute() {
+        true => &hierarchy.mount_point,
+        false => hierarchy.own(),
+    }
+}
+
+/// The path without its root. It must name a group below that one: what is done to a container's groups is not for the top.
+fn plain(path: &Path) -> Result<PathBuf> {
+    let names = path.components().filter(|part| *part != Component::RootDir);
+    let names: Vec<Component<'_>> = names.collect();
+    match !names.is_empty() && names.iter().all(|part| matches!(part, Component::Normal(_))) {
+        true => Ok(names.iter().collect()),
+        false => Err(Error::invalid(format!(
+            "`{}` is not a path of a control group",
+            path.display()
+        ))),
     }
 }
 

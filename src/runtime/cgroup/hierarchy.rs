@@ -44,6 +44,11 @@ impl Hierarchy {
         self.controllers.iter().any(|one| one == controller)
     }
 
+    /// The group this process is in.
+    pub(super) fn own(&self) -> &Path {
+        &self.own
+    }
+
     /// Where a group may be made: at the top, or below this process's own group where the top is not ours to change.
     pub(super) fn parents(&self) -> Vec<&Path> {
         match self.own == self.mount_point {

@@ -14,6 +14,7 @@ mod hierarchy;
 mod mark;
 mod memory;
 mod pids;
+mod resources;
 mod support;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,8 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
+
+use oci_spec::runtime::LinuxResources;
 
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::model::Context;
@@ -67,24 +70,62 @@ impl Cgroup {
         Cgroup::create_in(&Hierarchy::detect()?, id, limits)
     }
 
-    fn create_in(hierarchies: &[Hierarchy], id: &str, limits: &Limits) -> Result<Cgroup> {
+    /// Makes the groups at a path that another engine has chosen, below the top of each hierarchy or, if it is relative, below the
+    /// group of this process. They may be there already. Then writes limits, in the words of an OCI configuration.
+    ///
+    /// Errors: as for [`Cgroup::create`].
+    pub fn create_at(path: &Path, resources: Option<&LinuxResources>) -> Result<Cgroup> {
+        let hierarchies = Hierarchy::detect()?;
+        let (mut cgroup, failures) = Cgroup::make(&hierarchies, |hierarchy| Group::make_at(hierarchy, path));
+        let ready = cgroup
+            .require(&Limits::default(), failures)
+            .and_then(|()| resources.map_or(Ok(()), |resources| cgroup.apply(resources)))
+            .and_then(|()| cgroup.open_unified());
+        cgroup.if_ready(ready)
+    }
+
+    /// The groups at such a path, as far as they are there.
+    pub fn open_at(path: &Path) -> Result<Cgroup> {
+        let found = Hierarchy::detect()?
+            .iter()
+            .map(|one| Group::find_at(one, path))
+            .collect::<Result<Vec<_>>>()?;
+        let groups = found.into_iter().flatten().collect();
+        let mut cgroup = Cgroup { groups, unified: None };
+        cgroup.open_unified()?;
+        Ok(cgroup)
+    }
+
+    /// Makes the groups that can be made, and tells of the others why not.
+    fn make(
+        hierarchies: &[Hierarchy],
+        make: impl Fn(&Hierarchy) -> Result<Group>,
+    ) -> (Cgroup, Vec<(&Hierarchy, Error)>) {
         let (mut groups, mut failures) = (Vec::new(), Vec::new());
         for hierarchy in hierarchies {
-            match Group::make(hierarchy, id) {
+            match make(hierarchy) {
                 Ok(group) => groups.push(group),
                 Err(error) => failures.push((hierarchy, error)),
             }
         }
-        let mut cgroup = Cgroup { groups, unified: None };
+        (Cgroup { groups, unified: None }, failures)
+    }
+
+    fn create_in(hierarchies: &[Hierarchy], id: &str, limits: &Limits) -> Result<Cgroup> {
+        let (mut cgroup, failures) = Cgroup::make(hierarchies, |hierarchy| Group::make(hierarchy, id));
         let ready = cgroup
             .require(limits, failures)
             .and_then(|()| cgroup.limit(limits))
             .and_then(|()| cgroup.open_unified());
+        cgroup.if_ready(ready)
+    }
+
+    fn if_ready(self, ready: Result<()>) -> Result<Cgroup> {
         match ready {
-            Ok(()) => Ok(cgroup),
+            Ok(()) => Ok(self),
             Err(error) => {
                 // The first error says more than one of clearing up after it.
-                let _ = cgroup.remove();
+                let _ = self.remove();
                 Err(error)
             }
         }

@@ -1,12 +1,9 @@
 //! A container's group in a v1 hierarchy (cgroups(7), kernel Documentation/admin-guide/cgroup-v1).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::controller::{read, write};
-use super::cpuset;
-use super::group::{SLICE, make_directory};
-use super::hierarchy::Hierarchy;
 use crate::error::{Error, Result};
 use crate::model::Context;
 
@@ -14,19 +11,6 @@ const STATE: &str = "freezer.state";
 /// After this many looks a freeze that does not end is begun anew: a task that forks meanwhile can escape the first.
 const LOOKS: u32 = 50;
 const LOOK: Duration = Duration::from_micros(200);
-
-/// Makes the group below `parent`.
-pub(super) fn make(hierarchy: &Hierarchy, parent: &Path, id: &str) -> Result<PathBuf> {
-    let slice = parent.join(SLICE);
-    make_directory(&slice, true)?;
-    let group = slice.join(id);
-    make_directory(&group, false)?;
-    if hierarchy.has("cpuset") {
-        cpuset::inherit(&slice, parent)?;
-        cpuset::inherit(&group, &slice)?;
-    }
-    Ok(group)
-}
 
 /// Moves the calling thread, which must be its process's only one, into the group.
 /// `0` to `tasks` is the one way that does not wait for every processor, which costs some 10 ms per hierarchy.

@@ -1,12 +1,11 @@
 //! A container's group in the unified hierarchy (kernel Documentation/admin-guide/cgroup-v2.rst).
 
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::poll::{PollFd, PollFlags, poll};
 
 use super::controller::{CONTROLLERS, read, row, write};
-use super::group::{SLICE, make_directory};
 use super::hierarchy::{Hierarchy, Version};
 use crate::error::{Context as _, Result};
 use crate::model::Context;
@@ -14,20 +13,9 @@ use crate::model::Context;
 const FREEZE: &str = "cgroup.freeze";
 const EVENTS: &str = "cgroup.events";
 
-/// Makes the group below `parent`, with every controller that can be handed down to it.
-pub(super) fn make(hierarchy: &Hierarchy, parent: &Path, id: &str) -> Result<PathBuf> {
-    let slice = parent.join(SLICE);
-    make_directory(&slice, true)?;
-    hand_down(hierarchy, parent);
-    hand_down(hierarchy, &slice);
-    let group = slice.join(id);
-    make_directory(&group, false)?;
-    Ok(group)
-}
-
 /// Enables controllers for what is below. One that cannot be is no fault yet: it is if a limit needs it,
 /// and then the group's own `cgroup.controllers` tells.
-fn hand_down(hierarchy: &Hierarchy, parent: &Path) {
+pub(super) fn hand_down(hierarchy: &Hierarchy, parent: &Path) {
     let enabled = read(parent, "cgroup.subtree_control").unwrap_or_default();
     for controller in CONTROLLERS.map(|one| one.name(Version::V2)) {
         if hierarchy.has(controller) && !enabled.split_whitespace().any(|one| one == controller) {

@@ -1,0 +1,312 @@
+//! Making a container: all but its program runs.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+use oci_spec::runtime::{Hooks, LinuxResources, Spec};
+
+use super::config::Config;
+use super::container::{Place, Record, State, Status};
+use super::gate::{self, Gate};
+use super::signals::Forwarded;
+use super::{delete, hooks, start};
+use crate::error::{Context, Error, Result};
+use crate::runtime::cgroup::{self, Cgroup};
+use crate::runtime::channel::{Channel, Message};
+use crate::runtime::init::Init;
+use crate::runtime::namespaces::Namespaces;
+use crate::runtime::process::{self, Process};
+use crate::runtime::seccomp::{Filter, Profile};
+use crate::runtime::streams::Streams;
+use crate::runtime::user::Who;
+use crate::runtime::{bundle, console, devices, exit, mounts, spec};
+use crate::sys::clone::{self, Child};
+use crate::sys::mount::{self, Attributes, Propagation};
+use crate::sys::pty::Size;
+use crate::sys::{self, pidfd};
+
+/// How a container is to be made.
+#[derive(Debug, Clone, Default)]
+pub struct Creation {
+    /// The directory with its `config.json`.
+    pub bundle: PathBuf,
+    /// Where the number of its first process is to be written.
+    pub pid_file: Option<PathBuf>,
+    /// A socket to which the master of its terminal is to be sent.
+    pub console_socket: Option<PathBuf>,
+    /// How many descriptors of this process, from 3 on, its program gets.
+    pub preserve_fds: u32,
+    /// Whether its root is moved to the top instead of pivoted to, as a root in a RAM disk needs.
+    pub no_pivot: bool,
+    /// Whether it keeps the session keyring of this process.
+    pub no_new_keyring: bool,
+}
+
+/// Makes a container whose program waits for [`start`](super::start()).
+///
+/// Errors: `already_exists`; `invalid` and `unsupported` for its configuration.
+pub fn create(place: &Place, creation: &Creation) -> Result<()> {
+    let config = Config::read(&creation.bundle, &place.id)?;
+    place.make()?;
+    let door = gate::open(place);
+    let made = door.and_then(|door| Made::make(place, &config, creation, Some(door)));
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) => Err(abandon(place, &config, error)),
+    }
+}
+
+/// Makes and starts a container. Unless it is `detached`, returns with its exit code when it has ended, and removes it then unless
+/// it is to be `kept`; signals to this process go to the container.
+pub fn run(place: &Place, creation: &Creation, detached: bool, kept: bool) -> Result<u8> {
+    let config = Config::read(&creation.bundle, &place.id)?;
+    let signals = match detached {
+        true => None,
+        false => Some(Forwarded::block()?),
+    };
+    place.make()?;
+    let made = Made::make(place, &config, creation, None).and_then(|made| made.begin(place, &config).map(|()| made));
+    let made = made.map_err(|error| abandon(place, &config, error))?;
+    let Some(signals) = signals else { return Ok(0) };
+    let code = signals.wait(&made.child.pidfd)?;
+    if !made.record.owns_pids {
+        made.record.cgroup()?.kill_all()?;
+    }
+    if !kept {
+        delete(place, true)?;
+    }
+    Ok(code)
+}
+
+/// Takes away what there is of a container that could not be made, or not be started; returns the error.
+fn abandon(place: &Place, config: &Config, error: Error) -> Error {
+    // The first error says more than one of clearing up after it.
+    if place.record().is_ok() {
+        let _ = delete(place, true);
+    } else {
+        let _ = Cgroup::open_at(&Config::cgroup(&config.spec)).and_then(|cgroup| cgroup.remove());
+        let _ = place.remove();
+    }
+    error
+}
+
+/// A container whose first process has nothing left to do but to become the program.
+struct Made {
+    child: Child,
+    record: Record,
+    setup: Channel,
+}
+
+impl Made {
+    fn make(place: &Place, config: &Config, creation: &Creation, door: Option<OwnedFd>) -> Result<Made> {
+        let spec = &config.spec;
+        bundle::write_json(&place.config(), spec, false)?;
+        let path = Config::cgroup(spec);
+        let cgroup = Cgroup::create_at(&path, resources(spec))?;
+        restrict_devices(spec, &cgroup)?;
+        let (setup, theirs) = Channel::pair()?;
+        let record = Record {
+            version: spec.version().clone(),
+            bundle: config.bundle.clone(),
+            rootfs: config.rootfs.clone(),
+            created: Timestamp::now(),
+            init: Process::NONE,
+            boot_id: process::boot_id()?,
+            cgroup: path,
+            owns_pids: config.owns_pids(),
+            annotations: spec.annotations().clone().map(BTreeMap::from_iter).unwrap_or_default(),
+        };
+        let gate = Gate::new(spec, State::of(place, record.clone(), Status::Creating), theirs, door);
+        let child = spawn(config, creation, &cgroup, &gate, &setup)?;
+        drop(gate);
+        let mut made = Made { child, record, setup };
+        if let Err(error) = made.settle(place, config, creation) {
+            let _ = pidfd::send_signal(&made.child.pidfd, nix::libc::SIGKILL);
+            let _ = exit::reap(&made.child.pidfd);
+            return Err(error);
+        }
+        Ok(made)
+    }
+
+    /// Writes down which process it is, and does what is to be done outside until it is ready.
+    fn settle(&mut self, place: &Place, config: &Config, creation: &Creation) -> Result<()> {
+        self.record.init = Process::current(self.child.pid)?;
+        place.write(&self.record)?;
+        set_oom_score(self.child.pid, spec::process_of(&config.spec)?)?;
+        loop {
+            match self.setup.receive()? {
+                Some(Message::Go(_)) => {
+                    self.run_hooks(place, config)?;
+                    self.setup.let_go()?;
+                }
+                Some(Message::Started(_)) => break,
+                Some(Message::Failed(failure)) => return Err(failure.into_error()),
+                Some(_) => {}
+                None => return Err(Error::internal("the container's first process was killed")),
+            }
+        }
+        match &creation.pid_file {
+            Some(file) => bundle::write(file, self.child.pid.to_string().as_bytes(), false),
+            None => Ok(()),
+        }
+    }
+
+    fn run_hooks(&self, place: &Place, config: &Config) -> Result<()> {
+        let state = State::of(place, self.record.clone(), Status::Creating);
+        let prestart = Config::hooks(&config.spec, Hooks::prestart);
+        hooks::run("prestart", prestart, &state)?;
+        hooks::run(
+            "createRuntime",
+            Config::hooks(&config.spec, Hooks::create_runtime),
+            &state,
+        )
+    }
+
+    /// Lets the first process become the program.
+    fn begin(&self, place: &Place, config: &Config) -> Result<()> {
+        self.setup.let_go()?;
+        start::await_program(&self.setup)?;
+        let state = State::of(place, self.record.clone(), Status::Running);
+        hooks::run("poststart", Config::hooks(&config.spec, Hooks::poststart), &state)
+    }
+}
+
+/// How soon the kernel kills a process when memory is short (proc_pid_oom_score_adj(5)).
+pub(super) fn set_oom_score(pid: i32, process: &oci_spec::runtime::Process) -> Result<()> {
+    let Some(score) = process.oom_score_adj() else {
+        return Ok(());
+    };
+    let path = format!("/proc/{pid}/oom_score_adj");
+    let set = std::fs::write(&path, score.to_string()).during(|| format!("set `oomScoreAdj` to {score}"));
+    set.or_else(|error| match std::fs::read_to_string(&path) {
+        // To lower it needs CAP_SYS_RESOURCE; what it is already needs nothing.
+        Ok(current) if current.trim() == score.to_string() => Ok(()),
+        Ok(current) => Err(error.hint(format!(
+            "it is {} here: to go below needs CAP_SYS_RESOURCE",
+            current.trim()
+        ))),
+        Err(_) => Err(error),
+    })
+}
+
+/// Has the rules of a configuration kept, if it has any; what every container may use is allowed in any case.
+fn restrict_devices(spec: &Spec, groups: &Cgroup) -> Result<()> {
+    let mut rules = cgroup::device_rules(spec)?;
+    if rules.is_empty() {
+        return Ok(());
+    }
+    rules.extend(cgroup::common_devices().into_iter().filter(|rule| rule.allow));
+    match groups.restrict_devices(&rules)? {
+        true => Ok(()),
+        false => Err(Error::unsupported("rules about devices cannot be kept here").hint(
+            "mount the control group controller `devices`, or let this process load programs of type `BPF_CGROUP_DEVICE`",
+        )),
+    }
+}
+
+/// What the process reads and writes: that of this process, or a terminal whose master goes to whoever listens at a socket.
+pub(super) fn streams(process: &oci_spec::runtime::Process, console: Option<&Path>) -> Result<Streams> {
+    match (process.terminal().unwrap_or(false), console) {
+        (false, None) => Ok(Streams::Inherited),
+        (true, Some(path)) => {
+            let show = || format!("connect to the console socket `{}`", path.display());
+            UnixStream::connect(path)
+                .during(show)
+                .map(|stream| Streams::Terminal(stream.into(), size(process)))
+        }
+        (true, None) => Err(
+            Error::invalid("`process.terminal` is true, and nobody takes the terminal")
+                .hint("name a socket by `--console-socket`, or set `process.terminal` to false"),
+        ),
+        (false, Some(_)) => Err(
+            Error::invalid("there is a console socket, and `process.terminal` is false")
+                .hint("leave `--console-socket` out, or set `process.terminal` to true"),
+        ),
+    }
+}
+
+/// The size its terminal is to have, where that is said.
+fn size(process: &oci_spec::runtime::Process) -> Size {
+    let cells = |count: u64| u16::try_from(count).ok().filter(|count| *count > 0);
+    let asked = process.console_size();
+    let asked = asked.and_then(|asked| cells(asked.height()).zip(cells(asked.width())));
+    asked.map_or(console::USUAL_SIZE, |(rows, columns)| Size { rows, columns })
+}
+
+fn resources(spec: &Spec) -> Option<&LinuxResources> {
+    spec.linux().as_ref().and_then(|linux| linux.resources().as_ref())
+}
+
+/// The filter of a configuration, if it has one.
+pub(super) fn filter(spec: &Spec) -> Result<Option<Filter>> {
+    let Some(seccomp) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else {
+        return Ok(None);
+    };
+    let json = serde_json::to_vec(seccomp)
+        .map_err(|cause| Error::internal(format!("failed to pass a seccomp profile on: {cause}")))?;
+    let capabilities = spec::capabilities(spec::process_of(spec)?)?.bounding;
+    let filter = Profile::parse(&json).and_then(|profile| profile.compile(capabilities));
+    filter.during(|| "compile `linux.seccomp`").map(Some)
+}
+
+/// Opens all that is on the host, and makes the first process.
+fn spawn(config: &Config, creation: &Creation, cgroup: &Cgroup, gate: &Gate<'_>, setup: &Channel) -> Result<Child> {
+    let spec = &config.spec;
+    check_kept(creation.preserve_fds)?;
+    let process = spec::process_of(spec)?;
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let namespaces = Namespaces::of(spec)?;
+    let root = open_root(&config.rootfs)?;
+    let linux = spec.linux().as_ref();
+    let nodes = devices::listed(linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default())?;
+    let sources = mounts::open_sources(mounts, &nodes, Attributes::NONE)?;
+    namespaces.join_processes()?;
+    let init = Init {
+        spec,
+        user: Who::Numbered(process.user()),
+        namespaces: &namespaces,
+        root: &root,
+        mount_point: &config.rootfs,
+        sources,
+        cgroup,
+        filter: filter(spec)?,
+        streams: streams(process, creation.console_socket.as_deref())?,
+        kept: creation.preserve_fds,
+        maker: gate,
+    };
+    let flags = namespaces.new - CloneFlags::CLONE_NEWCGROUP;
+    // A process of the container can neither trace nor open the one that becomes its first (CVE-2016-9962).
+    nix::sys::prctl::set_dumpable(false).during(|| "protect this process")?;
+    let child = clone::clone(flags, cgroup.clone_into_fd(), || {
+        // The other end is the creator's alone: its end is to be noticed.
+        sys::process::close(setup.as_fd());
+        init.run()
+    });
+    child.during(|| "make the container's first process")
+}
+
+/// A copy of the root with all that is mounted in it, attached nowhere.
+fn open_root(rootfs: &Path) -> Result<OwnedFd> {
+    let show = || format!("open the root `{}`", rootfs.display());
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let place = nix::fcntl::open(rootfs, flags, Mode::empty()).during(show)?;
+    let root = mount::copy(&place, true).during(show)?;
+    mount::change(&root, Attributes::NONE, Some(Propagation::Private), true).during(show)?;
+    Ok(root)
+}
+
+/// What is to be passed on must be there, or another descriptor would be in its place.
+pub(super) fn check_kept(count: u32) -> Result<()> {
+    match (3..3 + count).find(|fd| !sys::file::is_open(*fd)) {
+        Some(fd) => Err(Error::invalid(format!(
+            "descriptor {fd} is to be preserved, and is not open"
+        ))),
+        None => Ok(()),
+    }
+}

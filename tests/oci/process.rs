@@ -1,0 +1,194 @@
+//! What a configuration says of the process and its surroundings, seen from inside.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::harness::Bundle;
+
+#[test]
+fn the_process_is_as_it_is_configured() {
+    let mut bundle =
+        Bundle::sh("id -u; id -g; id -G; umask; pwd; echo $A; cat /proc/self/oom_score_adj; ulimit -n; hostname");
+    bundle.config["process"]["user"] = json!({"uid": 7, "gid": 8, "additionalGids": [9, 10], "umask": 0o27});
+    bundle.config["process"]["env"] = json!(["PATH=/bin", "A=b c"]);
+    bundle.config["process"]["cwd"] = json!("/tmp/new");
+    bundle.config["process"]["oomScoreAdj"] = json!(500);
+    bundle.config["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}]);
+    bundle.config["hostname"] = json!("here");
+    bundle
+        .run()
+        .success()
+        .stdout_is("7\n8\n8 9 10\n0027\n/tmp/new\nb c\n500\n100\nhere");
+}
+
+#[test]
+fn capabilities_are_those_of_each_set() {
+    let mut bundle = Bundle::new(&["sh", "-c", "grep Cap /proc/self/status"]);
+    bundle.config["process"]["capabilities"] = json!({
+        "bounding": ["CAP_KILL", "CAP_CHOWN", "CAP_SETUID"],
+        "permitted": ["CAP_KILL", "CAP_CHOWN"],
+        "effective": ["CAP_KILL"],
+        "inheritable": ["CAP_CHOWN"],
+        "ambient": ["CAP_CHOWN"],
+    });
+    // The first program of user 0 has all that the bounding set has; another user what is ambient.
+    bundle.config["process"]["user"] = json!({"uid": 5, "gid": 5});
+    let seen = bundle.run().success().stdout;
+    let set = |name: &str| {
+        let line = seen.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(line.trim_start_matches(':').trim(), 16).unwrap()
+    };
+    let (chown, kill, setuid) = (1, 1 << 5, 1 << 7);
+    assert_eq!(set("CapBnd"), chown | kill | setuid);
+    assert_eq!((set("CapInh"), set("CapAmb")), (chown, chown));
+    assert_eq!((set("CapPrm"), set("CapEff")), (chown, chown));
+}
+
+#[test]
+fn the_root_and_its_mounts_are_as_they_are_configured() {
+    let mut bundle = Bundle::sh(
+        "touch /x 2>&1; cat /data/words; touch /data/y 2>&1; ls /proc/acpi /proc/scsi 2>&1 | grep -v :; echo 1 2>&1 >/proc/sys/kernel/panic; \
+         stat -f -c %T /dev/shm; ls /dev | tr '\\n' ' '; cat /proc/sys/net/ipv4/ip_forward",
+    );
+    fs::create_dir(bundle.file("data")).unwrap();
+    fs::write(bundle.file("data/words"), "some words\n").unwrap();
+    bundle.config["root"]["readonly"] = json!(true);
+    fs::create_dir(bundle.inside("data")).unwrap();
+    // Relative sources are those of the bundle.
+    let bind = json!({"destination": "/data", "type": "none", "source": "data", "options": ["rbind", "ro"]});
+    bundle.config["mounts"].as_array_mut().unwrap().push(bind);
+    bundle.config["linux"]["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
+    let seen = bundle.run().success().stdout;
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines[0], "touch: /x: Read-only file system");
+    assert_eq!(lines[1], "some words");
+    assert_eq!(lines[2], "touch: /data/y: Read-only file system");
+    assert!(seen.contains("Read-only file system"), "{seen}");
+    assert!(seen.contains("\ntmpfs\n"), "{seen}");
+    for device in [
+        "null", "zero", "full", "random", "urandom", "tty", "ptmx", "stdin", "fd",
+    ] {
+        assert!(seen.contains(device), "{device}: {seen}");
+    }
+    assert!(seen.ends_with(" 1\n"), "{seen}");
+}
+
+#[test]
+fn limits_reach_the_groups_of_the_path() {
+    let mut bundle = Bundle::sh("cat /proc/self/cgroup; sleep 1000");
+    let path = format!(
+        "/hoist-oci-test/{}",
+        bundle.dir().file_name().unwrap().to_str().unwrap()
+    );
+    bundle.config["linux"]["cgroupsPath"] = json!(path);
+    // Without a namespace of its own it tells the path.
+    bundle.config["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|one| one["type"] != "cgroup");
+    bundle.config["linux"]["resources"] =
+        json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 50}, "cpu": {"shares": 512}});
+    bundle.config["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|one| one["type"] != "cgroup");
+    bundle.create(&[]).success();
+    bundle.act(&["start", "it"]).success();
+    let stats = bundle.act(&["events", "--stats", "it"]).success().json();
+    assert_eq!(stats["data"]["memory"]["usage"]["limit"], 64 << 20);
+    assert_eq!(stats["data"]["pids"]["limit"], 50);
+    bundle
+        .act(&["update", "--pids-limit", "40", "--memory", "32m", "it"])
+        .success();
+    let stats = bundle.act(&["events", "--stats", "it"]).success().json();
+    assert_eq!(
+        (
+            &stats["data"]["memory"]["usage"]["limit"],
+            &stats["data"]["pids"]["limit"]
+        ),
+        (&json!(32 << 20), &json!(40))
+    );
+    bundle.act(&["kill", "it", "KILL"]).success();
+    bundle.wait_for("stopped");
+    assert!(bundle.out().contains(&format!(":{path}\n")), "{}", bundle.out());
+    bundle.act(&["delete", "it"]).success();
+}
+
+#[test]
+fn a_filter_holds_with_and_without_new_privileges() {
+    for no_new_privileges in [true, false] {
+        let mut bundle = Bundle::sh("mkdir /tmp/a 2>&1; grep Seccomp: /proc/self/status");
+        bundle.config["process"]["noNewPrivileges"] = json!(no_new_privileges);
+        bundle.config["linux"]["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
+            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30}],
+        });
+        let seen = bundle.run().success().stdout;
+        assert_eq!(
+            seen,
+            "mkdir: can't create directory '/tmp/a': Read-only file system\nSeccomp:\t2\n"
+        );
+    }
+}
+
+#[test]
+fn a_further_process_is_one_of_the_container() {
+    let mut bundle = Bundle::sh("sleep 1000");
+    bundle.config["process"]["capabilities"]["bounding"] = json!(["CAP_KILL"]);
+    bundle.create(&[]).success();
+    bundle.act(&["start", "it"]).success();
+    let inside = bundle.act(&[
+        "exec",
+        "it",
+        "sh",
+        "-c",
+        "hostname; echo $$; grep -c . /proc/1/cmdline; ls /proc/self/fd | wc -l",
+    ]);
+    // Descriptors: three streams and the directory that is listed.
+    let seen = inside.success().stdout;
+    assert!(seen.starts_with("hoist\n") && seen.trim().ends_with("\n4"), "{seen}");
+    bundle
+        .act(&[
+            "exec",
+            "-u",
+            "7:8",
+            "-e",
+            "A=x",
+            "--cwd",
+            "/tmp",
+            "it",
+            "sh",
+            "-c",
+            "id -u; id -g; pwd; echo $A",
+        ])
+        .success()
+        .stdout_is("7\n8\n/tmp\nx");
+    bundle.act(&["exec", "it", "sh", "-c", "exit 9"]).fails_with(9);
+    bundle
+        .act(&["exec", "it", "nothing"])
+        .fails_with(255)
+        .stderr_has(&["executable file not found in $PATH"]);
+    bundle
+        .act(&["exec", "-u", "nobody", "it", "true"])
+        .fails_with(255)
+        .stderr_has(&["is not a user"]);
+    let process = json!({"args": ["pwd"], "cwd": "/etc", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}});
+    fs::write(bundle.file("process.json"), process.to_string()).unwrap();
+    bundle
+        .act(&["exec", "--process", "process.json", "it"])
+        .success()
+        .stdout_is("/etc");
+    let detached = ["exec", "--detach", "--pid-file", "exec.pid", "it", "sleep", "500"];
+    bundle.act_aside(&detached).success();
+    let pid = fs::read_to_string(bundle.file("exec.pid")).unwrap();
+    let pids = bundle.act(&["ps", "--format", "json", "it"]).success().json();
+    assert!(
+        pids.as_array().unwrap().contains(&json!(pid.parse::<i32>().unwrap())),
+        "{pids}"
+    );
+    bundle
+        .act(&["exec", "--cwd", "/proc/self/fd/5", "it", "true"])
+        .fails_with(255);
+}
