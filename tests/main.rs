@@ -20,6 +20,7 @@ mod crash;
 mod devices;
 mod escapes;
 mod examples;
+mod faults;
 mod full_disk;
 mod guest;
 mod handles;

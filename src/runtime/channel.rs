@@ -4,6 +4,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv, sendmsg};
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +153,28 @@ impl Channel {
         match self.send(&Message::Go(0)) {
             Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             result => result.during(|| "let the container's process go"),
+        }
+    }
+
+    /// The next message, waiting for it as long as a process is there; `None` if it is gone, whoever else has the other end.
+    pub(super) fn receive_from(&self, sender: BorrowedFd<'_>) -> Result<Option<Message>> {
+        let ready = |limit| {
+            let mut fds = [
+                PollFd::new(self.as_fd(), PollFlags::POLLIN),
+                PollFd::new(sender, PollFlags::POLLIN),
+            ];
+            match poll(&mut fds, limit) {
+                Ok(_) | Err(Errno::EINTR) => Ok(fds.map(|fd| fd.any().unwrap_or(false))),
+                Err(errno) => Err(errno).during(|| "wait for a process"),
+            }
+        };
+        loop {
+            match ready(PollTimeout::NONE)? {
+                [true, _] => return self.receive(),
+                // It may have sent something between the looks at the one and the other.
+                [false, true] if !ready(PollTimeout::ZERO)?[0] => return Ok(None),
+                _ => {}
+            }
         }
     }
 

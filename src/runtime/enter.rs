@@ -39,15 +39,13 @@ pub(super) fn make(
 ) -> Result<Entered> {
     let (setup, parent) = Channel::pair()?;
     let between = clone::clone(CloneFlags::empty(), cgroup.clone_into_fd(), || {
+        process::close(setup.as_fd());
         let entered = cgroup
             .join_self()
             .and_then(|()| nix::sched::setns(init, flags).during(|| "enter the container"));
         let made = entered.and_then(|()| {
             // A sibling and not a child of this process: whoever made this one waits for it.
-            let child = clone::clone(CloneFlags::CLONE_PARENT, None, || {
-                process::close(setup.as_fd());
-                body(&parent)
-            });
+            let child = clone::clone(CloneFlags::CLONE_PARENT, None, || body(&parent));
             child.during(|| "make a process in the container")
         });
         let message = match made {
@@ -58,7 +56,7 @@ pub(super) fn make(
     });
     drop(parent);
     let between = between.during(|| "make a process")?;
-    let answer = setup.receive();
+    let answer = setup.receive_from(between.pidfd.as_fd());
     exit::reap(&between.pidfd)?;
     let pid = match answer? {
         Some(Message::Go(pid)) => pid,

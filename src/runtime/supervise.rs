@@ -373,7 +373,10 @@ fn spawn(
         kept: 0,
         maker: &parent,
     };
-    let child = clone::clone(flags, cgroup.clone_into_fd(), || init.run());
+    let child = clone::clone(flags, cgroup.clone_into_fd(), || {
+        sys::process::close(setup.as_fd());
+        init.run()
+    });
     let child = child.during(|| "make the container's first process");
     let child = child.map_err(|error| namespaces.blame(error))?;
     // What it reads is its own: this process would keep the other end from noticing that it is gone.

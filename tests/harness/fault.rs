@@ -55,6 +55,20 @@ pub(crate) fn kill(hoist: &Hoist, expression: &str, place: Place) -> bool {
     }
 }
 
+/// Runs `hoist eval EXPRESSION` and kills the first of its processes, and of those they start, that comes to this place. Returns when
+/// none of them is left; false if all came to their end without.
+pub(crate) fn kill_whoever(hoist: &Hoist, expression: &str, place: Place) -> bool {
+    let Place { call, number } = place;
+    let log = hoist.write("trace", "");
+    let (trace, inject) = (
+        format!("--trace={call}"),
+        format!("--inject={call}:signal=KILL:when={number}"),
+    );
+    let tracer = ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), &trace, &inject];
+    hoist.command_under(&tracer, &["eval", expression]).output();
+    std::fs::read_to_string(&log).unwrap().contains("killed by SIGKILL")
+}
+
 /// Runs `hoist eval EXPRESSION`, in which the call at this place and all later ones of its name fail as on a full disk.
 pub(crate) fn no_space(hoist: &Hoist, expression: &str, place: Place) -> Output {
     traced(hoist, expression, place, "error=ENOSPC")
