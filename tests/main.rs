@@ -42,3 +42,4 @@ mod scripts;
 mod seccomp;
 mod terminals;
 mod usage;
+mod users;

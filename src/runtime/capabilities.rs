@@ -220,9 +220,15 @@ impl FromIterator<Capability> for CapSet {
     }
 }
 
-/// What a privileged container gets: all that this process holds but some. Errors: as for [`resolve`].
-pub fn privileged(drop: &[String]) -> Result<CapSet> {
-    resolve(&["ALL".to_owned()], drop)
+/// What a container gets. A privileged one has all there are but those dropped; one with a user namespace of its own can be given any,
+/// held by this process or not, since they count for what belongs to that namespace only. Errors: as for [`resolve`].
+pub fn granted(add: &[String], drop: &[String], privileged: bool, own_users: bool) -> Result<CapSet> {
+    let known = CapSet::known_by_kernel()?;
+    let available = if own_users { known } else { CapSet::available()? };
+    match privileged {
+        true => resolve_within(&["ALL".to_owned()], drop, available, known),
+        false => resolve_within(add, drop, available, known),
+    }
 }
 
 /// The default set with some added and some dropped, as Docker reads `--cap-add` and `--cap-drop`:

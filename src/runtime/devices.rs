@@ -12,8 +12,8 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
 
-use super::Device;
 use super::cgroup::{Access, DeviceKind, Devices, Rule};
+use super::{Device, IdMaps};
 use crate::error::{Context, Error, Result};
 
 const NODES: [(&str, u64, u64); 6] = [
@@ -218,12 +218,38 @@ fn make(dev: BorrowedFd<'_>, node: &Node) -> nix::Result<()> {
     fchownat(dev, path, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
-/// Fills an empty file system that is attached nowhere yet.
-pub(super) fn fill(dev: impl AsFd, more: &[Node]) -> Result<()> {
+/// Fills an empty file system that is attached nowhere yet. With a user namespace, all belongs to who is the owner there.
+pub(super) fn fill(dev: impl AsFd, more: &[Node], maps: Option<&IdMaps>) -> Result<()> {
     let before = umask(Mode::empty());
     let filled = fill_whole(dev.as_fd(), more);
     umask(before);
-    filled
+    filled?;
+    maps.map_or(Ok(()), |maps| {
+        hand_over(dev.as_fd(), maps, more).during(|| "give `/dev` to its owners")
+    })
+}
+
+fn hand_over(dev: BorrowedFd<'_>, maps: &IdMaps, more: &[Node]) -> nix::Result<()> {
+    let (uid, gid) = maps.root();
+    let chown =
+        |path: &Path, uid: Uid, gid: Gid| fchownat(dev, path, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW);
+    chown(Path::new("."), uid, gid)?;
+    let names = NODES
+        .iter()
+        .map(|node| node.0)
+        .chain(LINKS.iter().map(|link| link.1))
+        .chain(COVERED);
+    let mut others = names.filter(|name| *name != "tty");
+    others.try_for_each(|name| chown(Path::new(name), uid, gid))?;
+    chown(Path::new("tty"), uid, maps.gid(5).map_or(gid, Gid::from_raw))?;
+    more.iter().try_for_each(|node| {
+        for above in node.path.ancestors().skip(1).filter(|path| *path != Path::new("")) {
+            chown(above, uid, gid)?;
+        }
+        let owner = maps.uid(node.uid).map_or(uid, Uid::from_raw);
+        let group = maps.gid(node.gid).map_or(gid, Gid::from_raw);
+        chown(&node.path, owner, group)
+    })
 }
 
 fn fill_whole(dev: BorrowedFd<'_>, more: &[Node]) -> Result<()> {

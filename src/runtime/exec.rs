@@ -26,7 +26,7 @@ use super::settings::Settings;
 use super::state::{Act, check};
 use super::streams::{self, Ends, Streams};
 use super::supervise::{self, Assignment};
-use super::{ExecRequest, Signal, kill, namespaces, spec, user};
+use super::{ExecRequest, IdMaps, Signal, id_maps, kill, namespaces, program, spec, user};
 use crate::error::{Context, Error, Result};
 use crate::model;
 use crate::sys::pidfd;
@@ -163,6 +163,10 @@ impl Entry {
     /// The process, before it becomes the program; it waits to be let go.
     fn make(mut self) -> Result<Made> {
         let (streams, ends) = streams::make(self.request.tty, false)?;
+        if let Some(maps) = IdMaps::of(&self.spec) {
+            streams.hand_over(&maps)?;
+            program::raise_rlimits(spec::process_of(&self.spec)?)?;
+        }
         let filter = self.filter.take();
         let flags = namespaces::all(&self.spec, &self.settings.joins)?;
         let entered = enter::make(&self.cgroup, &self.init, flags, |parent| {
@@ -190,6 +194,9 @@ impl Entry {
 
     fn program(&self, filter: Option<Filter>, streams: &Streams, parent: &Channel) -> Result<Program<'_>> {
         nix::unistd::setsid().during(|| "start a session")?;
+        if IdMaps::of(&self.spec).is_some() {
+            id_maps::become_root()?;
+        }
         let process = spec::process_of(&self.spec)?;
         let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
         let request = &self.request;

@@ -21,14 +21,14 @@ use crate::sys::file;
 const LARGEST_READ: u64 = 64 << 20;
 
 /// Copies a host file or directory to `path` below `root`; into a directory that exists it goes under its own name. It then
-/// belongs to the container's root.
+/// belongs to `owner`.
 ///
 /// Errors: `not_found` for either side; `conflict` where a directory is in the way; `denied` on a read-only mount.
-pub fn copy_in(ctx: &Context, root: BorrowedFd, host_path: &str, path: &str) -> Result<()> {
+pub fn copy_in(ctx: &Context, root: BorrowedFd, owner: (Uid, Gid), host_path: &str, path: &str) -> Result<()> {
     let (host_dir, host_name) = open_host(host_path)?;
     let (dir, target) = destination(root, path, &host_name)?;
     let (from_name, to_name) = (name(&host_name)?, name(&target)?);
-    let owner = Owner::Given(Uid::from_raw(0), Gid::from_raw(0));
+    let owner = Owner::Given(owner.0, owner.1);
     let from = Place {
         dir: host_dir.as_fd(),
         name: &from_name,
@@ -116,8 +116,9 @@ pub fn read_file(root: BorrowedFd, path: &str) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Writes the file at `path` below `root`, in place of what it held; its directory must exist. A new file has mode 0644.
-pub fn write_file(root: BorrowedFd, path: &str, content: &[u8]) -> Result<()> {
+/// Writes the file at `path` below `root`, in place of what it held; its directory must exist. A new file has mode 0644
+/// and belongs to `owner`.
+pub fn write_file(root: BorrowedFd, owner: (Uid, Gid), path: &str, content: &[u8]) -> Result<()> {
     let (dir, last) = split(path);
     let what = || format!("write `{path}` in the container");
     if matches!(last, "" | "." | "..") {
@@ -134,7 +135,8 @@ pub fn write_file(root: BorrowedFd, path: &str, content: &[u8]) -> Result<()> {
         }
         let dir = file::open_in_root(root, dir.as_bytes(), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        openat(&dir, last, flags, Mode::from_bits_truncate(0o644))
+        let file = openat(&dir, last, flags, Mode::from_bits_truncate(0o644))?;
+        nix::unistd::fchown(&file, Some(owner.0), Some(owner.1)).map(|()| file)
     };
     let mut file = File::from(open().during(what)?);
     if !file.metadata().during(what)?.is_file() {
@@ -198,6 +200,8 @@ fn destination(root: BorrowedFd, path: &str, own_name: &str) -> Result<(OwnedFd,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ROOT: (Uid, Gid) = (Uid::from_raw(0), Gid::from_raw(0));
     use crate::error::Kind;
     use std::os::unix::fs::symlink;
 
@@ -221,7 +225,7 @@ mod tests {
                 Kind::NotFound,
                 "{link}"
             );
-            let _ = write_file(root.as_fd(), link, b"changed");
+            let _ = write_file(root.as_fd(), ROOT, link, b"changed");
         }
         assert_eq!(std::fs::read_to_string(dir.path().join("outside")).unwrap(), "safe");
     }
@@ -230,15 +234,15 @@ mod tests {
     fn what_is_written_is_read_and_copied() {
         let (dir, root) = root();
         let (context, out) = (Context::new(), dir.path().join("out"));
-        write_file(root.as_fd(), "/etc/motd", b"hello").unwrap();
-        write_file(root.as_fd(), "/etc/motd", b"hi").unwrap();
+        write_file(root.as_fd(), ROOT, "/etc/motd", b"hello").unwrap();
+        write_file(root.as_fd(), ROOT, "/etc/motd", b"hi").unwrap();
         assert_eq!(read_file(root.as_fd(), "/etc/motd").unwrap(), b"hi");
         copy_out(&context, root.as_fd(), "/etc/motd", out.to_str().unwrap()).unwrap();
         assert_eq!(std::fs::read_to_string(&out).unwrap(), "hi");
-        copy_in(&context, root.as_fd(), out.to_str().unwrap(), "/etc").unwrap();
+        copy_in(&context, root.as_fd(), ROOT, out.to_str().unwrap(), "/etc").unwrap();
         assert_eq!(read_file(root.as_fd(), "/etc/out").unwrap(), b"hi");
         assert_eq!(read_file(root.as_fd(), "/etc").unwrap_err().kind(), Kind::Invalid);
-        let missing = copy_in(&context, root.as_fd(), out.to_str().unwrap(), "/none/at/all").unwrap_err();
+        let missing = copy_in(&context, root.as_fd(), ROOT, out.to_str().unwrap(), "/none/at/all").unwrap_err();
         assert_eq!(missing.kind(), Kind::NotFound);
     }
 }

@@ -21,13 +21,16 @@ use super::program::Program;
 use super::seccomp::Filter;
 use super::streams::Streams;
 use super::user::Who;
-use super::{cgroup_view, rootfs, spec};
+use super::{cgroup_view, id_maps, rootfs, spec};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::network;
 
 /// Whoever made the first process and waits for it.
 pub(super) trait Maker {
+    /// The user namespace has its maps. `false` if nobody wants the process any more.
+    fn mapped(&self) -> Result<bool>;
+
     /// All is mounted, and the root is still the host's.
     fn mounted(&self) -> Result<()> {
         Ok(())
@@ -47,6 +50,10 @@ pub(super) trait Maker {
 }
 
 impl Maker for Channel {
+    fn mapped(&self) -> Result<bool> {
+        Ok(self.receive()?.is_some())
+    }
+
     /// Waits until the supervisor has recorded this process.
     fn made(&self) -> Result<bool> {
         Ok(self.receive()?.is_some())
@@ -71,6 +78,8 @@ pub(super) struct Init<'a> {
     pub(super) streams: Streams,
     /// How many descriptors the program keeps besides the standard streams.
     pub(super) kept: u32,
+    /// Whether it is in a user namespace just made, in which it is nobody until its maker has said who is who.
+    pub(super) has_users: bool,
     pub(super) maker: &'a dyn Maker,
 }
 
@@ -89,6 +98,9 @@ impl Init<'_> {
     }
 
     fn set_up(&mut self) -> Result<Option<Program<'_>>> {
+        if self.has_users && !self.maker.mapped()? {
+            return Ok(None);
+        }
         self.enter_cgroup()?;
         self.join_namespaces()?;
         nix::unistd::setsid().during(|| "start a session")?;
@@ -97,6 +109,10 @@ impl Init<'_> {
             network::bring_loopback_up().during(|| "bring the loopback interface up")?;
         }
         self.build_root()?;
+        if self.has_users {
+            // What belongs to the host's root was opened. From here on files are made, by who is to own them.
+            id_maps::become_root()?;
+        }
         let mounted = self.mount()?;
         self.maker.mounted()?;
         pivot(self.root.as_fd())?;

@@ -22,6 +22,7 @@ mod exit;
 pub mod files;
 mod guard;
 mod health;
+mod id_maps;
 mod init;
 mod input;
 mod kill;
@@ -60,6 +61,8 @@ mod wait;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
+use nix::unistd::{Gid, Uid};
+
 pub use bundle::Bundle;
 pub use cgroup::{Access, Pressure, Rule, Stats, check_limits};
 pub use channel::Stream;
@@ -68,6 +71,7 @@ pub use delete::{delete, try_delete};
 pub use exec::exec;
 pub use exit::{Exit, NotExecuted};
 pub use health::{Health, HealthCheck, HealthStatus, ProbeResult, health};
+pub use id_maps::{IdMaps, IdRange};
 pub use kill::{kill, pause, stop, unpause};
 pub use launch::{Output, Sink, Stdin, seal_self, set_executable};
 pub use logs::{LogLine, logs};
@@ -151,7 +155,23 @@ pub fn root(bundle: &Bundle) -> Result<OwnedFd> {
     wait::until_unsupervised(&model::Context::new(), bundle)?;
     let settings = settings::Settings::read(bundle)?;
     let (upper, work) = (bundle.upper(), bundle.work());
-    overlay::mount(&settings.lower, &upper, &work, settings.volatile, Attributes::NO_DEV)
+    overlay::mount(
+        &settings.lower,
+        &upper,
+        &work,
+        settings.volatile,
+        Attributes::NO_DEV,
+        None,
+    )
+}
+
+/// Who the container's root is where its files are seen by [`root`].
+pub fn root_owner(bundle: &Bundle) -> Result<(Uid, Gid)> {
+    let nobody_else = (Uid::from_raw(0), Gid::from_raw(0));
+    Ok(match state(bundle)?.pid {
+        None => nobody_else,
+        Some(_) => IdMaps::of(&spec::read(bundle)?).map_or(nobody_else, |maps| maps.root()),
+    })
 }
 
 /// The directories below the container's own, topmost first.

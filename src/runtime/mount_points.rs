@@ -19,7 +19,7 @@ const FILES: [&str; 3] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 ///
 /// A place that cannot be made is left out: the start will say why.
 pub fn make_mount_points(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<()> {
-    let root = overlay::mount(lower, upper, work, true, Attributes::NO_DEV)?;
+    let root = overlay::mount(lower, upper, work, true, Attributes::NO_DEV, None)?;
     for path in DIRECTORIES {
         if_possible(rootfs::make_dir(&root, Path::new(path))).during(|| format!("make the mount point `{path}`"))?;
     }

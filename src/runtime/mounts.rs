@@ -9,8 +9,9 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, fstat};
 use oci_spec::runtime::Mount;
 
+use super::id_maps::Users;
 use super::mount_options::{Change, Options};
-use super::{devices, rootfs};
+use super::{devices, id_maps, rootfs};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes, Filesystem, Propagation};
 
@@ -39,16 +40,22 @@ pub(super) fn open_sources(
     mounts: &[Mount],
     nodes: &[devices::Node],
     always: Attributes,
+    users: Option<&Users>,
 ) -> Result<Vec<Option<OwnedFd>>> {
     mounts
         .iter()
         .map(|mount| {
             if is_dev(mount) {
-                make_dev(mount, nodes).map(Some)
+                make_dev(mount, nodes, users).map(Some)
             } else if kind(mount) == "bind" && !is_joined(mount) {
                 let source = mount.source().as_deref().unwrap_or(Path::new(""));
                 let open = || nix::fcntl::open(source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
-                open_source(mount, source, always, open).map(Some)
+                let copy = open_source(mount, source, always, open)?;
+                if let (true, Some(users)) = (Options::of(mount).shifted, users) {
+                    let show = || format!("mount `{}` on `{}`", source.display(), mount.destination().display());
+                    id_maps::shift(&copy, &users.shift).map_err(|error| error.during(show()))?;
+                }
+                Ok(Some(copy))
             } else {
                 Ok(None)
             }
@@ -60,9 +67,9 @@ fn is_dev(mount: &Mount) -> bool {
     mount.destination() == Path::new("/dev") && kind(mount) == "tmpfs"
 }
 
-fn make_dev(mount: &Mount, nodes: &[devices::Node]) -> Result<OwnedFd> {
+fn make_dev(mount: &Mount, nodes: &[devices::Node], users: Option<&Users>) -> Result<OwnedFd> {
     let dev = make("tmpfs", &Options::of(mount), Some(0o755)).during(|| "make `/dev`")?;
-    devices::fill(&dev, nodes)?;
+    devices::fill(&dev, nodes, users.map(|users| &users.maps))?;
     Ok(dev)
 }
 
@@ -315,7 +322,7 @@ mod tests {
     #[test]
     fn a_dev_is_whole_before_it_is_attached() {
         let dev = make("tmpfs", &with("mode=755"), None).unwrap();
-        devices::fill(&dev, &[]).unwrap();
+        devices::fill(&dev, &[], None).unwrap();
         devices::null(&dev).unwrap();
         nix::unistd::unlinkat(&dev, "null", nix::unistd::UnlinkatFlags::NoRemoveDir).unwrap();
         nix::unistd::symlinkat("zero", &dev, "null").unwrap();

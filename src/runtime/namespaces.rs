@@ -70,7 +70,7 @@ pub(super) fn all(spec: &Spec, joins: &[Join]) -> Result<CloneFlags> {
 
 /// The namespaces a configuration asks to be made, as flags of `clone(2)`.
 ///
-/// `unsupported` for a user or time namespace.
+/// `unsupported` for a time namespace.
 fn new(spec: &Spec) -> Result<CloneFlags> {
     let mut made = in_config(spec).iter().filter(|namespace| namespace.path().is_none());
     made.try_fold(CloneFlags::empty(), |flags, namespace| {
@@ -91,6 +91,7 @@ fn flag(typ: LinuxNamespaceType) -> Result<CloneFlags> {
         LinuxNamespaceType::Ipc => Ok(CloneFlags::CLONE_NEWIPC),
         LinuxNamespaceType::Network => Ok(CloneFlags::CLONE_NEWNET),
         LinuxNamespaceType::Cgroup => Ok(CloneFlags::CLONE_NEWCGROUP),
+        LinuxNamespaceType::User => Ok(CloneFlags::CLONE_NEWUSER),
         other => Err(Error::unsupported(format!(
             "a namespace of type `{other}` is not supported"
         ))),

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::resource::{getrlimit, setrlimit};
 use nix::sys::stat::{Mode, SFlag, umask};
 use nix::unistd::{AccessFlags, Gid, Uid, faccessat};
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType, Process};
@@ -46,16 +47,25 @@ pub(super) struct Stdio<'a> {
 }
 
 impl Stdio<'_> {
-    /// Makes them descriptors 0, 1 and 2, and lets the program's user open them again by `/dev/stdout`.
-    pub(super) fn install(&self, owner: u32) -> Result<()> {
+    /// Gives them to a user and a group.
+    pub(super) fn hand_over(&self, (uid, gid): (Uid, Gid)) -> Result<()> {
+        self.chown(Some(uid), Some(gid))
+    }
+
+    fn chown(&self, uid: Option<Uid>, gid: Option<Gid>) -> Result<()> {
         for stream in [self.stdin, self.stdout, self.stderr] {
             let status = nix::sys::stat::fstat(stream).during(|| "examine a standard stream")?;
             // Only what was made for this program: the host's files and devices stay whose they are.
             if SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
-                nix::unistd::fchown(stream, Some(Uid::from_raw(owner)), None)
-                    .during(|| "hand over a standard stream")?;
+                nix::unistd::fchown(stream, uid, gid).during(|| "hand over a standard stream")?;
             }
         }
+        Ok(())
+    }
+
+    /// Makes them descriptors 0, 1 and 2, and lets the program's user open them again by `/dev/stdout`.
+    pub(super) fn install(&self, owner: u32) -> Result<()> {
+        self.chown(Some(Uid::from_raw(owner)), None)?;
         let result = nix::unistd::dup2_stdin(self.stdin)
             .and_then(|()| nix::unistd::dup2_stdout(self.stdout))
             .and_then(|()| nix::unistd::dup2_stderr(self.stderr));
@@ -230,18 +240,34 @@ fn find(name: &str, env: &[String]) -> std::result::Result<String, (Error, i32)>
 }
 
 fn set_rlimits(limits: &[PosixRlimit]) -> Result<()> {
+    let mut limits = limits.iter();
+    limits.try_for_each(|limit| set_rlimit(limit.typ(), limit.soft(), limit.hard()))
+}
+
+fn set_rlimit(typ: PosixRlimitType, soft: u64, hard: u64) -> Result<()> {
+    let resource = resource(typ);
+    let set = setrlimit(resource, soft, hard);
+    let set = set.during(|| format!("set the limit `{typ}` to {}:{}", shown(soft), shown(hard)));
+    set.map_err(|error| match getrlimit(resource) {
+        Ok((_, most)) if hard > most => error.hint(format!(
+            "the hard limit here is {}: to go above needs CAP_SYS_RESOURCE",
+            shown(most)
+        )),
+        _ => error,
+    })
+}
+
+/// Raises the hard limits of this process to those a process is to have: one in a user namespace could not, and keeps what it was
+/// born with.
+pub(super) fn raise_rlimits(process: &Process) -> Result<()> {
+    let limits = process.rlimits().as_deref().unwrap_or_default();
     limits.iter().try_for_each(|limit| {
-        let resource = resource(limit.typ());
-        let (soft, hard) = (limit.soft(), limit.hard());
-        let set = nix::sys::resource::setrlimit(resource, soft, hard);
-        let set = set.during(|| format!("set the limit `{}` to {}:{}", limit.typ(), shown(soft), shown(hard)));
-        set.map_err(|error| match nix::sys::resource::getrlimit(resource) {
-            Ok((_, most)) if hard > most => error.hint(format!(
-                "the hard limit here is {}: to go above needs CAP_SYS_RESOURCE",
-                shown(most)
-            )),
-            _ => error,
-        })
+        let (resource, hard) = (resource(limit.typ()), limit.hard());
+        let (soft, most) = getrlimit(resource).during(|| format!("read the limit `{}`", limit.typ()))?;
+        match hard > most {
+            true => set_rlimit(limit.typ(), soft, hard),
+            false => Ok(()),
+        }
     })
 }
 

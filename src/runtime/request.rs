@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::IdMaps;
 use super::cgroup::{Access, Rule};
 use super::limits::Limits;
 use super::{HealthCheck, RestartPolicy, Rlimit, Signal};
@@ -44,6 +45,8 @@ pub struct Request {
     pub uts: Namespace,
     /// From where it sees the control groups; not from another container.
     pub cgroupns: Namespace,
+    /// Who its users are on the host; `None` is the same ones.
+    pub user_namespace: Option<IdMaps>,
     /// How much of the machine it may use.
     pub limits: Limits,
     /// How much each of its processes may use.
@@ -106,6 +109,7 @@ impl Default for Request {
             ipc: Namespace::Private,
             uts: Namespace::Private,
             cgroupns: Namespace::Private,
+            user_namespace: None,
             limits: Limits::default(),
             rlimits: Vec::new(),
             sysctls: BTreeMap::new(),
@@ -139,6 +143,8 @@ pub struct Bind {
     pub target: String,
     /// Whether writes through it are refused.
     pub read_only: bool,
+    /// Whether it shows owners as the container's user namespace maps them, if it has one: what is root's is its root's.
+    pub shifted: bool,
 }
 
 /// A memory file system inside a container.

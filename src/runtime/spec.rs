@@ -12,7 +12,7 @@ use oci_spec::runtime::{
 
 use super::bundle::{self, Bundle};
 use super::capabilities::{self, CapSet, Sets};
-use super::{Bind, Namespace, NetworkMode, Request, Rlimit, cgroup, devices, mounts, sysctls};
+use super::{Bind, Namespace, NetworkMode, Request, Rlimit, cgroup, devices, id_maps, mounts, sysctls};
 use crate::error::{Error, Result};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -45,10 +45,12 @@ const SHM_SIZE: u64 = 64 << 20;
 /// The configuration for a request.
 pub(super) fn of(bundle: &Bundle, request: &Request) -> Result<Spec> {
     check(request)?;
-    let capabilities = match request.privileged {
-        true => capabilities::privileged(&request.cap_drop)?,
-        false => capabilities::resolve(&request.cap_add, &request.cap_drop)?,
-    };
+    let capabilities = capabilities::granted(
+        &request.cap_add,
+        &request.cap_drop,
+        request.privileged,
+        request.user_namespace.is_some(),
+    )?;
     build(bundle, request, capabilities)
         .map_err(|cause| Error::internal(format!("failed to write the configuration of a container: {cause}")))
 }
@@ -120,6 +122,7 @@ fn check(request: &Request) -> Result<()> {
     let mut sysctls = request.sysctls.iter();
     sysctls.try_for_each(|(name, value)| sysctls::check(name, value, &request.network, &request.ipc))?;
     check_sharing(request)?;
+    id_maps::check_request(request)?;
     request.devices.iter().try_for_each(devices::check)?;
     check_hostname(&request.hostname)?;
     if !request.cwd.is_empty() && !request.cwd.starts_with('/') {
@@ -204,8 +207,8 @@ pub(super) fn hostname<'a>(bundle: &'a Bundle, request: &'a Request) -> &'a str 
 fn build(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Result<Spec, OciSpecError> {
     let mut mounts = kernel_mounts(request)?;
     mounts.extend(match &request.network {
-        NetworkMode::Container(owner) => etc_mounts(&bundle.sibling(owner))?,
-        NetworkMode::None | NetworkMode::Host => etc_mounts(bundle)?,
+        NetworkMode::Container(owner) => etc_mounts(&bundle.sibling(owner), false)?,
+        NetworkMode::None | NetworkMode::Host => etc_mounts(bundle, request.user_namespace.is_some())?,
     });
     for tmpfs in &request.tmpfs {
         let options = ["nosuid", "nodev"]
@@ -215,7 +218,7 @@ fn build(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Re
         mounts.push(mount("tmpfs", "tmpfs", &inside(&tmpfs.target), options.collect())?);
     }
     for bind in &request.binds {
-        mounts.push(bind_mount(bind)?);
+        mounts.push(bind_mount(bind, bind.shifted && request.user_namespace.is_some())?);
     }
     let spec = match request.uts {
         Namespace::Private => SpecBuilder::default().hostname(hostname(bundle, request)),
@@ -287,6 +290,8 @@ pub(super) fn merge_environment(base: &[String], more: &[String]) -> Vec<String>
 
 fn linux(request: &Request) -> std::result::Result<oci_spec::runtime::Linux, OciSpecError> {
     let mut namespaces = vec![LinuxNamespaceType::Mount];
+    let maps = request.user_namespace.as_ref();
+    namespaces.extend(maps.map(|_| LinuxNamespaceType::User));
     let choices = [
         (LinuxNamespaceType::Pid, &request.pid),
         (LinuxNamespaceType::Uts, &request.uts),
@@ -299,14 +304,25 @@ fn linux(request: &Request) -> std::result::Result<oci_spec::runtime::Linux, Oci
     if request.network == NetworkMode::None {
         namespaces.push(LinuxNamespaceType::Network);
         // Lets every group open ICMP sockets, so that `ping` works without CAP_NET_RAW (icmp(7)).
-        sysctl.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
+        // A group that is nobody's in the container's user namespace cannot be named there.
+        let first = maps.map_or(1 << 31, |maps| {
+            maps.gids.iter().find(|one| one.inside == 0).map_or(1, |one| one.count)
+        });
+        let last = (first - 1).min(i32::MAX.unsigned_abs());
+        sysctl.insert("net.ipv4.ping_group_range".to_owned(), format!("0 {last}"));
     }
     sysctl.extend(request.sysctls.clone());
     let namespaces = namespaces
         .into_iter()
         .map(|typ| LinuxNamespaceBuilder::default().typ(typ).build());
     let (masked, read_only) = protected_paths(request.privileged);
-    LinuxBuilder::default()
+    let linux = match maps {
+        None => LinuxBuilder::default(),
+        Some(maps) => LinuxBuilder::default()
+            .uid_mappings(id_maps::to_oci(&maps.uids)?)
+            .gid_mappings(id_maps::to_oci(&maps.gids)?),
+    };
+    linux
         .resources(
             LinuxResourcesBuilder::default()
                 .devices(device_rules(request)?)
@@ -354,6 +370,11 @@ fn kernel_mounts(request: &Request) -> std::result::Result<Vec<Mount>, OciSpecEr
         true => "nosuid noexec nodev",
         false => "nosuid noexec nodev ro",
     };
+    // The group of terminals is the same in all distributions; one that is nobody's cannot be named.
+    let pts = match request.user_namespace.as_ref().is_none_or(|maps| maps.gid(5).is_some()) {
+        true => "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5",
+        false => "nosuid noexec newinstance ptmxmode=0666 mode=0620",
+    };
     let own_shm = format!("nosuid noexec nodev mode=1777 size={shm_size}");
     let shm = match request.ipc {
         Namespace::Private => ("tmpfs", "tmpfs", own_shm.as_str()),
@@ -363,12 +384,7 @@ fn kernel_mounts(request: &Request) -> std::result::Result<Vec<Mount>, OciSpecEr
     [
         ("proc", "proc", "/proc", "nosuid noexec nodev"),
         ("tmpfs", "tmpfs", "/dev", "nosuid strictatime mode=755 size=65536k"),
-        (
-            "devpts",
-            "devpts",
-            "/dev/pts",
-            "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5",
-        ),
+        ("devpts", "devpts", "/dev/pts", pts),
         (shm.0, shm.1, mounts::SHM, shm.2),
         ("mqueue", "mqueue", "/dev/mqueue", "nosuid noexec nodev"),
         ("sysfs", "sysfs", "/sys", kernel),
@@ -387,11 +403,13 @@ fn kernel_mounts(request: &Request) -> std::result::Result<Vec<Mount>, OciSpecEr
 }
 
 /// The files of `/etc` that are the container's and not its image's.
-fn etc_mounts(bundle: &Bundle) -> std::result::Result<Vec<Mount>, OciSpecError> {
+fn etc_mounts(bundle: &Bundle, shifted: bool) -> std::result::Result<Vec<Mount>, OciSpecError> {
     let files = ["hosts", "hostname", "resolv.conf"].into_iter();
     files
         .map(|name| {
-            let options = ["bind", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec();
+            let shifted = shifted.then_some("idmap");
+            let options = ["bind", "nosuid", "nodev", "noexec"].into_iter().chain(shifted);
+            let options = options.map(str::to_owned).collect();
             mount(
                 "bind",
                 &bundle.etc(name).to_string_lossy(),
@@ -402,9 +420,14 @@ fn etc_mounts(bundle: &Bundle) -> std::result::Result<Vec<Mount>, OciSpecError> 
         .collect()
 }
 
-fn bind_mount(bind: &Bind) -> std::result::Result<Mount, OciSpecError> {
+fn bind_mount(bind: &Bind, shifted: bool) -> std::result::Result<Mount, OciSpecError> {
     let access = if bind.read_only { "rro" } else { "rw" };
-    let options = ["rbind", "rprivate", access].map(str::to_owned).to_vec();
+    let shifted = shifted.then_some("idmap");
+    let options = ["rbind", "rprivate", access]
+        .into_iter()
+        .chain(shifted)
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
     MountBuilder::default()
         .typ("bind")
         .source(bind.source.clone())

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::IdMaps;
 use super::channel::Stream;
 use super::console::{self, Console};
 use super::input::Input;
@@ -80,6 +81,19 @@ fn terminal(kept_open: bool) -> Result<(Streams, Ends)> {
 }
 
 impl Streams {
+    /// Lets the root of a user namespace, for whom the owner of pipes made here is nobody, hand them on. A terminal is made by it.
+    pub(super) fn hand_over(&self, maps: &IdMaps) -> Result<()> {
+        let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        match self {
+            Streams::Pipes { stdin, stdout, stderr } => {
+                let stdin = stdin.as_ref().map_or(input.as_fd(), AsFd::as_fd);
+                program::stdio(&stdin, stdout, stderr).hand_over(maps.root())
+            }
+            Streams::Inherited => program::stdio(&input, &output, &error).hand_over(maps.root()),
+            Streams::Terminal(..) => Ok(()),
+        }
+    }
+
     /// Makes them the standard streams of this process, in the container; `root` is its root, `owner` its user.
     pub(super) fn install(&self, root: &OwnedFd, owner: u32, is_first: bool) -> Result<()> {
         match self {

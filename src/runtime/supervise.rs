@@ -19,6 +19,7 @@ use super::cgroup::{Cgroup, Mark};
 use super::channel::{Channel, Failure, Message};
 use super::exit::{self, Exit};
 use super::guard::Guard;
+use super::id_maps::Users;
 use super::init::Init;
 use super::lifetime::Lifetime;
 use super::logs::Log;
@@ -31,7 +32,7 @@ use super::settings::Settings;
 use super::state::{Boot, Record};
 use super::streams::Ends;
 use super::user::Who;
-use super::{Seccomp, Signal, mounts, overlay, restart, spec, state, streams};
+use super::{Seccomp, Signal, mounts, overlay, program, restart, spec, state, streams};
 use crate::error::{Context, Error, Result};
 use crate::sys::{self, clone, pidfd};
 
@@ -350,11 +351,25 @@ fn spawn(
     cgroup: &Cgroup,
     guard: &Guard,
 ) -> Result<(Spawned, Channel)> {
+    let users = Users::of(spec)?;
+    let shift = users.as_ref().map(|users| users.shift.as_fd());
     let (upper, work) = (bundle.upper(), bundle.work());
-    let root = overlay::mount(&settings.lower, &upper, &work, settings.volatile, guard.attributes)?;
+    let root = overlay::mount(
+        &settings.lower,
+        &upper,
+        &work,
+        settings.volatile,
+        guard.attributes,
+        shift,
+    )?;
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let sources = mounts::open_sources(mounts, &guard.nodes, guard.attributes)?;
+    let sources = mounts::open_sources(mounts, &guard.nodes, guard.attributes, users.as_ref())?;
     let (streams, ends) = streams::make(spec::has_terminal(spec), settings.interactive)?;
+    let maps = users.as_ref().map(|users| &users.maps);
+    if let Some(maps) = maps {
+        streams.hand_over(maps)?;
+        program::raise_rlimits(spec::process_of(spec)?)?;
+    }
     let (setup, parent) = Channel::pair()?;
     let mount_point = bundle.mount_point();
     // The namespace of control groups is made after joining them.
@@ -371,6 +386,7 @@ fn spawn(
         filter: filter(&settings.seccomp, spec)?,
         streams,
         kept: 0,
+        has_users: maps.is_some(),
         maker: &parent,
     };
     let child = clone::clone(flags, cgroup.clone_into_fd(), || {
@@ -379,6 +395,13 @@ fn spawn(
     });
     let child = child.during(|| "make the container's first process");
     let child = child.map_err(|error| namespaces.blame(error))?;
+    if let Some(maps) = maps {
+        let mapped = maps.write(child.pid).and_then(|()| setup.let_go());
+        mapped.inspect_err(|_| {
+            kill(&child, cgroup);
+            let _ = exit::reap(&child.pidfd);
+        })?;
+    }
     // What it reads is its own: this process would keep the other end from noticing that it is gone.
     nix::unistd::dup2_stdin(null()?).during(|| "let go of standard input")?;
     Ok((

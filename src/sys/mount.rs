@@ -228,6 +228,29 @@ pub fn exchange(
     Errno::result(result).map(drop)
 }
 
+/// Has a mount that is attached nowhere show the owners of its files as a user namespace maps them (`MOUNT_ATTR_IDMAP`).
+pub fn shift_ids(mount: impl AsFd, namespace: impl AsFd) -> nix::Result<()> {
+    const IDMAP: u64 = 0x10_0000;
+    let attr = MountAttr {
+        set: IDMAP,
+        clear: 0,
+        propagation: 0,
+        user_namespace: u64::try_from(namespace.as_fd().as_raw_fd()).expect("a borrowed descriptor is not negative"),
+    };
+    // SAFETY: the structure has the kernel's layout and the size passed, and outlives the call; the path is empty.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            EMPTY_PATH,
+            &raw const attr,
+            size_of::<MountAttr>(),
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
 /// Where something is mounted, as this process sees it, in the order in which it was mounted (proc(5), `mountinfo`).
 pub fn places() -> std::io::Result<Vec<PathBuf>> {
     let table = std::fs::read("/proc/self/mountinfo")?;

@@ -77,6 +77,7 @@ fn volumes_and_memory_file_systems_are_where_they_should_be() {
         source: source.into(),
         target: target.into(),
         read_only,
+        shifted: false,
     };
     let request = Request {
         binds: vec![

@@ -91,7 +91,7 @@ pub mod functions {
     /// Options of the container: `tty`, `interactive`, `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
     /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `devices`, `device_cgroup_rules`, `network` (`"none"`, the
     /// default, `"host"` or `"container:NAME"`), `pid` and `ipc` (`"private"`, the default, `"host"` or `"container:NAME"`), `uts`
-    /// and `cgroupns` (`"private"`, the default, or `"host"`), `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
+    /// and `cgroupns` (`"private"`, the default, or `"host"`), `userns`, `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
     /// `cpu_shares`, `cpuset_cpus`, `pids_limit`, `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value),
     /// `sysctls` (a map; those of its own namespaces), `shm_size`, `privileged`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"`,
     /// `"unconfined"`, or the path of a profile), `no_new_privileges`, `security_opt`, `stop_signal`, `stop_timeout`.
@@ -116,6 +116,13 @@ pub mod functions {
     /// and standard error is one stream, `stdout`, with the line ends of a terminal (`"\r\n"`), and holds what is typed as well.
     /// `stdin` is typed into it. With `interactive: true` what a detached container reads stays open until it ends; otherwise it
     /// reads nothing.
+    ///
+    /// `userns: "auto"` gives the container users of its own: its root and 65535 more are, on the host, numbers that no other container
+    /// has (of `hoist` in `/etc/subuid` and `/etc/subgid`, or from 524288 on), who own nothing there. Its files are kept as any
+    /// container's. A volume belongs to whoever is root inside; a directory of the host shows the host's owners, so that its root can
+    /// write only what anybody can, unless `idmap` is behind it (`/host:/path:idmap`): then what is root's is its root's.
+    /// `#{ uid: "0:100000:65536", gid: … }` says which numbers, as `INSIDE:HOST:COUNT`, one or an array. `"host"` is the default.
+    /// Namespaces of the host or of other containers cannot be shared then.
     ///
     /// With `privileged: true` a container may do nearly all that the program that starts it may: it has every capability but those in
     /// `cap_drop`, all devices of the host, no system call filter unless an option names one, and the kernel's files in `/proc`,

@@ -87,7 +87,7 @@ impl Host {
         let (image, stored) = self.held_image(lease, image_name)?;
         let id = ContainerId::generate()?;
         let owner_of = |name: &str| self.container(name);
-        let recipe = Recipe::new(image.config()?.config, cmd, options, &id, &owner_of)?;
+        let mut recipe = Recipe::new(image.config()?.config, cmd, options, &id, &owner_of)?;
         let lower = match self.plan() {
             Some(_) => Vec::new(),
             None => self.content().lowers_with_init(ctx, &stored.layers, &|init| {
@@ -95,23 +95,27 @@ impl Host {
             })?,
         };
         let drafts = self.draft_volumes(ctx, &lower, &recipe.volumes())?;
-        let request = recipe.request(lower, !term.is_lasting(), |volume| self.volume_path(volume))?;
         let shown = if image_name.starts_with("sha256:") {
             image.to_string()
         } else {
             image_name.to_owned()
         };
-        let settings = serde_json::to_string(&recipe).expect("a recipe has text keys only");
+        let lacks_volume = self.lacks_volume(&recipe.volumes());
         let bundle = self.bundle(&id);
         // The bundle is made inside the transaction: a directory without a row is therefore always garbage, never work under way.
         let make = |tx: &Tx| {
+            // Here nobody else chooses a range of users at the same time.
+            if recipe.userns.is_own() {
+                recipe.userns.settle(&tx.containers()?)?;
+            }
+            let request = recipe.request(lower, !term.is_lasting(), |volume| self.volume_path(volume))?;
             let row = ContainerRow {
                 id: id.clone(),
                 name: free_name(tx, options.name.as_deref())?,
                 image: image.id().clone(),
                 image_name: shown,
                 created: Timestamp::now(),
-                options: settings,
+                options: serde_json::to_string(&recipe).expect("a recipe has text keys only"),
                 removing: false,
                 owner: owner.map(|lease| lease.owner().to_owned()),
             };
@@ -125,7 +129,7 @@ impl Host {
             self.use_volumes(tx, &id, &recipe, &drafts)?;
             Ok(row)
         };
-        let made = match self.lacks_volume(&recipe.volumes()) {
+        let made = match lacks_volume {
             // A power cut must not find the directory in its place and the row gone.
             true => self.store().write_durably(make),
             false => self.store().write(make),

@@ -35,7 +35,8 @@ impl Container {
         {
             return Ok(());
         }
-        files::copy_in(ctx, self.root()?.as_fd(), host_path, path).map_err(|error| error.target(self.name()))
+        let (root, owner) = (self.root()?, runtime::root_owner(&self.bundle())?);
+        files::copy_in(ctx, root.as_fd(), owner, host_path, path).map_err(|error| error.target(self.name()))
     }
 
     /// Copies a file or directory out to the host. Into a directory that exists it goes under its own name.
@@ -65,7 +66,8 @@ impl Container {
         ) {
             return Ok(());
         }
-        files::write_file(self.root()?.as_fd(), path, content).map_err(|error| error.target(self.name()))
+        let (root, owner) = (self.root()?, runtime::root_owner(&self.bundle())?);
+        files::write_file(root.as_fd(), owner, path, content).map_err(|error| error.target(self.name()))
     }
 
     /// Writes its whole file system, volumes excepted, to a tarball on the host; an existing file is replaced once the new one

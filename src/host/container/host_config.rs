@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::recipe::Recipe;
 use super::security;
-use crate::runtime::{self, Device, Namespace, RestartPolicy, Rlimit};
+use crate::runtime::{self, Device, IdRange, Namespace, RestartPolicy, Rlimit};
 
 /// All of it, each part by itself.
 pub(super) fn of(recipe: &Recipe) -> Value {
@@ -25,7 +25,12 @@ pub(super) fn of(recipe: &Recipe) -> Value {
 fn files(recipe: &Recipe) -> Value {
     let binds = recipe.mounts.iter().filter(|mount| mount.kind != "tmpfs");
     let binds = binds.map(|mount| {
-        let mode = if mount.read_only { ":ro" } else { "" };
+        let mode = match (mount.read_only, mount.shifted) {
+            (true, true) => ":ro,idmap",
+            (true, false) => ":ro",
+            (false, true) => ":idmap",
+            (false, false) => "",
+        };
         format!("{}:{}{mode}", mount.source, mount.target)
     });
     let tmpfs = recipe.mounts.iter().filter(|mount| mount.kind == "tmpfs");
@@ -54,9 +59,22 @@ fn namespaces(recipe: &Recipe) -> Value {
         "IpcMode": recipe.ipc.to_string(),
         "UTSMode": unless_private(&recipe.uts),
         "CgroupnsMode": recipe.cgroupns.to_string(),
-        "UsernsMode": "",
+        "UsernsMode": recipe.userns.shown(),
+        "IDMappings": id_mappings(recipe),
         "Cgroup": "",
     })
+}
+
+/// As Podman has it; Docker knows one map for all containers.
+fn id_mappings(recipe: &Recipe) -> Option<Value> {
+    let maps = recipe.userns.maps()?;
+    let show = |ranges: &[IdRange]| {
+        let ranges = ranges.iter();
+        ranges
+            .map(|one| format!("{}:{}:{}", one.inside, one.outside, one.count))
+            .collect::<Vec<_>>()
+    };
+    Some(json!({ "UidMap": show(&maps.uids), "GidMap": show(&maps.gids) }))
 }
 
 fn rights(recipe: &Recipe) -> Value {

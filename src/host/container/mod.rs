@@ -20,6 +20,7 @@ mod resolve;
 mod run;
 mod security;
 mod update;
+mod user_namespace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

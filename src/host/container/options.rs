@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::user_namespace::{UserNamespace, Userns};
 use super::{Container, HealthOption};
 use crate::error::{Error, Result};
 use crate::model::{ByteSize, Bytes, Command, ContainerId, Pairs, TimeSpan, Words};
@@ -27,7 +28,7 @@ pub struct ContainerOptions {
     pub entrypoint: Option<Command>,
     /// Labels over the image's.
     pub labels: Pairs,
-    /// `/host/path:/path[:ro]` or `volume:/path[:ro]`; a new volume starts as what the image has at the path.
+    /// `/host/path:/path[:ro,idmap]` or `volume:/path[:ro]`; a new volume starts as what the image has at the path.
     pub volumes: Words,
     /// `/path[:option,…]` in memory.
     pub tmpfs: Words,
@@ -45,6 +46,8 @@ pub struct ContainerOptions {
     pub uts: Option<String>,
     /// From where it sees the control groups: `private` or `host`.
     pub cgroupns: Option<String>,
+    /// Who its users are on the host: `auto`, `host`, or maps.
+    pub userns: Option<Userns>,
     /// Lines for `/etc/hosts`, as `name:address`.
     pub add_hosts: Words,
     /// The most memory.
@@ -155,6 +158,10 @@ impl ContainerOptions {
 
     pub(super) fn cgroup_namespace(&self) -> Result<Namespace> {
         namespace("cgroupns", self.cgroupns.as_deref(), None)
+    }
+
+    pub(super) fn user_namespace(&self) -> Result<UserNamespace> {
+        UserNamespace::of(self.userns.as_ref())
     }
 
     /// The host name inside, which is that of whomever it is shared with.
@@ -280,11 +287,15 @@ fn volume(text: &str) -> Result<Volume> {
         [source, target, mode] => (source, target, mode),
         _ => return Err(invalid("it has no place inside")),
     };
-    let read_only = match mode {
-        "rw" => false,
-        "ro" => true,
-        _ => return Err(invalid(&format!("`{mode}` is neither `ro` nor `rw`"))),
-    };
+    let (mut read_only, mut shifted) = (false, false);
+    for word in mode.split(',') {
+        match word {
+            "rw" => read_only = false,
+            "ro" => read_only = true,
+            "idmap" => shifted = true,
+            _ => return Err(invalid(&format!("`{word}` is none of `ro`, `rw` and `idmap`"))),
+        }
+    }
     check_target(target, text)?;
     let target = target.to_owned();
     if source.starts_with('/') {
@@ -292,6 +303,7 @@ fn volume(text: &str) -> Result<Volume> {
             source: source.into(),
             target,
             read_only,
+            shifted,
         }));
     }
     source
@@ -347,8 +359,9 @@ mod tests {
             source: "/a".into(),
             target: "/b".into(),
             read_only: true,
+            shifted: true,
         };
-        assert_eq!(volume("/a:/b:ro").unwrap(), Volume::Bind(bind));
+        assert_eq!(volume("/a:/b:ro,idmap").unwrap(), Volume::Bind(bind));
         let named = NamedMount {
             volume: "data".into(),
             target: "/b".into(),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::health;
 use super::options::{ContainerOptions, Owner, Volume};
 use super::security::Security;
+use super::user_namespace::UserNamespace;
 use crate::error::{Error, Result};
 use crate::images::RunConfig;
 use crate::model::{Command, ContainerId, TimeSpan};
@@ -26,6 +27,9 @@ pub struct Mount {
     pub target: String,
     /// Whether writes are refused.
     pub read_only: bool,
+    /// Of a `bind`, whether it shows owners as the container's user namespace maps them; a volume does.
+    #[serde(default)]
+    pub shifted: bool,
 }
 
 /// The settings of one container.
@@ -49,6 +53,8 @@ pub(in crate::host) struct Recipe {
     pub(super) uts: Namespace,
     #[serde(default)]
     pub(super) cgroupns: Namespace,
+    #[serde(default)]
+    pub(super) userns: UserNamespace,
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) rlimits: Vec<Rlimit>,
@@ -112,6 +118,7 @@ impl Recipe {
             source: String::new(),
             target: tmpfs.target.clone(),
             read_only: false,
+            shifted: false,
         }));
         let recipe = Recipe {
             hostname: options.host_name(id, owner)?,
@@ -125,6 +132,7 @@ impl Recipe {
             ipc: options.ipc_namespace(owner)?,
             uts: options.uts_namespace()?,
             cgroupns: options.cgroup_namespace()?,
+            userns: options.user_namespace()?,
             limits: limits(options),
             rlimits: options.rlimits()?,
             sysctls: options.sysctls.0.clone(),
@@ -144,6 +152,17 @@ impl Recipe {
             restart: options.restart,
             config,
         };
+        if let Some(mount) = recipe
+            .mounts
+            .iter()
+            .find(|mount| mount.shifted && !recipe.userns.is_own())
+        {
+            return Err(Error::invalid(format!(
+                "`{}` cannot be shown under other users: the container has those of the host",
+                mount.target
+            ))
+            .hint("leave `idmap` out, or give the container a user namespace: `userns: \"auto\"`"));
+        }
         if recipe.args().is_empty() {
             return Err(
                 Error::invalid("there is no command to run, neither given nor in the image")
@@ -210,6 +229,7 @@ impl Recipe {
                 source: source(mount),
                 target: mount.target.clone(),
                 read_only: mount.read_only,
+                shifted: mount.shifted || mount.kind == "volume",
             });
         let tmpfs = self
             .mounts
@@ -242,6 +262,7 @@ impl Recipe {
             ipc: self.ipc.clone(),
             uts: self.uts.clone(),
             cgroupns: self.cgroupns.clone(),
+            user_namespace: self.userns.maps(),
             limits: self.limits.clone(),
             rlimits: self.rlimits.clone(),
             sysctls: self.sysctls.clone(),
@@ -268,6 +289,7 @@ impl Recipe {
 
 impl From<Volume> for Mount {
     fn from(volume: Volume) -> Mount {
+        let shifted = matches!(&volume, Volume::Bind(bind) if bind.shifted);
         let (kind, source, target, read_only) = match volume {
             Volume::Bind(bind) => ("bind", bind.source.display().to_string(), bind.target, bind.read_only),
             Volume::Named(named) => ("volume", named.volume, named.target, named.read_only),
@@ -277,6 +299,7 @@ impl From<Volume> for Mount {
             source,
             target,
             read_only,
+            shifted,
         }
     }
 }

@@ -64,10 +64,9 @@ impl Security {
                 _ => return Err(unknown(text)),
             }
         }
-        let granted = || match options.privileged {
-            true => capabilities::privileged(&options.cap_drop.0),
-            false => capabilities::resolve(&options.cap_add.0, &options.cap_drop.0),
-        };
+        let (add, drop) = (&options.cap_add.0, &options.cap_drop.0);
+        let own_users = options.user_namespace()?.is_own();
+        let granted = || capabilities::granted(add, drop, options.privileged, own_users);
         Ok(Security {
             seccomp: match seccomp.value {
                 None if options.privileged => Seccomp::Unconfined,

@@ -19,13 +19,14 @@ use super::{delete, hooks, start};
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::channel::{Channel, Message};
+use crate::runtime::id_maps::Users;
 use crate::runtime::init::Init;
 use crate::runtime::namespaces::Namespaces;
 use crate::runtime::process::{self, Process};
 use crate::runtime::seccomp::{Filter, Profile};
 use crate::runtime::streams::Streams;
 use crate::runtime::user::Who;
-use crate::runtime::{bundle, console, devices, exit, mounts, spec};
+use crate::runtime::{bundle, console, devices, exit, mounts, program, spec};
 use crate::sys::clone::{self, Child};
 use crate::sys::mount::{self, Attributes, Propagation};
 use crate::sys::pty::Size;
@@ -265,7 +266,19 @@ fn spawn(config: &Config, creation: &Creation, cgroup: &Cgroup, gate: &Gate<'_>,
     let root = open_root(&config.rootfs)?;
     let linux = spec.linux().as_ref();
     let nodes = devices::listed(linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default())?;
-    let sources = mounts::open_sources(mounts, &nodes, Attributes::NONE)?;
+    let users = Users::of(spec)?;
+    if users.is_none() && namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
+        return Err(Error::invalid(
+            "a user namespace needs `linux.uidMappings` and `linux.gidMappings`",
+        ));
+    }
+    let sources = mounts::open_sources(mounts, &nodes, Attributes::NONE, users.as_ref())?;
+    let streams = streams(process, creation.console_socket.as_deref())?;
+    let maps = users.as_ref().map(|users| &users.maps);
+    if let Some(maps) = maps {
+        streams.hand_over(maps)?;
+        program::raise_rlimits(process)?;
+    }
     namespaces.join_processes()?;
     let init = Init {
         spec,
@@ -276,8 +289,9 @@ fn spawn(config: &Config, creation: &Creation, cgroup: &Cgroup, gate: &Gate<'_>,
         sources,
         cgroup,
         filter: filter(spec)?,
-        streams: streams(process, creation.console_socket.as_deref())?,
+        streams,
         kept: creation.preserve_fds,
+        has_users: maps.is_some(),
         maker: gate,
     };
     let flags = namespaces.new - CloneFlags::CLONE_NEWCGROUP;
@@ -288,7 +302,15 @@ fn spawn(config: &Config, creation: &Creation, cgroup: &Cgroup, gate: &Gate<'_>,
         sys::process::close(setup.as_fd());
         init.run()
     });
-    child.during(|| "make the container's first process")
+    let child = child.during(|| "make the container's first process")?;
+    if let Some(maps) = maps {
+        let mapped = maps.write(child.pid).and_then(|()| setup.let_go());
+        mapped.inspect_err(|_| {
+            let _ = pidfd::send_signal(&child.pidfd, nix::libc::SIGKILL);
+            let _ = exit::reap(&child.pidfd);
+        })?;
+    }
+    Ok(child)
 }
 
 /// A copy of the root with all that is mounted in it, attached nowhere.

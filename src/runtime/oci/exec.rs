@@ -20,7 +20,7 @@ use crate::runtime::program::Program;
 use crate::runtime::seccomp::Filter;
 use crate::runtime::streams::Streams;
 use crate::runtime::user::Who;
-use crate::runtime::{bundle, namespaces, spec};
+use crate::runtime::{IdMaps, bundle, id_maps, namespaces, program, spec};
 
 /// What is to be run, and how.
 #[derive(Debug, Clone, Default)]
@@ -175,8 +175,15 @@ fn make(place: &Place, record: &Record, spec: &Spec, process: &Process, executio
     let flags = namespaces::listed(spec)?;
     let streams = streams(process, execution.console_socket.as_deref())?;
     nix::sys::prctl::set_dumpable(false).during(|| "protect this process")?;
+    let maps = IdMaps::of(spec);
+    if let Some(maps) = &maps {
+        streams.hand_over(maps)?;
+        program::raise_rlimits(process)?;
+    }
     enter::make(&record.cgroup()?, &init, flags, |parent| {
-        let failure = match prepare(process, filter, execution.preserve_fds, &streams) {
+        let entered = maps.as_ref().map_or(Ok(()), |_| id_maps::become_root());
+        let prepared = entered.and_then(|()| prepare(process, filter, execution.preserve_fds, &streams));
+        let failure = match prepared {
             Ok(program) => program.become_it(|file| ready(parent, file)),
             Err(error) => Failure::new(&error, NOT_STARTED),
         };

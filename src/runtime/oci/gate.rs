@@ -92,6 +92,10 @@ impl Gate<'_> {
 }
 
 impl Maker for Gate<'_> {
+    fn mapped(&self) -> Result<bool> {
+        self.await_go().map(|()| true)
+    }
+
     fn mounted(&self) -> Result<()> {
         let outside = [
             Config::hooks(self.spec, oci_spec::runtime::Hooks::prestart),

@@ -36,7 +36,7 @@ fn mount_apart(overlay: &Overlay<'_>) -> Result<OwnedFd> {
         true,
     )
     .during(|| "make the mounts of a namespace private")?;
-    let mut names = Names::default();
+    let mut names = Names::shifted(overlay.shift, true);
     let options = fitting(options(overlay, &mut names)?, LONGEST)?;
     nix::unistd::chdir("/proc/self/fd").during(|| "enter `/proc/self/fd`")?;
     let flag = |attribute, flag| match overlay.attributes.has(attribute) {
@@ -60,16 +60,17 @@ fn directory(path: &Path) -> Result<OwnedFd> {
 }
 
 /// The options as one text. The directories are opened here, in the namespace in which they are mounted: the kernel takes no others.
-fn options(overlay: &Overlay<'_>, names: &mut Names) -> Result<String> {
+fn options(overlay: &Overlay<'_>, names: &mut Names<'_>) -> Result<String> {
     let layers = overlay.lower.iter().map(|dir| names.number(dir));
     let layers = layers.collect::<Result<Vec<String>>>()?;
     let mut options = format!("lowerdir={}", layers.join(":"));
     if let Some(writable) = &overlay.writable {
-        options += &format!(
-            ",upperdir={},workdir={}",
-            names.number(writable.upper)?,
-            names.number(writable.work)?
-        );
+        let pair = [writable.upper, writable.work];
+        let [upper, work] = match overlay.shift {
+            Some(_) => names.beside(pair)?,
+            None => [names.number(pair[0])?, names.number(pair[1])?],
+        };
+        options += &format!(",upperdir={upper},workdir={work}");
         if writable.volatile {
             options += ",volatile";
         }

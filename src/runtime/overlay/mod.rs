@@ -12,7 +12,7 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -34,13 +34,15 @@ const PLAIN: [(&str, &str); 4] = [
 /// An overlay mount that is attached nowhere; `lower` is topmost first. It is gone when the descriptor and its copies are closed.
 /// Device nodes in it, which an image may bring along, can be opened unless the attributes say otherwise.
 ///
-/// With `volatile`, nothing written is forced to the disk, not even when the mount goes.
+/// With `volatile`, nothing written is forced to the disk, not even when the mount goes. With `shift`, owners are shown as that user
+/// namespace maps them, and those of what is written are mapped back; `upper` and `work` lie in one directory.
 pub(super) fn mount(
     lower: &[PathBuf],
     upper: &Path,
     work: &Path,
     volatile: bool,
     attributes: Attributes,
+    shift: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
     // A volatile overlay leaves a mark that forbids the next mount, as a crash may have lost data. What is mounted again here is
     // either about to be thrown away or was marked by a kernel that is still running and so lost nothing.
@@ -52,6 +54,7 @@ pub(super) fn mount(
         lower,
         writable,
         attributes,
+        shift,
     }
     .mount()
     .during(|| "mount the container's root")
@@ -63,6 +66,7 @@ pub(super) fn view(layers: &[PathBuf]) -> Result<OwnedFd> {
         lower: layers,
         writable: None,
         attributes: Attributes::NO_DEV.with(Attributes::READ_ONLY),
+        shift: None,
     };
     overlay.mount().during(|| "mount the container's files")
 }
@@ -73,6 +77,7 @@ struct Overlay<'a> {
     lower: &'a [PathBuf],
     writable: Option<Writable<'a>>,
     attributes: Attributes,
+    shift: Option<BorrowedFd<'a>>,
 }
 
 struct Writable<'a> {
@@ -91,7 +96,12 @@ enum Rung {
 
 impl Overlay<'_> {
     fn mount(&self) -> Result<OwnedFd> {
-        self.mount_by(self.rung()?)
+        let mounted = self.mount_by(self.rung()?);
+        match (mounted, self.shift) {
+            // Before Linux 6.15 layers must be attached somewhere, and so what shifts them.
+            (Err(error), Some(_)) => classic::mount(self).map_err(|_| error),
+            (mounted, _) => mounted,
+        }
     }
 
     /// The first way that this kernel knows and these layers fit in.
@@ -117,11 +127,16 @@ impl Overlay<'_> {
 
     fn configure(&self, overlay: &Filesystem, rung: Rung) -> Result<OwnedFd> {
         let what = || "configure the overlay";
-        let mut names = Names::default();
+        let mut names = Names::shifted(self.shift, false);
         self.set_lower(overlay, rung, &mut names)?;
         if let Some(writable) = &self.writable {
-            overlay.set("upperdir", &names.option(writable.upper)?).during(what)?;
-            overlay.set("workdir", &names.option(writable.work)?).during(what)?;
+            let pair = [writable.upper, writable.work];
+            let [upper, work] = match self.shift {
+                Some(_) => names.beside(pair)?.map(|name| format!("/proc/self/fd/{name}")),
+                None => [names.option(pair[0])?, names.option(pair[1])?],
+            };
+            overlay.set("upperdir", &upper).during(what)?;
+            overlay.set("workdir", &work).during(what)?;
             if writable.volatile {
                 overlay.flag("volatile").during(what)?;
             }
@@ -132,7 +147,7 @@ impl Overlay<'_> {
         overlay.mount(self.attributes).during(|| "stack the layers")
     }
 
-    fn set_lower(&self, overlay: &Filesystem, rung: Rung, names: &mut Names) -> Result<()> {
+    fn set_lower(&self, overlay: &Filesystem, rung: Rung, names: &mut Names<'_>) -> Result<()> {
         if rung == Rung::Each {
             return self.lower.iter().try_for_each(|dir| {
                 let name = names.option(dir)?;

@@ -2,7 +2,7 @@
 
 use super::*;
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// An upper and a work directory, and layers of these names, topmost first.
 struct Place {
@@ -30,7 +30,7 @@ impl Place {
 
     fn mount(&self, volatile: bool) -> Result<OwnedFd> {
         let (upper, work) = (self.path("upper"), self.path("work"));
-        mount(&self.lower, &upper, &work, volatile, Attributes::NO_DEV)
+        mount(&self.lower, &upper, &work, volatile, Attributes::NO_DEV, None)
     }
 
     fn mount_by(&self, rung: Rung, volatile: bool) -> Result<OwnedFd> {
@@ -42,6 +42,7 @@ impl Place {
             lower,
             writable,
             attributes,
+            shift: None,
         }
         .mount_by(rung)
     }
@@ -114,6 +115,7 @@ fn c21_as_many_layers_as_the_kernel_stacks() {
                 lower,
                 writable,
                 attributes,
+                shift: None,
             }
             .mount_by(rung)
             .unwrap();
@@ -187,4 +189,63 @@ fn a_missing_layer_is_named() {
         error.to_string(),
         format!("failed to mount the container's root: failed to stack `{name}`: no such file or directory")
     );
+}
+
+/// A user namespace with these lines as its map, and the process it belongs to.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process with a user namespace, started by the test"
+)]
+fn namespace(map: &str) -> (std::process::Child, OwnedFd) {
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--user", "cat"]).stdin(std::process::Stdio::piped());
+    let process = command.spawn().unwrap();
+    let path = format!("/proc/{}/ns/user", process.id());
+    let own = fs::read_link("/proc/self/ns/user").unwrap();
+    while fs::read_link(&path).unwrap() == own {
+        std::thread::yield_now();
+    }
+    for file in ["uid_map", "gid_map"] {
+        fs::write(format!("/proc/{}/{file}", process.id()), map).unwrap();
+    }
+    (process, fs::File::open(path).unwrap().into())
+}
+
+#[test]
+fn owners_are_shifted_on_the_way_in_and_out() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let (mut process, namespace) = namespace("0 700000 1000\n4294967294 0 1\n");
+    for rung in RUNGS {
+        let place = named(&["a", "b"]);
+        fs::write(place.lower[1].join("file"), "text").unwrap();
+        chown(place.lower[1].join("file"), Some(5), Some(6)).unwrap();
+        let (upper, work) = (&place.path("upper"), &place.path("work"));
+        let writable = Some(Writable {
+            upper,
+            work,
+            volatile: false,
+        });
+        let overlay = Overlay {
+            lower: &place.lower,
+            writable,
+            attributes: Attributes::NO_DEV,
+            shift: Some(namespace.as_fd()),
+        };
+        let root = overlay.mount_by(rung).unwrap();
+        let owner = |path: &Path| {
+            let status = fs::symlink_metadata(path).unwrap();
+            (status.uid(), status.gid())
+        };
+        assert_eq!(owner(&inside(&root, "file")), (700_005, 700_006), "{rung:?}");
+        chown(inside(&root, "file"), Some(700_007), None).unwrap();
+        fs::write(inside(&root, "new"), "").unwrap();
+        chown(inside(&root, "new"), Some(700_000), Some(700_000)).unwrap();
+        assert_eq!(
+            (owner(&upper.join("file")), owner(&upper.join("new"))),
+            ((7, 6), (0, 0)),
+            "{rung:?}"
+        );
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
 }
