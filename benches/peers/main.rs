@@ -31,9 +31,14 @@ const PODMAN_IMAGE: &str = "example.org/busybox:skopeo";
 const REST: Duration = Duration::from_millis(200);
 
 type Case = (&'static str, fn(&Arena));
-const CASES: [Case; 10] = [
+const CASES: [Case; 15] = [
     ("start", containers::start),
     ("run", containers::container_run),
+    ("exec", containers::exec),
+    ("oci", containers::oci),
+    ("many", containers::many),
+    ("crowd", containers::crowd),
+    ("log", containers::log),
     ("load", images::load),
     ("unpack", images::unpack),
     ("save", images::save),
