@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
@@ -352,15 +353,26 @@ pub fn protected_paths(privileged: bool) -> (Vec<String>, Vec<String>) {
 
 /// The fixed list, and the throttling counters of each processor: they tell what other containers do.
 fn masked_paths() -> Vec<String> {
-    let processors = std::fs::read_dir("/sys/devices/system/cpu")
+    static THROTTLE: OnceLock<Vec<String>> = OnceLock::new();
+    let throttle = THROTTLE.get_or_init(throttle_paths).iter().cloned();
+    MASKED.iter().map(|path| (*path).to_owned()).chain(throttle).collect()
+}
+
+fn throttle_paths() -> Vec<String> {
+    let entries = std::fs::read_dir("/sys/devices/system/cpu")
         .into_iter()
         .flatten()
         .flatten();
-    let throttle = processors
+    let is_processor = |name: &str| {
+        let number = name.strip_prefix("cpu").unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_processor))
         .map(|entry| entry.path().join("thermal_throttle"))
-        .filter(|path| path.exists());
-    let throttle = throttle.map(|path| path.to_string_lossy().into_owned());
-    MASKED.iter().map(|path| (*path).to_owned()).chain(throttle).collect()
+        .filter(|path| path.exists())
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// What the kernel shows in every container.
