@@ -9,6 +9,8 @@ pub(crate) struct Contestant<'a> {
     run: Box<dyn Fn() + 'a>,
     /// How often one run does the thing that is compared.
     times: usize,
+    /// How long one run rests in between.
+    rests: Duration,
 }
 
 impl<'a> Contestant<'a> {
@@ -18,6 +20,7 @@ impl<'a> Contestant<'a> {
             prepare: Box::new(|| ()),
             run: Box::new(move || drop(run())),
             times: 1,
+            rests: Duration::ZERO,
         }
     }
 
@@ -31,12 +34,18 @@ impl<'a> Contestant<'a> {
         self
     }
 
+    /// What is compared has a rest before each time, which does not count.
+    pub(crate) fn resting(mut self, rest: Duration) -> Contestant<'a> {
+        self.rests = rest * u32::try_from(self.times).unwrap();
+        self
+    }
+
     fn measure(&self, rest: Duration) -> f64 {
         (self.prepare)();
         std::thread::sleep(rest);
         let start = Instant::now();
         (self.run)();
-        start.elapsed().as_secs_f64() / self.times as f64
+        (start.elapsed() - self.rests).as_secs_f64() / self.times as f64
     }
 }
 

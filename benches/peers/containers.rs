@@ -9,6 +9,7 @@ use crate::compare::{Contestant, compare};
 use crate::{PODMAN_IMAGE, REST};
 
 const RUNS_IN_LOOP: usize = 200;
+const RESTED_RUNS: usize = 20;
 
 pub(crate) fn start(arena: &Arena) {
     let sides = [
@@ -22,7 +23,7 @@ pub(crate) fn start(arena: &Arena) {
 
 /// A bundle with the same root file system, as crun writes it itself.
 fn crun_bundle(arena: &Arena, args: &[&str]) -> String {
-    let bundle = arena.path("bundle");
+    let bundle = arena.fresh_dir("bundle");
     fs::create_dir_all(format!("{bundle}/rootfs")).unwrap();
     run(&[
         "tar",
@@ -66,6 +67,28 @@ pub(crate) fn container_run(arena: &Arena) {
         Duration::ZERO,
         &sides,
     );
+    let script = resting_script(r#"container::run("busybox", ["true"])"#);
+    let sides = [
+        Contestant::new("hoist", || arena.hoist(&script))
+            .times(RESTED_RUNS)
+            .resting(REST),
+        Contestant::new("podman", podman),
+        Contestant::new("crun", crun),
+    ];
+    compare(
+        &format!("loop: one of {RESTED_RUNS} runs in a script that rests before each"),
+        5,
+        REST,
+        &sides,
+    );
+}
+
+/// A script that does something again and again, each time after a rest.
+fn resting_script(act: &str) -> String {
+    format!(
+        "for i in 0..{RESTED_RUNS} {{ sleep({}.millis); {act}; }}",
+        REST.as_millis()
+    )
 }
 
 /// A command in a container that runs, in a process of its own and in a script.
@@ -113,6 +136,19 @@ pub(crate) fn exec(arena: &Arena) {
     ];
     let case = format!("loop: one of {RUNS_IN_LOOP} commands in a script");
     compare(&case, 5, Duration::ZERO, &sides);
+    let script = format!(
+        r#"let c = container::get("c"); {}"#,
+        resting_script(r#"c.exec(["true"])"#)
+    );
+    let sides = [
+        Contestant::new("hoist", || arena.hoist(&script))
+            .times(RESTED_RUNS)
+            .resting(REST),
+        Contestant::new("podman", podman),
+        Contestant::new("crun", crun),
+    ];
+    let case = format!("loop: one of {RESTED_RUNS} commands in a script that rests before each");
+    compare(&case, 5, REST, &sides);
     run(&["crun", "delete", "--force", "hoist-bench"]);
     arena.podman(&["rm", "--force", "--time", "0", "c"]);
     arena.hoist(r#"container::get("c").remove(#{force: true})"#);
