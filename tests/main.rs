@@ -19,6 +19,7 @@ mod contents;
 mod crash;
 mod devices;
 mod escapes;
+mod events;
 mod examples;
 mod faults;
 mod full_disk;

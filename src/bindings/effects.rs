@@ -195,6 +195,7 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("semver::sort", PURE),
     ("system::boot", EXEC),
     ("system::df", READ),
+    ("system::events", READ),
     ("system::check", &[Effect::Read, Effect::Write, Effect::Delete]),
     ("time::from_unix", PURE),
     ("time::now", PURE),

@@ -1,12 +1,17 @@
 //! `system::`: the store as a whole.
 
-use rhai::{Dynamic, Map, export_module};
+use rhai::{Dynamic, FnPtr, INT, Map, NativeCallContext, export_module};
 
+use super::amount::bytes;
+use super::closure;
+use super::failure::{Scripted, throw};
 use super::options;
 use super::session::Session;
+use super::time::Time;
 use super::value::from_serde;
 use crate::error::Result;
-use crate::host::{CheckOptions, Host, REBUILD};
+use crate::host::{CheckOptions, EventQuery, Host, REBUILD};
+use crate::runtime::Event;
 
 fn check(session: &Session, options: Map) -> Result<Dynamic> {
     let options: CheckOptions = options::parse(options)?;
@@ -21,6 +26,46 @@ fn check(session: &Session, options: Map) -> Result<Dynamic> {
 
 fn boot(session: &Session) -> Result<Dynamic> {
     from_serde(&session.host()?.boot(&session.context())?)
+}
+
+/// An event as a map.
+fn event(event: Event) -> Dynamic {
+    let attributes = event
+        .attributes
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()));
+    let actor = Map::from([
+        ("id".into(), event.id.into()),
+        ("attributes".into(), attributes.collect::<Map>().into()),
+    ]);
+    Dynamic::from(Map::from([
+        ("type".into(), event.kind.into()),
+        ("action".into(), event.action.into()),
+        ("actor".into(), actor.into()),
+        ("time".into(), Dynamic::from(Time::new(event.time))),
+    ]))
+}
+
+/// What the closure throws ends the call and is thrown as it is.
+fn events(ctx: &NativeCallContext, options: Map, take: &FnPtr) -> Scripted<INT> {
+    let session = Session::of(ctx);
+    let fail = |error| throw(ctx, &session, error);
+    let query: EventQuery = options::parse(options).map_err(fail)?;
+    let mut thrown = None;
+    let host = session.host().map_err(fail)?;
+    let told = host.events(&session.context(), &query, |happened| {
+        match closure::call(ctx, take, (event(happened),)) {
+            Ok(answer) => Ok(answer.as_bool().unwrap_or(true)),
+            Err(error) => {
+                thrown = Some(error);
+                Ok(false)
+            }
+        }
+    });
+    match thrown {
+        Some(error) => Err(error),
+        None => Ok(bytes(told.map_err(fail)?)),
+    }
 }
 
 fn df(session: &Session) -> Result<Dynamic> {
@@ -95,6 +140,40 @@ pub mod functions {
     #[rhai_fn(return_raw)]
     pub fn df(ctx: NativeCallContext) -> Scripted<Dynamic> {
         native(&ctx, super::df)
+    }
+
+    /// Calls a closure with what happens to containers, images and volumes, until it returns `false`; returns how often it did.
+    ///
+    /// ```rhai,no_run
+    /// system::events(|e| { print(`${e.time} ${e.type} ${e.action} ${e.actor.attributes.name}`); e.action != "die" });
+    /// ```
+    #[rhai_fn(name = "events", return_raw)]
+    pub fn events(ctx: NativeCallContext, take: FnPtr) -> Scripted<INT> {
+        super::events(&ctx, Map::new(), &take)
+    }
+
+    /// Calls a closure with what happened and happens to containers, images and volumes, oldest first, until it returns `false`; returns
+    /// how often it was called.
+    ///
+    /// An event is a map of `type` (`"container"`, `"image"`, `"volume"`), `action`, `actor` (a map of `id` and `attributes`, such as
+    /// `name`, `image`, `exitCode` and the labels) and `time`, in Docker's words: `create`, `start`, `die`, `oom`, `kill`, `stop`,
+    /// `restart`, `pause`, `unpause`, `rename`, `update`, `commit`, `destroy`, `health_status: healthy`, `exec_create: …`,
+    /// `exec_start: …`, `exec_die`, `tag`, `untag`, `load`, `save`, `import`, `delete`, `prune`. Probes of a health check
+    /// are not told. Some ten thousand are kept, until the machine is restarted.
+    ///
+    /// Options: `since` (a time, or a duration ago; without it only what is to come), `until` (then, or up to now if it is past),
+    /// `timeout` (how long to listen; it is no error), `filter`: a map of `type`, `event`, `container`, `image`, `volume` and
+    /// `label`, each a text or an array.
+    ///
+    /// ```rhai,images
+    /// container::run("tools", ["true"], #{ name: "job" });
+    /// let actions = [];
+    /// system::events(#{ since: 1.minutes, until: time::now(), filter: #{ container: "job" } }, |e| actions.push(e.action));
+    /// assert::eq(actions, ["create", "start", "die", "destroy"]);
+    /// ```
+    #[rhai_fn(name = "events", return_raw)]
+    pub fn events_options(ctx: NativeCallContext, options: Map, take: FnPtr) -> Scripted<INT> {
+        super::events(&ctx, options, &take)
     }
 
     /// Looks for damage as `check()` does, and puts right what can be.

@@ -2,6 +2,7 @@
 
 mod doc;
 mod eval;
+mod events;
 mod oci;
 mod run;
 mod signals;
@@ -123,6 +124,7 @@ enum Command {
     Eval(eval::Eval),
     Repl(ReplCommand),
     Doc(doc::Doc),
+    Events(events::Events),
     #[command(subcommand)]
     System(system::System),
     Oci(OciCommand),
@@ -206,6 +208,7 @@ impl App {
             Command::Eval(eval) => eval.execute(self),
             Command::Repl(_) => self.converse(),
             Command::Doc(doc) => doc.execute(self),
+            Command::Events(events) => events.execute(self),
             Command::System(system) => system.execute(self),
             Command::Oci(_) => Err(Error::internal(
                 "an OCI runtime was to be this process, and nothing else",

@@ -6,6 +6,7 @@
 
 mod check;
 mod container;
+mod events;
 mod garbage;
 mod hold;
 mod image;
@@ -34,6 +35,7 @@ pub use container::{
     Boot, Booted, Container, ContainerFilter, ContainerOptions, ExecOptions, HealthOption, HealthOptions, LogOptions,
     Mount, RemoveContainer, Run, Sink, StopOptions, UpdateOptions,
 };
+pub use events::{EventFilter, EventQuery};
 pub use image::{
     BroughtIn, CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, RemoveImage, SaveOptions,
 };

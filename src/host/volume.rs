@@ -117,7 +117,7 @@ impl Host {
                 let (path, aside) = (self.volume_path(&name), self.volume_aside(&name));
                 let is_wanted = tx.volume(&name)?.is_some() && !path.exists();
                 let settled = match is_wanted {
-                    true => std::fs::rename(&aside, &path),
+                    true => std::fs::rename(&aside, &path).inspect(|()| self.tell_volume("create", &name)),
                     false => {
                         let staging = trash.take().map_or_else(|| self.content().stage(), Ok)?;
                         let moved = std::fs::rename(&aside, staging.free_path());
@@ -160,16 +160,19 @@ impl Host {
     /// Removes those volumes that no container uses.
     pub(super) fn remove_unused_volumes(&self, names: &[String]) -> Result<()> {
         for name in names {
-            self.store().write_durably(|tx| {
+            let is_gone = self.store().write_durably(|tx| {
                 if !tx.users_of_volume(name)?.is_empty() || !tx.delete_volume(name)? {
-                    return Ok(());
+                    return Ok(false);
                 }
                 // Out of the way within the transaction: a new volume of this name may come right after it.
                 match std::fs::rename(self.volume_path(name), self.volume_aside(name)) {
-                    Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
-                    other => other.during(|| format!("remove the volume `{name}`")),
+                    Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(true),
+                    other => other.during(|| format!("remove the volume `{name}`")).map(|()| true),
                 }
             })?;
+            if is_gone {
+                self.tell_volume("destroy", name);
+            }
         }
         self.settle_volumes()
     }

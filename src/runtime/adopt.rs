@@ -189,7 +189,9 @@ impl Orphan {
                 cgroup.kill_all().and_then(|()| cgroup.remove())?;
                 let exit = Exit::failed(exit::LOST, self.record.started, UNSEEN);
                 let restarts = self.record.restarts();
-                lifetime.after(None, Exit { restarts, ..exit })
+                let exit = Exit { restarts, ..exit };
+                exit.tell(bundle, settings);
+                lifetime.after(None, exit)
             }
         }
     }

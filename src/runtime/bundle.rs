@@ -1,5 +1,6 @@
 //! Where a container's files are, and how they are written: whole or not at all.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::events::{Event, Journal};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ContainerId;
 
@@ -67,6 +69,22 @@ impl Bundle {
     /// Makes the directory of what does not outlive a reboot.
     pub(super) fn make_run_dir(&self) -> std::io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.run_dir)
+    }
+
+    /// Where what happens to it is told.
+    fn journal(&self) -> Option<Journal> {
+        Some(Journal::of(self.run_dir.parent()?.parent()?))
+    }
+
+    /// Tells what happened to it; `attributes` are what is told of it each time.
+    pub(super) fn tell(&self, action: &str, attributes: &BTreeMap<String, String>, facts: &[(&str, String)]) {
+        let Some(journal) = self.journal() else { return };
+        let event = Event {
+            attributes: attributes.clone(),
+            ..Event::now("container", action, self.id.as_str())
+        };
+        let facts = facts.iter().cloned();
+        journal.add(&facts.fold(event, |event, (name, value)| event.with(name, value)));
     }
 
     /// A file that is shown inside as `/etc/NAME`.

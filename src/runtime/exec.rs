@@ -3,6 +3,7 @@
 //! A helper watches it from outside, as the supervisor watches the first process. Between them stands a process that enters the
 //! container's control groups and namespaces and makes the program's process there, as a child of the helper.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -74,6 +75,7 @@ pub(super) fn main(args: Vec<OsString>) -> u8 {
 fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> {
     let not_started = |error: Error| Failure::new(&error, NOT_STARTED);
     let entry = Entry::read(bundle).map_err(not_started)?;
+    let told = Told::of(bundle, &entry);
     let started = Timestamp::now();
     let Made { child, ends, setup, .. } = entry.make().map_err(not_started)?;
     let kill = || {
@@ -93,6 +95,7 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
             });
         }
     }
+    told.tell("exec_start", true, &[]);
     // One that was killed before it became the program may have nothing that can be watched.
     let (input, outputs) = ends.connect().unwrap_or_default();
     let pump = Pump {
@@ -107,6 +110,7 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
     };
     let (code, signal) = pump.run().and_then(|_| exit::reap(&child)).map_err(not_started)?;
     let finished = Timestamp::now();
+    told.tell("exec_die", false, &[("exitCode", code.to_string())]);
     Ok(Exit {
         code,
         signal,
@@ -117,6 +121,35 @@ fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> 
         error: None,
         restarts: 0,
     })
+}
+
+/// A command, as events tell of it.
+struct Told<'a> {
+    bundle: &'a Bundle,
+    attributes: BTreeMap<String, String>,
+    command: String,
+}
+
+impl Told<'_> {
+    fn of<'a>(bundle: &'a Bundle, entry: &Entry) -> Told<'a> {
+        let mut attributes = entry.settings.attributes.clone();
+        if let Ok(id) = model::ContainerId::generate() {
+            attributes.insert("execID".to_owned(), id.to_string());
+        }
+        let told = Told {
+            bundle,
+            attributes,
+            command: entry.request.args.join(" "),
+        };
+        told.tell("exec_create", true, &[]);
+        told
+    }
+
+    fn tell(&self, action: &str, with_command: bool, facts: &[(&str, String)]) {
+        let whole = format!("{action}: {}", self.command);
+        let action = if with_command { &whole } else { action };
+        self.bundle.tell(action, &self.attributes, facts);
+    }
 }
 
 /// Makes a process in a container for its supervisor; it waits to be let go.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{self, Bundle};
+use super::settings::Settings;
 use crate::error::{Context, Error, Result};
 use crate::sys::pidfd;
 
@@ -84,6 +85,25 @@ impl Exit {
     pub(super) fn write(&self, bundle: &Bundle, durable: bool) -> Result<()> {
         bundle::write_json(&bundle.exit(), self, durable)
             .or_else(|_| bundle::write_json(&bundle.exit_aside(), self, false))
+    }
+
+    /// Tells those who listen to what happens.
+    pub(super) fn tell(&self, bundle: &Bundle, settings: &Settings) {
+        // What lasts may have got another name since.
+        let now = match settings.volatile {
+            true => None,
+            false => Settings::read(bundle).ok(),
+        };
+        let attributes = &now.as_ref().unwrap_or(settings).attributes;
+        if self.oom_killed {
+            bundle.tell("oom", attributes, &[]);
+        }
+        let seconds = self.finished.duration_since(self.started).as_secs();
+        let facts = [
+            ("exitCode", self.code.to_string()),
+            ("execDuration", seconds.to_string()),
+        ];
+        bundle.tell("die", attributes, &facts);
     }
 
     /// Forgets the last run.

@@ -111,6 +111,8 @@ pub(super) fn program(bundle: &Bundle) -> Result<Option<OwnedFd>> {
 }
 
 fn send(bundle: &Bundle, init: &OwnedFd, signal: Signal) -> Result<()> {
+    let attributes = Settings::read(bundle)?.attributes;
+    bundle.tell("kill", &attributes, &[("signal", signal.number().to_string())]);
     match pidfd::send_signal(init, signal.number()) {
         // It ended by itself just now, which is what was asked for.
         Err(Errno::ESRCH) => Ok(()),

@@ -18,6 +18,7 @@ use super::exit;
 use super::health::{Health, HealthCheck, LARGEST_OUTPUT, NO_ANSWER, ProbeResult, health};
 use super::process::has_ended;
 use super::pump::Errand;
+use super::settings::Settings;
 use super::{ExecRequest, Signal, supervise};
 use crate::error::{Context, Result};
 use crate::model::format_duration;
@@ -111,7 +112,12 @@ impl<'a> Prober<'a> {
             exit_code,
             output,
         };
-        self.health.take(self.check, result);
+        if self.health.take(self.check, result) {
+            let action = format!("health_status: {}", self.health.status.name());
+            let settings = Settings::read(self.bundle);
+            let attributes = settings.map(|settings| settings.attributes).unwrap_or_default();
+            self.bundle.tell(&action, &attributes, &[]);
+        }
         // On a full disk the next result is tried again.
         let _ = self.health.write(self.bundle);
         self.next = Instant::now() + self.health.interval(self.check);

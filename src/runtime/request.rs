@@ -80,6 +80,8 @@ pub struct Request {
     pub lower: Vec<PathBuf>,
     /// Whether the container is removed once it ended, so that nothing it writes needs to reach the disk.
     pub volatile: bool,
+    /// What events tell of it.
+    pub attributes: BTreeMap<String, String>,
     /// Labels, kept as annotations.
     pub labels: BTreeMap<String, String>,
     /// Lines for `/etc/hosts`, as `name:address`.
@@ -126,6 +128,7 @@ impl Default for Request {
             health: None,
             lower: Vec::new(),
             volatile: false,
+            attributes: BTreeMap::new(),
             labels: BTreeMap::new(),
             add_hosts: Vec::new(),
             tty: false,

@@ -1,5 +1,6 @@
 //! What a container's start needs beyond its OCI configuration, kept beside it as `launch.json`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(super) struct Settings {
     pub(super) timeout: Option<Duration>,
     pub(super) volatile: bool,
     #[serde(default)]
+    pub(super) attributes: BTreeMap<String, String>,
+    #[serde(default)]
     pub(super) restart: RestartPolicy,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) health: Option<HealthCheck>,
@@ -46,6 +49,7 @@ impl Settings {
             stop_timeout: request.stop_timeout,
             timeout: request.timeout,
             volatile: request.volatile,
+            attributes: request.attributes.clone(),
             restart: request.restart,
             health: request.health.clone(),
             joins: namespaces::joins(request),

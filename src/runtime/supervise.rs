@@ -230,15 +230,18 @@ impl Running {
                 launch(bundle, settings, &process, &cgroup, &setup, caller, &run).map(|()| process)
             });
         match launched {
-            Ok(process) => Ok(Running {
-                process,
-                cgroup,
-                outlive_first,
-                began,
-                started,
-                restarts: previous.map_or(0, |exit| exit.restarts + 1),
-                adopted: None,
-            }),
+            Ok(process) => {
+                bundle.tell("start", &settings.attributes, &[]);
+                Ok(Running {
+                    process,
+                    cgroup,
+                    outlive_first,
+                    began,
+                    started,
+                    restarts: previous.map_or(0, |exit| exit.restarts + 1),
+                    adopted: None,
+                })
+            }
             Err(failure) => {
                 let _ = cgroup.kill_all().and_then(|()| cgroup.remove());
                 Err(failure)
@@ -285,7 +288,7 @@ impl Running {
         }
         let oom_killed = self.cgroup.oom_kills() > 0;
         let finished = Timestamp::now();
-        Ok(Exit {
+        let exit = Exit {
             code,
             signal,
             oom_killed,
@@ -294,7 +297,9 @@ impl Running {
             finished,
             error: seen.is_none().then(|| adopt::UNSEEN.to_owned()),
             restarts: self.restarts,
-        })
+        };
+        exit.tell(bundle, settings);
+        Ok(exit)
     }
 
     /// Clears up after the run, once its end was told: whoever lets go of the overlay last waits for it to be torn down.

@@ -1,5 +1,7 @@
 //! What can be changed of a container that exists: its limits.
 
+use std::collections::BTreeMap;
+
 use super::cgroup::{self, Cgroup};
 use super::limits::Limits;
 use super::settings::Settings;
@@ -25,6 +27,12 @@ pub fn set_restart(bundle: &Bundle, policy: RestartPolicy) -> Result<()> {
         ..settings
     }
     .write(bundle)
+}
+
+/// Has what events tell of a container be this from now on.
+pub fn set_attributes(bundle: &Bundle, attributes: BTreeMap<String, String>) -> Result<()> {
+    let settings = Settings::read(bundle)?;
+    Settings { attributes, ..settings }.write(bundle)
 }
 
 /// What its processes use; of one that does not run nothing is known.

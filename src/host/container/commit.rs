@@ -28,6 +28,10 @@ impl Container {
         };
         let image = self.host.commit_image(ctx, &changes, name, options)?;
         self.host.planned("container.commit", self.name(), &image.to_string());
+        self.tell(
+            "commit",
+            &[("imageID", image.id().as_str()), ("imageRef", name.unwrap_or_default())],
+        );
         Ok(image)
     }
 

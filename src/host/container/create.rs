@@ -6,13 +6,13 @@ use jiff::Timestamp;
 
 use super::options::ContainerOptions;
 use super::recipe::Recipe;
-use super::{Container, KeptRow, Status};
+use super::{Container, KeptRow, Status, events};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::host::image::Image;
 use crate::host::volume::Drafts;
 use crate::model::{Command, ContainerId, ContainerName, Context};
-use crate::runtime;
+use crate::runtime::{self, Request};
 use crate::store::{ContainerRow, Lease, Tx};
 
 /// How often a generated name may be taken before we give up.
@@ -121,7 +121,8 @@ impl Host {
             };
             self.insert_row(tx, &row, &image)?;
             if self.plan().is_none() {
-                runtime::create(&bundle, &request)?;
+                let attributes = events::attributes(&row.image_name, &row.name, &recipe.config.labels);
+                runtime::create(&bundle, &Request { attributes, ..request })?;
             }
             if self.plan().is_none() && term.is_lasting() {
                 KeptRow::write(&row, &bundle).inspect_err(|_| drop(runtime::delete(&bundle)))?;
@@ -143,7 +144,9 @@ impl Host {
             let _ = self.settle_volumes();
         })?;
         self.settle_volumes().inspect_err(|_| drop(self.finish_removal(&id)))?;
-        Container::read(self, row)
+        let container = Container::read(self, row)?;
+        container.tell("create", &[]);
+        Ok(container)
     }
 
     fn insert_row(&self, tx: &Tx, row: &ContainerRow, image: &Image) -> Result<()> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Container, KeptRow, Status, health};
+use super::{Container, KeptRow, Status, events, health};
 use crate::error::{Error, Result};
 use crate::model::{ContainerName, Context, TimeSpan};
 use crate::runtime::{self, Act, Signal, Until};
@@ -46,7 +46,15 @@ impl Container {
             self.host.simulate(self.id(), becomes);
             return Ok(());
         }
-        carry_out()
+        carry_out()?;
+        // What the runtime sees itself, it tells itself.
+        match act {
+            Act::Stop => self.tell("stop", &[]),
+            Act::Pause => self.tell("pause", &[]),
+            Act::Unpause => self.tell("unpause", &[]),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Starts its command; does nothing while it runs.
@@ -126,7 +134,9 @@ impl Container {
     /// Stops it if it runs, then starts it.
     pub fn restart(&self, ctx: &Context, options: &StopOptions) -> Result<()> {
         self.stop(ctx, options)?;
-        self.start(ctx)
+        self.start(ctx)?;
+        self.tell("restart", &[]);
+        Ok(())
     }
 
     /// Freezes all its processes. Errors: `conflict` unless it is running.
@@ -205,7 +215,11 @@ impl Container {
                 _ => Ok(()),
             }
         })?;
-        self.host.planned("container.rename", self.name(), name.as_str());
+        if !self.host.planned("container.rename", self.name(), name.as_str()) {
+            let attributes = events::attributes(self.image(), name.as_str(), self.labels());
+            runtime::set_attributes(&self.bundle(), attributes)?;
+            self.tell("rename", &[("oldName", self.name()), ("name", name.as_str())]);
+        }
         Ok(())
     }
 }

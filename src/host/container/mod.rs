@@ -4,6 +4,7 @@ mod activity;
 mod boot;
 mod commit;
 mod create;
+mod events;
 mod exec;
 mod files;
 mod filter;

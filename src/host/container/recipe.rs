@@ -279,6 +279,7 @@ impl Recipe {
             health: health::check(&self.config),
             lower,
             volatile,
+            attributes: BTreeMap::new(),
             labels: self.config.labels.clone(),
             add_hosts: self.add_hosts.clone(),
             tty: self.tty,

@@ -49,10 +49,16 @@ impl Container {
     /// process needs no mark: the owner's end is one.
     pub(super) fn remove_now(&self) -> Result<()> {
         if self.facts.row.owner.is_some() && !KeptRow::is_in(&self.bundle()) {
-            return self.host.finish_removal(self.id());
+            return self.finish_removal();
         }
         self.host.store().write_durably(|tx| tx.mark_removing(self.id()))?;
-        self.host.finish_removal(self.id())
+        self.finish_removal()
+    }
+
+    fn finish_removal(&self) -> Result<()> {
+        self.host.finish_removal(self.id())?;
+        self.tell("destroy", &[]);
+        Ok(())
     }
 
     /// Under dry-run, takes the row away only.
@@ -174,6 +180,7 @@ impl Host {
                 Err(error) => report.errors.push(item(error.to_string())),
             }
         }
+        self.tell_prune("container", report.reclaimed);
         Ok(report)
     }
 }

@@ -83,6 +83,8 @@ impl Container {
                 Some(row) if row.owner.is_none() => KeptRow::write(&row, &self.bundle()),
                 _ => Ok(()),
             }
-        })
+        })?;
+        self.tell("update", &[]);
+        Ok(())
     }
 }

@@ -61,6 +61,7 @@ impl Host {
         })?;
         for image in &brought.images {
             self.planned("image::load", &image.to_string(), &format!("from {}", path.display()));
+            self.tell_image("load", image, &image.name());
         }
         Ok(brought)
     }
@@ -113,6 +114,9 @@ impl Host {
         let ids: Vec<Digest> = images.iter().map(|(image, _)| image.id.clone()).collect();
         self.store()
             .write(|tx| ids.iter().try_for_each(|id| tx.touch_image(id, Timestamp::now())))?;
+        ids.iter()
+            .zip(sources)
+            .for_each(|(id, name)| self.tell_image_id("save", id.as_str(), name));
         Ok(saved)
     }
 
@@ -138,11 +142,14 @@ impl Host {
             message: options.message.clone(),
             platform: options.platform.as_deref().map(str::parse).transpose()?,
         };
-        self.bring_in(|lease| {
+        let shown = name.familiar();
+        let image = self.bring_in(|lease| {
             let image = images::import_tar(ctx, self.new_content()?, lease, Source::named(&input), &options)?;
             self.planned("image::import_tar", &name.familiar(), &path.display().to_string());
             self.publish(ctx, image, vec![name], None)
-        })
+        })?;
+        self.tell_image("import", &image, &shown);
+        Ok(image)
     }
 
     /// Makes an image from binaries of this host and the shared libraries they need.
@@ -162,11 +169,14 @@ impl Host {
             labels: options.labels.0.clone(),
             ..images::HostOptions::default()
         };
-        self.bring_in(|lease| {
+        let shown = name.familiar();
+        let image = self.bring_in(|lease| {
             let image = images::from_host(ctx, self.new_content()?, lease, binaries, &options)?;
             self.planned("image::from_host", &name.familiar(), &binaries.join(", "));
             self.publish(ctx, image, vec![name], None)
-        })
+        })?;
+        self.tell_image("import", &image, &shown);
+        Ok(image)
     }
 
     /// Where the locks of leases are: with the store's, or with the dry run's own content.

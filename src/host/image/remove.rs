@@ -14,6 +14,9 @@ use crate::host::{Host, Item, Report};
 use crate::model::Digest;
 use crate::store::Tx;
 
+/// Why a name is gone whose image stays.
+const UNTAGGED: &str = "untagged";
+
 /// Options of `image::remove`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -47,7 +50,7 @@ impl Host {
                     tx.delete_reference(&name)?;
                     report.removed.push(Item {
                         size: 0,
-                        ..item(&image, &name.familiar(), "untagged")
+                        ..item(&image, &name.familiar(), UNTAGGED)
                     });
                     Ok(())
                 }
@@ -85,7 +88,7 @@ impl Host {
                 tx.delete_reference(name)?;
                 report.removed.push(Item {
                     size: 0,
-                    ..item(image, &name.familiar(), "untagged")
+                    ..item(image, &name.familiar(), UNTAGGED)
                 });
             }
             report
@@ -155,6 +158,7 @@ impl Host {
         if self.plan().is_none() {
             report.reclaimed += self.collect_orphans()?;
         }
+        self.tell_prune("image", report.reclaimed);
         Ok(report)
     }
 
@@ -178,6 +182,8 @@ impl Host {
     fn record_removals(&self, action: &str, report: &Report) {
         for item in &report.removed {
             self.planned(action, &item.name, &format!("{}: {}", &item.id[7..19], item.reason));
+            let happened = if item.reason == UNTAGGED { "untag" } else { "delete" };
+            self.tell_image_id(happened, &item.id, &item.name);
         }
     }
 }

@@ -21,6 +21,7 @@ impl Host {
             self.resolve(tx, image.id().as_str()).map(|(image, _)| image)
         })?;
         self.planned("image::tag", &name.familiar(), image.id().short());
+        self.tell_image("tag", &image, &name.familiar());
         Ok(image)
     }
 
@@ -29,11 +30,12 @@ impl Host {
     /// Errors: `not_found` if there is no such name.
     pub fn untag_image(&self, name: &str) -> Result<()> {
         let reference = tag_target(name)?;
-        self.move_names(|tx| match tx.delete_reference(&reference)? {
-            true => Ok(()),
-            false => Err(Error::not_found(format!("there is no image named `{}`", reference.familiar())).target(name)),
+        let id = self.move_names(|tx| match tx.reference(&reference)? {
+            Some(id) => tx.delete_reference(&reference).map(|_| id),
+            None => Err(Error::not_found(format!("there is no image named `{}`", reference.familiar())).target(name)),
         })?;
         self.planned("image::untag", &reference.familiar(), "");
+        self.tell_image_id("untag", id.as_str(), &reference.familiar());
         Ok(())
     }
 }
