@@ -30,6 +30,7 @@ mod harness_itself;
 mod health;
 mod hostile;
 mod images;
+mod inits;
 mod layers;
 mod licences;
 mod lifetimes;

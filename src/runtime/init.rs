@@ -21,10 +21,11 @@ use super::program::Program;
 use super::seccomp::Filter;
 use super::streams::Streams;
 use super::user::Who;
-use super::{cgroup_view, id_maps, rootfs, spec};
+use super::{cgroup_view, id_maps, reaper, rootfs, spec};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::network;
+use crate::sys::process::Arguments;
 
 /// Whoever made the first process and waits for it.
 pub(super) trait Maker {
@@ -81,13 +82,16 @@ pub(super) struct Init<'a> {
     /// Whether it is in a user namespace just made, in which it is nobody until its maker has said who is who.
     pub(super) has_users: bool,
     pub(super) maker: &'a dyn Maker,
+    /// Where this process's arguments are, if it is to stay what it is and stand by the program.
+    pub(super) stays: Option<Arguments>,
 }
 
 impl Init<'_> {
     /// Becomes the program; if that fails, tells its maker why and returns the exit code.
     pub(super) fn run(mut self) -> i32 {
-        let maker = self.maker;
+        let (maker, stays) = (self.maker, self.stays);
         let failure = match self.set_up() {
+            Ok(Some(program)) if stays.is_some() => return reaper::run(program, maker, stays.as_ref()),
             Ok(Some(program)) => program.become_it(|file| maker.ready(file)),
             Ok(None) => return NOT_STARTED,
             Err(error) => Failure::new(&error, NOT_STARTED),

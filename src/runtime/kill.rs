@@ -96,16 +96,18 @@ pub(super) fn init(bundle: &Bundle) -> Result<Option<OwnedFd>> {
 
 /// The first process once it has become the container's program, if it is alive: until then it may still see the host's files.
 pub(super) fn program(bundle: &Bundle) -> Result<Option<OwnedFd>> {
-    let Some((record, init)) = Record::read(bundle)?.and_then(|record| Some((record.init, record.init.open()?))) else {
+    let mut record = Record::read(bundle)?;
+    let Some(init) = record.as_ref().and_then(|record| record.init.open()) else {
         return Ok(None);
     };
     let ctx = model::Context::new().with_timeout(PATIENCE);
-    while !record.has_executed() {
+    while !record.as_ref().is_some_and(Record::is_inside) {
         if has_ended(&init) {
             return Ok(None);
         }
         ctx.sleep(Duration::from_millis(1))
             .during(|| format!("wait for the program of container `{}`", bundle.id.short()))?;
+        record = Record::read(bundle)?;
     }
     Ok(Some(init))
 }

@@ -42,6 +42,7 @@ mod process;
 mod processes;
 mod program;
 mod pump;
+mod reaper;
 mod request;
 mod restart;
 mod rlimits;

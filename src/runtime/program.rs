@@ -97,6 +97,20 @@ impl Program<'_> {
         }
     }
 
+    /// Has this process be as confined as the program is, without becoming it.
+    pub(super) fn confine(mut self) -> Result<()> {
+        if self.identity.uid != 0 {
+            // What `execve` leaves to any user but root (capabilities(7)).
+            self.capabilities.permitted = self.capabilities.ambient;
+            self.capabilities.effective = self.capabilities.ambient;
+        }
+        self.prepare()?;
+        if self.no_new_privileges {
+            nix::sys::prctl::set_no_new_privs().during(|| "give up new privileges")?;
+        }
+        self.load_filter()
+    }
+
     fn prepare(&mut self) -> Result<()> {
         set_rlimits(self.process.rlimits().as_deref().unwrap_or_default())?;
         // Before the filter, which refuses the call: the keys of whoever started this are not the container's.

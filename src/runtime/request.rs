@@ -74,6 +74,8 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// When it is started again.
     pub restart: RestartPolicy,
+    /// Whether its first process is one that stands by the program.
+    pub init: bool,
     /// How its health is checked.
     pub health: Option<HealthCheck>,
     /// The directories of the image's layers, topmost first.
@@ -125,6 +127,7 @@ impl Default for Request {
             stop_timeout: Duration::from_secs(10),
             timeout: None,
             restart: RestartPolicy::No,
+            init: false,
             health: None,
             lower: Vec::new(),
             volatile: false,

@@ -28,6 +28,8 @@ pub(super) struct Settings {
     pub(super) attributes: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) restart: RestartPolicy,
+    #[serde(default)]
+    pub(super) init: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) health: Option<HealthCheck>,
     #[serde(default)]
@@ -51,6 +53,7 @@ impl Settings {
             volatile: request.volatile,
             attributes: request.attributes.clone(),
             restart: request.restart,
+            init: request.init,
             health: request.health.clone(),
             joins: namespaces::joins(request),
             devices: request.devices.clone(),

@@ -200,6 +200,9 @@ pub(super) struct Record {
     /// How the run before ended, if a restart policy started this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Exit>,
+    /// Whether the first process, which stays a copy of its supervisor, has the program run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) stands_by: bool,
     /// The pipes its output goes to, for a supervisor that takes over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) outputs: Vec<PipeId>,
@@ -209,6 +212,11 @@ impl Record {
     /// How often a restart policy has started the container again.
     pub(super) fn restarts(&self) -> u32 {
         self.previous.as_ref().map_or(0, |exit| exit.restarts + 1)
+    }
+
+    /// Whether its first process has let go of all that is the host's.
+    pub(super) fn is_inside(&self) -> bool {
+        self.stands_by || self.init.has_executed()
     }
 
     /// What was written down after this run, if its container is paused before the next.
@@ -395,6 +403,7 @@ mod tests {
             boot_id: boot_id.to_owned(),
             started: Timestamp::UNIX_EPOCH,
             previous: None,
+            stands_by: false,
             outputs: Vec::new(),
         }
     }

@@ -34,6 +34,7 @@ use super::streams::Ends;
 use super::user::Who;
 use super::{Seccomp, Signal, mounts, overlay, program, restart, spec, state, streams};
 use crate::error::{Context, Error, Result};
+use crate::sys::process::Arguments;
 use crate::sys::{self, clone, pidfd};
 
 /// The mode of a supervisor whose caller waits for the end.
@@ -333,10 +334,15 @@ fn launch(
     caller: Option<&Channel>,
     run: &Run<'_>,
 ) -> std::result::Result<(), Failure> {
-    let result = record(bundle, settings, process, run)
+    let result = record(bundle, settings, process, run, false)
         .and_then(|()| run.check(bundle))
         .and_then(|()| setup.let_go())
         .and_then(|()| await_program(setup, caller));
+    let result = match result {
+        // Nothing that can be seen from outside tells when it has let go of the host.
+        Ok(None) if settings.init => record(bundle, settings, process, run, true).map(|()| None),
+        result => result,
+    };
     let failure = match result {
         Ok(None) => return Ok(()),
         Ok(Some(failure)) => failure,
@@ -393,6 +399,7 @@ fn spawn(
         kept: 0,
         has_users: maps.is_some(),
         maker: &parent,
+        stays: settings.init.then(Arguments::find).flatten(),
     };
     let child = clone::clone(flags, cgroup.clone_into_fd(), || {
         sys::process::close(setup.as_fd());
@@ -429,7 +436,7 @@ pub(super) fn filter(seccomp: &Seccomp, spec: &Spec) -> Result<Option<Filter>> {
 }
 
 /// Writes down which process it is, before it becomes the program: whoever finds it running finds the record.
-fn record(bundle: &Bundle, settings: &Settings, process: &Spawned, run: &Run<'_>) -> Result<()> {
+fn record(bundle: &Bundle, settings: &Settings, process: &Spawned, run: &Run<'_>, stands_by: bool) -> Result<()> {
     let own = i32::try_from(std::process::id()).map_err(|_| Error::internal("a process number out of range"))?;
     let boot_id = process::boot_id()?;
     if !settings.volatile {
@@ -448,6 +455,7 @@ fn record(bundle: &Bundle, settings: &Settings, process: &Spawned, run: &Run<'_>
         boot_id,
         started: run.started,
         previous: run.previous.cloned(),
+        stands_by,
         outputs: match settings.volatile {
             // It ends with its caller.
             true => Vec::new(),

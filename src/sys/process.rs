@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
+use super::pidfd::End;
+
 const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
 
 /// Ends this process at once, without running what would run at the end of `main`.
@@ -77,6 +79,73 @@ const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
 fn keyctl(operation: libc::c_int, argument: libc::c_long) -> nix::Result<libc::c_long> {
     // SAFETY: the operations used here take a number, or a name that may be absent: zero.
     Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, operation, argument) })
+}
+
+/// The signal that says that a child has ended.
+pub const CHILD_ENDED: i32 = libc::SIGCHLD;
+
+/// Blocks every signal, so that each can be waited for.
+pub fn block_signals() -> nix::Result<()> {
+    SigSet::all().thread_block()
+}
+
+/// Waits for a signal that is blocked: its number.
+pub fn wait_for_signal() -> nix::Result<i32> {
+    let all = SigSet::all();
+    loop {
+        // SAFETY: the set outlives the call, and the kernel stores nothing at a null pointer.
+        match Errno::result(unsafe { libc::sigwaitinfo(all.as_ref(), std::ptr::null_mut()) }) {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Sends a signal by number to a child that has not been waited for. One that has ended does not mind.
+pub fn send(child: i32, signal: i32) {
+    // SAFETY: the call takes numbers only.
+    unsafe { libc::kill(child, signal) };
+}
+
+/// Takes the status of any child that has ended, without waiting for one.
+pub fn reap_any() -> Option<(i32, End)> {
+    let mut status = 0;
+    // SAFETY: the kernel writes the status into a value of its type.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
+    (pid > 0).then(|| (pid, End::of_status(status)))
+}
+
+/// Where the words are that this process was started with, which others see as its command line.
+#[derive(Debug, Clone, Copy)]
+pub struct Arguments {
+    start: usize,
+    length: usize,
+}
+
+impl Arguments {
+    /// Asks the kernel (proc_pid_stat(5), fields 48 and 49).
+    pub fn find() -> Option<Arguments> {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(48 - 3);
+        let start = fields.next()?.parse::<usize>().ok().filter(|start| *start > 0)?;
+        let length = fields.next()?.parse::<usize>().ok()?.checked_sub(start)?;
+        Some(Arguments { start, length })
+    }
+
+    /// Has others see this name instead. Nothing in this process may read its arguments any more.
+    pub fn replace(&self, name: &str) {
+        let place = std::ptr::with_exposed_provenance_mut::<u8>(self.start);
+        let shown = &name.as_bytes()[..name.len().min(self.length.saturating_sub(1))];
+        // SAFETY: the kernel put the arguments of this process there, on its stack, which is writable and stays; the standard library
+        // keeps pointers to them that it reads only when asked for arguments, which is said above not to happen.
+        unsafe {
+            place.write_bytes(0, self.length);
+            place.copy_from_nonoverlapping(shown.as_ptr(), shown.len());
+        }
+        if let Ok(name) = std::ffi::CString::new(name) {
+            let _ = nix::sys::prctl::set_name(&name);
+        }
+    }
 }
 
 /// Gives every signal its default action and blocks none, as a program expects to be started.

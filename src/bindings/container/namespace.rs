@@ -96,6 +96,9 @@ pub mod functions {
     /// `sysctls` (a map; those of its own namespaces), `shm_size`, `privileged`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"`,
     /// `"unconfined"`, or the path of a profile), `no_new_privileges`, `security_opt`, `stop_signal`, `stop_timeout`.
     ///
+    /// With `init: true` the first process is a small one of Hoist's that takes the status of processes nobody waits for, passes signals
+    /// on to the command, and ends as it does; `init_binary` names a program of this machine to be it, such as `tini`.
+    ///
     /// With `"container:NAME"` the container shares the namespace of another one, which must run when this one is started: the
     /// network comes with its host name and `/etc/hosts`, `ipc` with `/dev/shm`. The name or id is looked up once; at every start
     /// the namespace is the one that container has then. A container whose `pid` is shared ends with the one it shares it with;

@@ -41,6 +41,7 @@ fn files(recipe: &Recipe) -> Value {
     json!({
         "Binds": binds.collect::<Vec<_>>(),
         "RestartPolicy": restart_policy(recipe.restart),
+        "Init": recipe.init,
         "ContainerIDFile": "",
         "VolumeDriver": "",
         "VolumesFrom": null,

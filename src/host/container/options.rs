@@ -1,5 +1,7 @@
 //! The options of `container::run`, `run_detached` and `create`: Docker's long flags with underscores.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 use super::user_namespace::{UserNamespace, Userns};
@@ -100,6 +102,10 @@ pub struct ContainerOptions {
     pub timeout: Option<TimeSpan>,
     /// When it is started again: `no`, `on-failure[:N]`, `always` or `unless-stopped`.
     pub restart: RestartPolicy,
+    /// Its first process reaps processes and passes signals on, and has the command as its child.
+    pub init: bool,
+    /// A program of the host that is to be that process.
+    pub init_binary: Option<PathBuf>,
     /// How its health is checked; `none` for not at all.
     pub health: HealthOption,
     /// `run`: leave the container in place afterwards.

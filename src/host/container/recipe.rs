@@ -16,6 +16,9 @@ use crate::runtime::{
     Bind, Device, Namespace, NetworkMode, Request, RestartPolicy, Rlimit, Seccomp, Signal, Tmpfs, limits::Limits,
 };
 
+/// Where a program of the host stands that is to be the first process.
+const INIT_BINARY: &str = "/sbin/docker-init";
+
 /// A place inside that is shown from elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
@@ -79,6 +82,10 @@ pub(in crate::host) struct Recipe {
     pub(super) interactive: bool,
     #[serde(default)]
     pub(super) restart: RestartPolicy,
+    #[serde(default)]
+    pub(super) init: bool,
+    #[serde(default)]
+    pub(super) init_binary: Option<PathBuf>,
 }
 
 impl Recipe {
@@ -110,6 +117,13 @@ impl Recipe {
             config.stop_signal = Some(signal.parse::<Signal>()?.to_string());
         }
         health::configure(&mut config, &options.health)?;
+        if let Some(binary) = &options.init_binary
+            && !(binary.is_absolute() && binary.is_file())
+        {
+            return Err(Error::invalid(format!("`{}` is no program of this machine", binary.display()))
+                .target("init_binary")
+                .hint("give the absolute path of an init such as `tini`, or `init: true` for the one that comes with Hoist"));
+        }
         let security = Security::of(options)?;
         let tmpfs = options.parsed_tmpfs()?;
         let mut mounts: Vec<Mount> = options.parsed_volumes()?.into_iter().map(Mount::from).collect();
@@ -150,6 +164,8 @@ impl Recipe {
             tty: options.tty,
             interactive: options.interactive,
             restart: options.restart,
+            init: options.init || options.init_binary.is_some(),
+            init_binary: options.init_binary.clone(),
             config,
         };
         if let Some(mount) = recipe
@@ -231,6 +247,13 @@ impl Recipe {
                 read_only: mount.read_only,
                 shifted: mount.shifted || mount.kind == "volume",
             });
+        let binary = self.init_binary.as_ref().map(|binary| Bind {
+            source: binary.clone(),
+            target: INIT_BINARY.to_owned(),
+            read_only: true,
+            shifted: false,
+        });
+        let own_init = binary.iter().flat_map(|_| [INIT_BINARY, "--"].map(str::to_owned));
         let tmpfs = self
             .mounts
             .iter()
@@ -238,12 +261,13 @@ impl Recipe {
             .zip(&self.tmpfs_options);
         let defaults = Request::default();
         Ok(Request {
-            args: self.args(),
+            args: own_init.chain(self.args()).collect(),
             env: self.config.env.clone(),
             cwd: self.config.working_dir.clone(),
             user: self.config.user.clone(),
             hostname: self.hostname.clone(),
-            binds: binds.collect(),
+            init: self.init && self.init_binary.is_none(),
+            binds: binary.clone().into_iter().chain(binds).collect(),
             tmpfs: tmpfs
                 .map(|(mount, options)| Tmpfs {
                     target: mount.target.clone(),

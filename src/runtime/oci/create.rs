@@ -293,6 +293,7 @@ fn spawn(config: &Config, creation: &Creation, cgroup: &Cgroup, gate: &Gate<'_>,
         kept: creation.preserve_fds,
         has_users: maps.is_some(),
         maker: gate,
+        stays: None,
     };
     let flags = namespaces.new - CloneFlags::CLONE_NEWCGROUP;
     // A process of the container can neither trace nor open the one that becomes its first (CVE-2016-9962).
