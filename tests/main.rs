@@ -16,6 +16,7 @@ mod checklist;
 mod concurrency;
 mod containers;
 mod contents;
+mod conversations;
 mod crash;
 mod devices;
 mod escapes;

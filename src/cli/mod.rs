@@ -1,5 +1,6 @@
 //! The command line: what the program is told, and the only code that prints besides the REPL.
 
+mod container;
 mod doc;
 mod eval;
 mod events;
@@ -128,9 +129,23 @@ enum Command {
     #[command(subcommand)]
     System(system::System),
     Oci(OciCommand),
+    Container(container::Containers),
+    Exec(container::Exec),
+    Attach(container::Attach),
     /// `hoist FILE ARGS…`
     #[command(external_subcommand)]
     Script(Vec<OsString>),
+}
+
+impl Command {
+    /// Whether the signals this process gets are for the program of a container.
+    fn converses(&self) -> bool {
+        match self {
+            Command::Container(containers) => containers.converses(),
+            Command::Exec(_) | Command::Attach(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Try things out: reads a line, evaluates it, prints the value
@@ -169,7 +184,11 @@ pub fn main() -> ExitCode {
         return oci::main(std::iter::once("hoist oci".into()).chain(words).collect());
     }
     let terminal = Arc::new(Terminal::default());
-    let result = signals::watch().and_then(|interrupt| {
+    let watched = match line.command.converses() {
+        true => Ok(signals::Interrupt::default()),
+        false => signals::watch(),
+    };
+    let result = watched.and_then(|interrupt| {
         let app = App {
             global: line.global,
             terminal: terminal.clone(),
@@ -213,6 +232,9 @@ impl App {
             Command::Oci(_) => Err(Error::internal(
                 "an OCI runtime was to be this process, and nothing else",
             )),
+            Command::Container(containers) => containers.execute(self),
+            Command::Exec(exec) => exec.execute(self),
+            Command::Attach(attach) => attach.execute(self),
             Command::Script(words) => self.run_script(words),
         }
     }

@@ -39,6 +39,15 @@ pub enum Blobs {
     Drop,
 }
 
+/// A variable's setting, as `NAME=value`: as it is given, or for a name alone as it is in the environment of this process. `None` if
+/// it is not there, or no text.
+pub fn setting(word: &str) -> Option<String> {
+    match word.contains('=') {
+        true => Some(word.to_owned()),
+        false => std::env::var(word).ok().map(|value| format!("{word}={value}")),
+    }
+}
+
 impl Config {
     /// The settings for the given flags; an absent one has its default, which depends on who runs the program.
     pub fn new(root: Option<PathBuf>, run_root: Option<PathBuf>, dry_run: bool) -> Result<Config> {

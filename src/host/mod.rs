@@ -33,7 +33,7 @@ use crate::sys::file;
 pub use check::{CheckOptions, Checked, Damage, Problem};
 pub use container::{
     Boot, Booted, Container, ContainerFilter, ContainerOptions, ExecOptions, HealthOption, HealthOptions, LogOptions,
-    Mount, RemoveContainer, Run, Sink, StopOptions, UpdateOptions,
+    Mount, RemoveContainer, Run, Sink, StopOptions, Talked, UpdateOptions,
 };
 pub use events::{EventFilter, EventQuery};
 pub use image::{

@@ -56,6 +56,13 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
+impl Pairs {
+    /// Those of `key=value` texts.
+    pub fn of(lines: impl Iterator<Item = String>) -> Pairs {
+        Pairs(lines.map(|line| split(&line)).collect())
+    }
+}
+
 fn split(line: &str) -> (String, String) {
     let (key, value) = line.split_once('=').unwrap_or((line, ""));
     (key.to_owned(), value.to_owned())

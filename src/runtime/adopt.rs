@@ -25,7 +25,7 @@ use super::restart::Pause;
 use super::settings::Settings;
 use super::state::{Record, Status};
 use super::streams::Ends;
-use super::supervise::{self, Running, Spawned};
+use super::supervise::{self, Hearers, Manner, Running, Spawned};
 use super::{RestartPolicy, namespaces, restart, spec, state};
 use crate::error::{Error, Kind, Result};
 use crate::model;
@@ -88,7 +88,7 @@ pub(super) fn ensure(ctx: &model::Context, bundle: &Bundle, status: Status) -> R
     if is_over || !is_orphan(bundle)? || (status == Status::Dead && !is_wanted(bundle)?) {
         return Ok(false);
     }
-    let helper = Helper::spawn(launch::SUPERVISOR, bundle, supervise::ADOPTING, Stdin::Null, None)?;
+    let helper = Helper::spawn(launch::SUPERVISOR, bundle, Manner::Adopting, Stdin::Null, None)?;
     match helper.detach(ctx) {
         // Somebody else has done it, or it has just ended.
         Err(error) if error.kind() == Kind::Conflict => Ok(true),
@@ -179,8 +179,13 @@ impl Orphan {
                     started: self.record.started,
                     restarts: self.record.restarts(),
                     adopted: Some(self.record.init),
+                    ended: None,
                 };
-                let exit = running.watch(bundle, settings, None, Log::open(&bundle.log()).ok())?;
+                let hearers = Hearers {
+                    log: Log::open(&bundle.log()).ok(),
+                    ..Hearers::default()
+                };
+                let exit = running.watch(bundle, settings, hearers)?;
                 lifetime.after(Some(running), exit)
             }
             (None, Some(pause)) => lifetime.after(None, pause.exit),

@@ -92,6 +92,17 @@ pub(super) enum Message {
     Go(i32),
     /// To the supervisor: end the program now.
     Kill,
+    /// To the supervisor: go on without me.
+    Leave,
+    /// To the supervisor: send the program a signal of this number.
+    Signal(i32),
+    /// To the supervisor: the program's terminal has so many rows and columns.
+    Resize(u16, u16),
+    /// To the supervisor: nothing more is to be read.
+    End,
+    /// To the supervisor: what the program is to read.
+    #[serde(skip)]
+    Input(Vec<u8>),
     /// What it wrote.
     #[serde(skip)]
     Output(Stream, Vec<u8>),
@@ -101,9 +112,13 @@ pub(super) enum Message {
 #[derive(Debug)]
 pub(super) struct Channel(OwnedFd);
 
+/// Longer than a message of one word.
+const LONGEST_WORD: usize = 64;
+
 const JSON: u8 = b'{';
 const STDOUT: u8 = b'o';
 const STDERR: u8 = b'e';
+const STDIN: u8 = b'i';
 
 impl Channel {
     /// Two connected ends, which an `execve` closes.
@@ -123,13 +138,19 @@ impl Channel {
 
     /// Sends, waiting for room. `EPIPE` if the other end is gone.
     pub(super) fn send(&self, message: &Message) -> nix::Result<()> {
+        self.send_by(message, MsgFlags::empty())
+    }
+
+    /// Sends if there is room; `EAGAIN` if not.
+    pub(super) fn try_send(&self, message: &Message) -> nix::Result<()> {
+        self.send_by(message, MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn send_by(&self, message: &Message, flags: MsgFlags) -> nix::Result<()> {
         match message {
-            Message::Output(stream, bytes) => self.write(tag(*stream), bytes, MsgFlags::empty()),
-            other => self.write(
-                JSON,
-                &serde_json::to_vec(other).map_err(|_| Errno::EINVAL)?,
-                MsgFlags::empty(),
-            ),
+            Message::Output(stream, bytes) => self.write(tag(*stream), bytes, flags),
+            Message::Input(bytes) => self.write(STDIN, bytes, flags),
+            other => self.write(JSON, &serde_json::to_vec(other).map_err(|_| Errno::EINVAL)?, flags),
         }
     }
 
@@ -178,6 +199,23 @@ impl Channel {
         }
     }
 
+    /// Whether the other end is gone or wants the end; what else it has said is left to be received.
+    pub(super) fn is_given_up(&self) -> bool {
+        let mut buffer = [0; LONGEST_WORD];
+        match recv(
+            self.0.as_raw_fd(),
+            &mut buffer,
+            MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT,
+        ) {
+            Ok(0) => true,
+            Ok(length) if buffer[0] == JSON => {
+                matches!(serde_json::from_slice(&buffer[1..length]), Ok(Message::Kill))
+            }
+            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => false,
+            Err(_) => true,
+        }
+    }
+
     /// The next message, waiting for it; `None` if the other end is gone.
     pub(super) fn receive(&self) -> Result<Option<Message>> {
         let mut buffer = vec![0; LARGEST_OUTPUT + 1];
@@ -193,6 +231,7 @@ impl Channel {
             None => Ok(None),
             Some(&STDOUT) => Ok(Some(Message::Output(Stream::Stdout, buffer.split_off(1)))),
             Some(&STDERR) => Ok(Some(Message::Output(Stream::Stderr, buffer.split_off(1)))),
+            Some(&STDIN) => Ok(Some(Message::Input(buffer.split_off(1)))),
             Some(_) => serde_json::from_slice(&buffer[1..])
                 .map(Some)
                 .map_err(|cause| Error::internal(format!("failed to read from the supervisor: {cause}"))),
@@ -227,6 +266,8 @@ mod tests {
             Message::Output(Stream::Stderr, Vec::new()),
             Message::Output(Stream::Stdout, bytes),
             Message::Failed(failure.clone()),
+            Message::Input(vec![b'{', 4]),
+            Message::Resize(24, 80),
         ];
         for message in &sent {
             a.send(message).unwrap();
@@ -236,12 +277,23 @@ mod tests {
         let long = Failure::new(&Error::not_found(format!("no `{}`", "\u{1}é".repeat(100_000))), 125);
         a.send(&Message::Failed(long.clone())).unwrap();
         assert_eq!(b.receive().unwrap(), Some(Message::Failed(long)));
+        for (message, gives_up) in [
+            (Message::End, false),
+            (Message::Input(vec![b'x'; 99]), false),
+            (Message::Kill, true),
+        ] {
+            assert!(!b.is_given_up());
+            a.send(&message).unwrap();
+            assert_eq!(b.is_given_up(), gives_up);
+            assert_eq!(b.receive().unwrap(), Some(message));
+        }
         // What was sent before the end is read, though the other end left something unread.
         a.send(&sent[0]).unwrap();
         b.send(&Message::Kill).unwrap();
         drop(a);
         assert_eq!(b.receive().unwrap().as_ref(), Some(&sent[0]));
         assert_eq!(b.receive().unwrap(), None);
+        assert!(b.is_given_up());
         assert_eq!(b.send(&Message::Kill).unwrap_err(), Errno::EPIPE);
         let error = failure.into_error();
         assert_eq!((error.kind(), error.way_out()), (Kind::NotFound, Some("make one")));

@@ -21,16 +21,18 @@ use super::enter::{self, Entered};
 use super::exit::{self, Exit, NOT_STARTED};
 use super::launch::{self, Helper, Output, Stdin};
 use super::program::Program;
-use super::pump::Pump;
+use super::pump::{Listener, Pump};
 use super::seccomp::Filter;
 use super::settings::Settings;
 use super::state::{Act, check};
 use super::streams::{self, Ends, Streams};
-use super::supervise::{self, Assignment};
-use super::{ExecRequest, IdMaps, Signal, id_maps, kill, namespaces, program, spec, user};
+use super::supervise::{self, Assignment, Hearers, Manner};
+use super::{
+    Conversation, ExecRequest, IdMaps, Outcome, Signal, console, id_maps, kill as stop, namespaces, program, spec, user,
+};
 use crate::error::{Context, Error, Result};
 use crate::model;
-use crate::sys::pidfd;
+use crate::sys::{pidfd, pty};
 
 /// Runs a further process in a running container, to its end. `conflict` if the container is not running or paused.
 ///
@@ -42,20 +44,28 @@ pub fn exec(
     stdin: Stdin,
     output: Output<'_>,
 ) -> Result<Exit> {
+    spawn(bundle, request, Manner::Attached, stdin)?.attach(ctx, output)
+}
+
+/// The same with a conversation in place of input and output. If the person leaves, it goes on.
+pub fn exec_in_front(
+    ctx: &model::Context,
+    bundle: &Bundle,
+    mut request: ExecRequest,
+    conversation: &Conversation,
+) -> Result<Outcome> {
+    request.size = conversation.size();
+    spawn(bundle, &request, Manner::InFront, Stdin::Null)?.converse(ctx, conversation, false)
+}
+
+fn spawn(bundle: &Bundle, request: &ExecRequest, mode: Manner, stdin: Stdin) -> Result<Helper> {
     check(bundle, Act::Exec)?;
     if request.args.first().is_none_or(String::is_empty) {
         return Err(Error::invalid("there is no command to run"));
     }
     let text = serde_json::to_vec(request)
         .map_err(|cause| Error::internal(format!("failed to pass a command on: {cause}")))?;
-    let helper = Helper::spawn(
-        launch::EXEC,
-        bundle,
-        supervise::ATTACHED,
-        stdin,
-        Some(launch::in_memory(&text)?),
-    )?;
-    helper.attach(ctx, output)
+    Helper::spawn(launch::EXEC, bundle, mode, stdin, Some(launch::in_memory(&text)?))
 }
 
 /// The helper's whole life; returns its exit code.
@@ -63,64 +73,74 @@ pub(super) fn main(args: Vec<OsString>) -> u8 {
     let Ok(assignment) = Assignment::accept(args) else {
         return 2;
     };
-    match run(&assignment.bundle, &assignment.caller) {
-        Ok(exit) => u8::from(assignment.caller.send(&Message::Exited(exit)).is_err()),
-        Err(failure) => {
-            let _ = assignment.caller.send(&Message::Failed(failure));
-            1
-        }
-    }
+    u8::from(run(&assignment.bundle, assignment.caller).is_err())
 }
 
-fn run(bundle: &Bundle, caller: &Channel) -> std::result::Result<Exit, Failure> {
-    let not_started = |error: Error| Failure::new(&error, NOT_STARTED);
-    let entry = Entry::read(bundle).map_err(not_started)?;
-    let told = Told::of(bundle, &entry);
+fn run(bundle: &Bundle, caller: Channel) -> Result<()> {
     let started = Timestamp::now();
-    let Made { child, ends, setup, .. } = entry.make().map_err(not_started)?;
-    let kill = || {
-        let _ = pidfd::send_signal(&child, Signal::KILL.number());
+    let (Made { child, ends, .. }, told) = match start(bundle, &caller) {
+        Ok(started) => started,
+        Err(failure) => return supervise::refuse(&caller, &failure),
     };
-    match setup
-        .let_go()
-        .and_then(|()| supervise::await_program(&setup, Some(caller)))
-    {
-        Ok(None) => {}
-        failed => {
-            kill();
-            let _ = exit::reap(&child);
-            return Err(match failed {
-                Ok(failure) => failure.expect("the case without one is above"),
-                Err(error) => not_started(error),
-            });
-        }
-    }
-    told.tell("exec_start", true, &[]);
     // One that was killed before it became the program may have nothing that can be watched.
-    let (input, outputs) = ends.connect().unwrap_or_default();
+    let (mut input, outputs) = ends.connect().unwrap_or_default();
+    if let Some(input) = &mut input {
+        input.lasts = false;
+    }
+    let listener = Listener {
+        channel: caller,
+        is_needed: true,
+    };
     let pump = Pump {
         process: child.as_fd(),
         outputs,
         input,
-        listener: Some(caller),
-        log: None,
+        hearers: Hearers {
+            listener: Some(listener),
+            ..Hearers::default()
+        },
         deadline: None,
-        kill: &kill,
+        kill: &|| kill(&child),
         errand: None,
     };
-    let (code, signal) = pump.run().and_then(|_| exit::reap(&child)).map_err(not_started)?;
-    let finished = Timestamp::now();
+    let ended = pump.run()?;
+    let (code, signal) = exit::reap(&child)?;
     told.tell("exec_die", false, &[("exitCode", code.to_string())]);
-    Ok(Exit {
+    ended.tell(&Exit {
         code,
         signal,
         oom_killed: false,
         timed_out: false,
         started,
-        finished,
+        finished: Timestamp::now(),
         error: None,
         restarts: 0,
-    })
+    });
+    Ok(())
+}
+
+/// Makes the process and waits until it has become the program.
+fn start<'a>(bundle: &'a Bundle, caller: &Channel) -> std::result::Result<(Made, Told<'a>), Failure> {
+    let not_started = |error: Error| Failure::new(&error, NOT_STARTED);
+    let entry = Entry::read(bundle).map_err(not_started)?;
+    let told = Told::of(bundle, &entry);
+    let made = entry.make().map_err(not_started)?;
+    let awaited = made.setup.let_go();
+    let failure = match awaited.and_then(|()| supervise::await_program(&made.setup, Some(caller))) {
+        Ok(None) => {
+            told.tell("exec_start", true, &[]);
+            return Ok((made, told));
+        }
+        Ok(Some(failure)) => failure,
+        Err(error) => not_started(error),
+    };
+    kill(&made.child);
+    let _ = exit::reap(&made.child);
+    Err(failure)
+}
+
+fn kill(child: &OwnedFd) {
+    let _ = pidfd::send_signal(child, Signal::KILL.number());
 }
 
 /// A command, as events tell of it.
@@ -186,7 +206,7 @@ impl Entry {
         Ok(Entry {
             request,
             cgroup: Cgroup::open(bundle.id.as_str())?,
-            init: kill::program(bundle)?.ok_or_else(|| kill::ended(bundle))?,
+            init: stop::program(bundle)?.ok_or_else(|| stop::ended(bundle))?,
             filter: supervise::filter(&settings.seccomp, &spec)?,
             spec,
             settings,
@@ -195,7 +215,7 @@ impl Entry {
 
     /// The process, before it becomes the program; it waits to be let go.
     fn make(mut self) -> Result<Made> {
-        let (streams, ends) = streams::make(self.request.tty, false)?;
+        let (streams, ends) = streams::make(self.terminal(), self.request.interactive)?;
         if let Some(maps) = IdMaps::of(&self.spec) {
             streams.hand_over(&maps)?;
             program::raise_rlimits(spec::process_of(&self.spec)?)?;
@@ -258,6 +278,11 @@ impl Entry {
             filter,
             kept: 0,
         })
+    }
+
+    fn terminal(&self) -> Option<pty::Size> {
+        let size = self.request.size.map(|(rows, columns)| pty::Size { rows, columns });
+        self.request.tty.then(|| size.unwrap_or(console::USUAL_SIZE))
     }
 
     /// The container's variables, those of a terminal, those asked for.

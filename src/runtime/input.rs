@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::error::{Context, Result};
+use crate::sys::pty;
 
 /// What a terminal takes for the end of its input (`VEOF`, termios(3)), unless a program has changed it.
 const END: u8 = 4;
@@ -15,9 +16,13 @@ const END: u8 = 4;
 pub(super) struct Input {
     /// Gone once the program reads no more, or is to read the end.
     to: Option<File>,
-    /// Keeps a terminal from hanging up.
-    _peer: Option<File>,
+    /// That of a terminal, kept from hanging up.
+    peer: Option<File>,
     waiting: Vec<u8>,
+    /// Whether it ends after what is waiting.
+    ends: bool,
+    /// Whether it goes on when one of those who type is done.
+    pub(super) lasts: bool,
 }
 
 impl Input {
@@ -25,8 +30,10 @@ impl Input {
     pub(super) fn pipe(to: PipeWriter) -> Input {
         Input {
             to: Some(OwnedFd::from(to).into()),
-            _peer: None,
+            peer: None,
             waiting: Vec::new(),
+            ends: false,
+            lasts: true,
         }
     }
 
@@ -34,13 +41,33 @@ impl Input {
     pub(super) fn terminal(master: File, peer: File, typed: Vec<u8>) -> Input {
         Input {
             to: Some(master),
-            _peer: Some(peer),
+            peer: Some(peer),
             waiting: typed,
+            ends: false,
+            lasts: true,
+        }
+    }
+
+    /// Takes what somebody typed.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+    }
+
+    /// One of those who type is done. A terminal has no end but the key for it.
+    pub(super) fn done(&mut self) {
+        self.ends |= !self.lasts && self.peer.is_none();
+    }
+
+    /// Tells a terminal its size.
+    pub(super) fn resize(&self, rows: u16, columns: u16) {
+        if let (Some(to), Some(_)) = (&self.to, &self.peer) {
+            // It is gone when it takes none.
+            let _ = pty::set_size(to, pty::Size { rows, columns });
         }
     }
 
     /// Has a terminal's program read the end after what is waiting.
-    pub(super) fn end(&mut self) {
+    pub(super) fn type_end(&mut self) {
         match self.waiting.last() {
             None | Some(b'\n') => self.waiting.push(END),
             // The first only ends the line.
@@ -72,6 +99,9 @@ impl Input {
                 // It reads no more.
                 Err(_) => self.waiting.clear(),
             }
+        }
+        if self.ends {
+            self.to = None;
         }
     }
 }

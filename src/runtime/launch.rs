@@ -21,7 +21,8 @@ use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::channel::{Channel, Message};
-use super::{Bundle, Exit, Stream};
+use super::supervise::Manner;
+use super::{Bundle, Conversation, Exit, Outcome, Stream};
 use crate::error::{Context, Error, Result};
 use crate::model;
 use crate::sys::mount::{self, Attributes};
@@ -71,7 +72,13 @@ pub(super) struct Helper {
 
 impl Helper {
     /// Starts a helper for a container. `third` becomes its standard error; the connection its standard output.
-    pub(super) fn spawn(role: &str, bundle: &Bundle, mode: &str, stdin: Stdin, third: Option<File>) -> Result<Helper> {
+    pub(super) fn spawn(
+        role: &str,
+        bundle: &Bundle,
+        manner: Manner,
+        stdin: Stdin,
+        third: Option<File>,
+    ) -> Result<Helper> {
         reap();
         let (channel, theirs) = Channel::pair()?;
         let stdin = match stdin {
@@ -86,7 +93,7 @@ impl Helper {
         let child = Command::new(executable())
             .arg0(role)
             .args([&bundle.dir, &bundle.run_dir])
-            .args([bundle.id.as_str(), mode])
+            .args([bundle.id.as_str(), manner.name()])
             .env_clear()
             .stdin(stdin)
             .stdout(theirs.into_fd())
@@ -99,7 +106,7 @@ impl Helper {
     /// Waits until the program runs or could not be started, then leaves the helper to itself.
     pub(super) fn detach(self, ctx: &model::Context) -> Result<()> {
         let result = self.listen(ctx, None);
-        LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(self.child);
+        self.leave();
         result.map(drop)
     }
 
@@ -108,6 +115,32 @@ impl Helper {
         let result = self.listen(ctx, Some(output));
         let _ = self.child.wait();
         result?.ok_or_else(|| Error::internal("the supervisor ended before the container"))
+    }
+
+    /// Talks with the program until one of the two sides ends it. If that is the program, its helper ends too, unless it `goes_on`.
+    pub(super) fn converse(
+        mut self,
+        ctx: &model::Context,
+        conversation: &Conversation,
+        goes_on: bool,
+    ) -> Result<Outcome> {
+        let result = conversation.hold(ctx, &self.channel, false);
+        match result {
+            Ok(Outcome::Ended(_)) if goes_on => self.leave(),
+            Ok(Outcome::Left(_)) => self.leave(),
+            _ => drop(self.child.wait()),
+        }
+        result
+    }
+
+    fn leave(self) {
+        LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(self.child);
+    }
+
+    /// Says something to the supervisor before it has asked.
+    pub(super) fn say(&self, message: &Message) {
+        // One that is gone already has said why, or will be missed.
+        let _ = self.channel.send(message);
     }
 
     /// Returns at the exit, or without an output at the start.
@@ -154,6 +187,23 @@ impl Helper {
             }
         }
     }
+}
+
+/// Starts this program with arguments of its own, for which nobody waits.
+pub(super) fn let_go(args: &[String]) -> Result<()> {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the launcher that all processes come from"
+    )]
+    let child = Command::new("/proc/self/exe")
+        .arg0("hoist")
+        .args(args)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    child.during(|| "start what comes after a container").map(drop)
 }
 
 /// Takes the status of helpers that ended, so that none stays behind as a zombie for as long as this process lives.

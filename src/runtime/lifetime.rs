@@ -5,10 +5,10 @@ use oci_spec::runtime::Spec;
 
 use super::bundle::Bundle;
 use super::exit::{self, Exit};
-use super::logs::Log;
+use super::launch;
 use super::restart::{self, BackOff};
 use super::settings::Settings;
-use super::supervise::Running;
+use super::supervise::{Hearers, Running};
 use crate::error::{Error, Result};
 
 /// A container whose supervisor goes on from run to run.
@@ -25,7 +25,7 @@ impl Lifetime<'_> {
         let (mut running, mut exit) = (run, end);
         loop {
             // What cannot be tidied up now is told by the next start.
-            let tidy = || drop(running.take().map(Running::tidy));
+            let tidy = || drop(running.take().map(|run| run.tidy(&exit)));
             let again = match restart::pause(self.bundle, &exit, &mut back_off, tidy) {
                 Ok(again) => again,
                 Err(error) => {
@@ -51,14 +51,14 @@ impl Lifetime<'_> {
             let exit = Exit::failed(code, started, message);
             Exit { restarts, ..exit }
         };
-        let log = match Log::open(&self.bundle.log()) {
-            Ok(log) => log,
+        let hearers = match Hearers::expect(self.bundle, self.settings) {
+            Ok(hearers) => hearers,
             Err(error) => return (None, failed(exit::NOT_STARTED, error.message())),
         };
         let next = Running::start(self.bundle, self.spec, self.settings, None, Some(&last));
         match next {
             Ok(mut running) => {
-                let watched = running.watch(self.bundle, self.settings, None, Some(log));
+                let watched = running.watch(self.bundle, self.settings, hearers);
                 let lost = |error: Error| failed(exit::LOST, error.message());
                 (Some(running), watched.unwrap_or_else(lost))
             }
@@ -69,8 +69,13 @@ impl Lifetime<'_> {
     }
 
     /// Writes down how it ended, then tidies up.
-    fn conclude(&self, running: Option<Running>, exit: &Exit) -> Result<()> {
+    pub(super) fn conclude(&self, running: Option<Running>, exit: &Exit) -> Result<()> {
         let written = exit.write(self.bundle, !self.settings.volatile);
-        running.map_or(Ok(()), Running::tidy).and(written)
+        let is_seen_through = running.as_ref().is_some_and(Running::was_seen_through);
+        let tidied = running.map_or(Ok(()), |run| run.tidy(exit));
+        match self.settings.after.is_empty() || is_seen_through {
+            true => tidied.and(written),
+            false => tidied.and(written).and(launch::let_go(&self.settings.after)),
+        }
     }
 }

@@ -13,8 +13,10 @@ mod cgroup_view;
 mod changes;
 mod channel;
 mod console;
+mod conversation;
 mod create;
 mod delete;
+mod detach_keys;
 mod devices;
 mod enter;
 mod events;
@@ -42,6 +44,7 @@ mod process;
 mod processes;
 mod program;
 mod pump;
+mod raw;
 mod reaper;
 mod request;
 mod restart;
@@ -58,6 +61,7 @@ mod sysctls;
 mod transfer;
 mod update;
 mod user;
+mod visitors;
 mod wait;
 
 use std::ffi::OsString;
@@ -68,10 +72,12 @@ use nix::unistd::{Gid, Uid};
 pub use bundle::Bundle;
 pub use cgroup::{Access, Pressure, Rule, Stats, check_limits};
 pub use channel::Stream;
+pub use conversation::{Conversation, Outcome};
 pub use create::create;
 pub use delete::{delete, try_delete};
+pub use detach_keys::DetachKeys;
 pub use events::{Event, Journal};
-pub use exec::exec;
+pub use exec::{exec, exec_in_front};
 pub use exit::{Exit, NotExecuted};
 pub use health::{Health, HealthCheck, HealthStatus, ProbeResult, health};
 pub use id_maps::{IdMaps, IdRange};
@@ -110,7 +116,14 @@ pub fn entry(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
 /// or 127.
 pub fn start(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
     launchable(ctx, bundle)?;
-    launch::Helper::spawn(launch::SUPERVISOR, bundle, supervise::DETACHED, Stdin::Null, None)?.detach(ctx)
+    launch::Helper::spawn(
+        launch::SUPERVISOR,
+        bundle,
+        supervise::Manner::Detached,
+        Stdin::Null,
+        None,
+    )?
+    .detach(ctx)
 }
 
 /// Starts a container and returns when it has ended, and nothing of it is left but its files.
@@ -118,7 +131,32 @@ pub fn start(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
 /// If the context ends first, or this process does, the container is killed.
 pub fn run(ctx: &model::Context, bundle: &Bundle, stdin: Stdin, output: Output<'_>) -> Result<Exit> {
     launchable(ctx, bundle)?;
-    launch::Helper::spawn(launch::SUPERVISOR, bundle, supervise::ATTACHED, stdin, None)?.attach(ctx, output)
+    launch::Helper::spawn(launch::SUPERVISOR, bundle, supervise::Manner::Attached, stdin, None)?.attach(ctx, output)
+}
+
+/// Starts a container and talks with its program, as long as both like: if the person leaves, or this process ends, it goes on.
+pub fn run_in_front(ctx: &model::Context, bundle: &Bundle, conversation: &Conversation) -> Result<Outcome> {
+    launchable(ctx, bundle)?;
+    let mode = supervise::Manner::InFront;
+    let helper = launch::Helper::spawn(launch::SUPERVISOR, bundle, mode, Stdin::Null, None)?;
+    helper.say(&match conversation.size() {
+        Some((rows, columns)) => channel::Message::Resize(rows, columns),
+        None => channel::Message::Go(0),
+    });
+    // A supervisor with a restart policy has more to do.
+    let goes_on = settings::Settings::read(bundle)?.restart != RestartPolicy::No;
+    helper.converse(ctx, conversation, goes_on)
+}
+
+/// Talks with the program of a container that runs, beside whoever else does. `conflict` unless it runs; `unsupported` for one that
+/// has neither a terminal nor input that is kept open.
+pub fn attach(ctx: &model::Context, bundle: &Bundle, conversation: &Conversation) -> Result<Outcome> {
+    state::check(bundle, Act::Attach)?;
+    let channel = visitors::visit(bundle)?.ok_or_else(|| {
+        crate::error::Error::unsupported(format!("container `{}` cannot be attached to", bundle.id.short()))
+            .hint("it has no terminal and its input is not kept open: make it with `tty` or `interactive`")
+    })?;
+    conversation.hold(ctx, &channel, true)
 }
 
 fn launchable(ctx: &model::Context, bundle: &Bundle) -> Result<()> {

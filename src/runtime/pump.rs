@@ -1,4 +1,5 @@
-//! Watches a running process: carries its output on, and ends it when its time is over or nobody listens any more.
+//! Watches a running process: carries its output on and its input to it, and ends it when its time is over or nobody listens any
+//! more.
 //!
 //! One thread and one `poll`, on a descriptor of the process: no signal can be missed (a supervisor that waits for SIGCHLD can hang).
 
@@ -11,11 +12,13 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::Stream;
 use super::channel::{Channel, LARGEST_OUTPUT, Message};
 use super::input::Input;
-use super::logs::Log;
+use super::supervise::Hearers;
+use super::visitors::Visitors;
+use super::{Exit, Stream};
 use crate::error::{Context, Result};
+use crate::sys::pidfd;
 
 /// The reading ends of a process's outputs.
 pub(super) type Outputs = Vec<(Stream, File)>;
@@ -33,6 +36,13 @@ pub(super) trait Errand {
     fn turn(&mut self);
 }
 
+/// Who started a process and sees what it writes. It is waited for if it does not read.
+pub(super) struct Listener {
+    pub(super) channel: Channel,
+    /// Whether the process ends if it goes without taking leave.
+    pub(super) is_needed: bool,
+}
+
 /// What to watch and where to carry it.
 pub(super) struct Pump<'a> {
     /// The process; readable when it has ended.
@@ -41,10 +51,8 @@ pub(super) struct Pump<'a> {
     pub(super) outputs: Outputs,
     /// What it is to read, if that comes from here.
     pub(super) input: Option<Input>,
-    /// Who started it and listens; if that one goes, the process ends.
-    pub(super) listener: Option<&'a Channel>,
-    /// Where its output is kept.
-    pub(super) log: Option<Log>,
+    /// Who gets to know what it writes.
+    pub(super) hearers: Hearers,
     /// When it is to be ended.
     pub(super) deadline: Option<Instant>,
     /// Ends it.
@@ -53,11 +61,43 @@ pub(super) struct Pump<'a> {
     pub(super) errand: Option<&'a mut dyn Errand>,
 }
 
+/// What is to be told once a process has ended.
+pub(super) struct Ended {
+    /// Whether it was ended for its time.
+    pub(super) timed_out: bool,
+    listener: Option<Listener>,
+    visitors: Option<Visitors>,
+    /// What the listener has not seen yet.
+    rest: Vec<(Stream, Vec<u8>)>,
+}
+
+impl Ended {
+    /// Whether who started it has seen it through.
+    pub(super) fn has_listener(&self) -> bool {
+        self.listener.is_some()
+    }
+
+    /// Tells whoever listens how it ended, and waits for the one who started it to have read all before.
+    pub(super) fn tell(self, exit: &Exit) {
+        let message = Message::Exited(exit.clone());
+        if let Some(visitors) = self.visitors {
+            visitors.part(&message);
+        }
+        if let Some(Listener { channel, .. }) = self.listener {
+            let rest = self.rest.into_iter();
+            let mut messages = rest
+                .map(|(stream, bytes)| Message::Output(stream, bytes))
+                .chain([message]);
+            let _ = messages.try_for_each(|message| channel.send(&message));
+        }
+    }
+}
+
 impl Pump<'_> {
-    /// Returns when the process has ended and all it wrote is carried on: whether it was ended for its time.
-    pub(super) fn run(mut self) -> Result<bool> {
-        for (_, pipe) in &self.outputs {
-            fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).during(|| "watch a pipe")?;
+    /// Returns when the process has ended and all it wrote is carried on, but for what the listener has no room for.
+    pub(super) fn run(mut self) -> Result<Ended> {
+        for (_, output) in &self.outputs {
+            fcntl(output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).during(|| "watch an output")?;
         }
         if let Some(input) = &self.input {
             input.prepare()?;
@@ -71,10 +111,10 @@ impl Pump<'_> {
                 self.deadline = None;
                 (self.kill)();
             }
-            if ready.listener && !self.hear() {
-                self.listener = None;
-                (self.kill)();
+            if ready.listener {
+                self.hear();
             }
+            self.attend(&ready.visitors);
             if let Some(input) = &mut self.input {
                 input.write();
             }
@@ -83,24 +123,35 @@ impl Pump<'_> {
             }
             self.carry(&mut pending);
             if ready.process {
-                self.drain(pending);
-                return Ok(timed_out);
+                return Ok(self.finish(pending, timed_out));
             }
         }
     }
 
     fn wait(&self, full: bool) -> Result<Ready> {
         let mut fds = vec![PollFd::new(self.process, PollFlags::POLLIN)];
-        if let Some(listener) = self.listener {
+        let after = usize::from(self.hearers.listener.is_some());
+        if let Some(listener) = &self.hearers.listener {
             let room = if full { PollFlags::POLLOUT } else { PollFlags::empty() };
-            fds.push(PollFd::new(listener.as_fd(), PollFlags::POLLIN | room));
+            fds.push(PollFd::new(listener.channel.as_fd(), self.attention() | room));
         }
+        if let Some(visitors) = &self.hearers.visitors {
+            // Whoever comes is let in, at the door.
+            let wanted = std::iter::once(PollFlags::POLLIN).chain(std::iter::repeat(self.attention()));
+            fds.extend(
+                visitors
+                    .watched()
+                    .zip(wanted)
+                    .map(|(fd, wanted)| PollFd::new(fd, wanted)),
+            );
+        }
+        let visitors_end = fds.len();
         // As long as the listener has no room for what was read, no more is read: the program waits as it would on a pipe.
         if !full {
             fds.extend(
                 self.outputs
                     .iter()
-                    .map(|(_, pipe)| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+                    .map(|(_, output)| PollFd::new(output.as_fd(), PollFlags::POLLIN)),
             );
         }
         let input = self.input.as_ref().and_then(Input::needs_room);
@@ -116,22 +167,50 @@ impl Pump<'_> {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno).during(|| "watch a process"),
         }
-        let heard = |at: usize| {
-            let wanted = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
-            fds.get(at)
-                .and_then(PollFd::revents)
-                .is_some_and(|events| events.intersects(wanted))
-        };
+        let wanted = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
+        let is_heard = |fd: &PollFd| fd.revents().is_some_and(|events| events.intersects(wanted));
         Ok(Ready {
-            process: heard(0),
-            listener: self.listener.is_some() && heard(1),
+            process: is_heard(&fds[0]),
+            listener: after == 1 && is_heard(&fds[1]),
+            visitors: fds[1 + after..visitors_end].iter().map(is_heard).collect(),
         })
     }
 
-    /// Whether the listener is still there and content.
-    fn hear(&self) -> bool {
-        let message = self.listener.map(Channel::receive);
-        !matches!(message, Some(Ok(None | Some(Message::Kill)) | Err(_)))
+    /// What to look out for with those who may type: nothing new as long as what they typed waits for the program.
+    fn attention(&self) -> PollFlags {
+        match self.input.as_ref().and_then(Input::needs_room) {
+            Some(_) => PollFlags::empty(),
+            None => PollFlags::POLLIN,
+        }
+    }
+
+    /// Takes what the listener says.
+    fn hear(&mut self) {
+        let Some(listener) = &self.hearers.listener else { return };
+        match listener.channel.receive() {
+            Ok(Some(Message::Kill)) => self.lose_listener(),
+            Ok(Some(Message::Leave)) => self.hearers.listener = None,
+            Ok(Some(message)) => heed(self.process, &mut self.input, message),
+            Ok(None) | Err(_) if listener.is_needed => self.lose_listener(),
+            // It types no more.
+            Ok(None) | Err(_) => {
+                self.hearers.listener = None;
+                heed(self.process, &mut self.input, Message::End);
+            }
+        }
+    }
+
+    fn lose_listener(&mut self) {
+        self.hearers.listener = None;
+        (self.kill)();
+    }
+
+    fn attend(&mut self, ready: &[bool]) {
+        if let Some(visitors) = &mut self.hearers.visitors
+            && ready.contains(&true)
+        {
+            visitors.attend(ready, |message| heed(self.process, &mut self.input, message));
+        }
     }
 
     /// Carries on one piece of each output, unless there is no room.
@@ -156,16 +235,21 @@ impl Pump<'_> {
 
     /// Hands output to the listener; gives it back if there is no room.
     fn offer(&mut self, stream: Stream, bytes: Vec<u8>) -> Option<(Stream, Vec<u8>)> {
-        match self.listener?.try_send_output(stream, &bytes) {
+        let listener = self.hearers.listener.as_ref()?;
+        match listener.channel.try_send_output(stream, &bytes) {
             Err(Errno::EAGAIN) => Some((stream, bytes)),
             // A listener that went is noticed by `poll`.
             _ => None,
         }
     }
 
+    /// Keeps output, and shows it to those who are not waited for.
     fn keep(&mut self, stream: Stream, bytes: &[u8]) {
-        if let Some(log) = &mut self.log {
+        if let Some(log) = &mut self.hearers.log {
             log.add(stream, bytes);
+        }
+        if let Some(visitors) = &mut self.hearers.visitors {
+            visitors.show(stream, bytes);
         }
     }
 
@@ -182,14 +266,9 @@ impl Pump<'_> {
         }
     }
 
-    /// Carries on what is still in the pipes, waiting for room: the process is gone and writes no more.
-    fn drain(mut self, pending: Option<(Stream, Vec<u8>)>) {
-        let send = |listener: Option<&Channel>, stream, bytes| {
-            listener.is_some_and(|listener| listener.send(&Message::Output(stream, bytes)).is_ok())
-        };
-        if let Some((stream, bytes)) = pending {
-            send(self.listener, stream, bytes);
-        }
+    /// Keeps what is still in the outputs: the process is gone and writes no more.
+    fn finish(mut self, pending: Option<(Stream, Vec<u8>)>, timed_out: bool) -> Ended {
+        let mut rest = Vec::from_iter(pending);
         for at in 0..self.outputs.len() {
             let stream = self.outputs[at].0;
             // A process left behind may write for ever: only what the pipe can hold was written before the end.
@@ -199,18 +278,42 @@ impl Pump<'_> {
             {
                 left -= i32::try_from(bytes.len()).unwrap_or(i32::MAX);
                 self.keep(stream, &bytes);
-                send(self.listener, stream, bytes);
+                rest.push((stream, bytes));
             }
         }
-        if let Some(log) = self.log {
+        let Hearers {
+            listener,
+            visitors,
+            log,
+        } = self.hearers;
+        if let Some(log) = log {
             log.finish();
         }
+        Ended {
+            timed_out,
+            listener,
+            visitors,
+            rest,
+        }
+    }
+}
+
+/// Does what somebody attached asks for.
+fn heed(process: BorrowedFd<'_>, input: &mut Option<Input>, message: Message) {
+    match (message, input) {
+        (Message::Input(bytes), Some(input)) => input.take(&bytes),
+        (Message::End, Some(input)) => input.done(),
+        (Message::Resize(rows, columns), Some(input)) => input.resize(rows, columns),
+        // One that has just ended takes none.
+        (Message::Signal(number), _) => drop(pidfd::send_signal(process, number)),
+        _ => {}
     }
 }
 
 struct Ready {
     process: bool,
     listener: bool,
+    visitors: Vec<bool>,
 }
 
 enum Piece {

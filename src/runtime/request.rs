@@ -92,6 +92,8 @@ pub struct Request {
     pub tty: bool,
     /// Whether what its program reads stays open for whoever is attached.
     pub interactive: bool,
+    /// The arguments under which this program is started once a run of the container is over that nobody has waited for.
+    pub after: Vec<String>,
 }
 
 impl Default for Request {
@@ -136,6 +138,7 @@ impl Default for Request {
             add_hosts: Vec::new(),
             tty: false,
             interactive: false,
+            after: Vec::new(),
         }
     }
 }
@@ -249,4 +252,8 @@ pub struct ExecRequest {
     pub no_new_privileges: bool,
     /// Whether it has a terminal: what it writes is then one stream.
     pub tty: bool,
+    /// Whether what it reads comes from the one in front of it.
+    pub interactive: bool,
+    /// The rows and columns of its terminal, if they are known.
+    pub size: Option<(u16, u16)>,
 }

@@ -38,6 +38,8 @@ pub(super) struct Settings {
     pub(super) devices: Vec<Device>,
     #[serde(default)]
     pub(super) interactive: bool,
+    #[serde(default)]
+    pub(super) after: Vec<String>,
 }
 
 impl Settings {
@@ -58,6 +60,7 @@ impl Settings {
             joins: namespaces::joins(request),
             devices: request.devices.clone(),
             interactive: request.interactive,
+            after: request.after.clone(),
         }
     }
 

@@ -6,15 +6,16 @@ use std::sync::OnceLock;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capabilities, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxDeviceCgroup, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxResourcesBuilder, Mount, MountBuilder, Process, ProcessBuilder, RootBuilder, Spec,
-    SpecBuilder,
+    BoxBuilder, Capabilities, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxDeviceCgroup,
+    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResourcesBuilder, Mount, MountBuilder, Process, ProcessBuilder,
+    RootBuilder, Spec, SpecBuilder,
 };
 
 use super::bundle::{self, Bundle};
 use super::capabilities::{self, CapSet, Sets};
-use super::{Bind, Namespace, NetworkMode, Request, Rlimit, cgroup, devices, id_maps, mounts, sysctls};
+use super::{Bind, Namespace, NetworkMode, Request, Rlimit, cgroup, console, devices, id_maps, mounts, sysctls};
 use crate::error::{Error, Result};
+use crate::sys::pty;
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -85,10 +86,25 @@ pub(super) fn process_of(spec: &Spec) -> Result<&Process> {
     process.ok_or_else(|| Error::invalid("the configuration has no `process`"))
 }
 
-/// Whether the program of a configuration has a terminal.
-pub(super) fn has_terminal(spec: &Spec) -> bool {
-    let process = spec.process().as_ref();
-    process.is_some_and(|process| process.terminal() == Some(true))
+/// The size of the terminal that the program of a configuration has, if it has one.
+pub(super) fn terminal(spec: &Spec) -> Option<pty::Size> {
+    let process = spec
+        .process()
+        .as_ref()
+        .filter(|process| process.terminal() == Some(true))?;
+    let size = process.console_size().as_ref().and_then(|size| {
+        let (rows, columns) = (u16::try_from(size.height()).ok()?, u16::try_from(size.width()).ok()?);
+        Some(pty::Size { rows, columns })
+    });
+    Some(size.unwrap_or(console::USUAL_SIZE))
+}
+
+/// Gives the terminal of a configuration a size.
+pub(super) fn set_terminal(spec: &mut Spec, rows: u16, columns: u16) {
+    let size = BoxBuilder::default().height(rows).width(columns).build();
+    if let (Some(process), Ok(size)) = (spec.process_mut(), size) {
+        process.set_console_size(Some(size));
+    }
 }
 
 fn check(request: &Request) -> Result<()> {

@@ -56,6 +56,8 @@ pub enum Act {
     Unpause,
     /// Run a further process in it.
     Exec,
+    /// Talk with its program.
+    Attach,
     /// Remove it.
     Remove,
 }
@@ -90,11 +92,11 @@ impl Status {
 
     /// The one table of moves, as Docker has it.
     fn allows(self, act: Act) -> bool {
-        use Act::{Exec, Kill, Pause, Remove, Restart, Start, Stop, Unpause};
+        use Act::{Attach, Exec, Kill, Pause, Remove, Restart, Start, Stop, Unpause};
         let allowed: &[Act] = match self {
             Status::Created | Status::Exited | Status::Dead => &[Start, Stop, Restart, Remove],
             Status::Restarting => &[Stop, Kill, Restart],
-            Status::Running => &[Start, Stop, Kill, Restart, Pause, Exec],
+            Status::Running => &[Start, Stop, Kill, Restart, Pause, Exec, Attach],
             Status::Paused => &[Stop, Kill, Unpause],
             Status::Removing => &[Remove],
         };
@@ -148,6 +150,7 @@ impl Act {
             Act::Pause => "pause",
             Act::Unpause => "unpause",
             Act::Exec => "run a command in",
+            Act::Attach => "attach to",
             Act::Remove => "remove",
         }
     }

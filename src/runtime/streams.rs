@@ -39,12 +39,12 @@ pub(super) enum Ends {
     },
 }
 
-/// Both sides: of a terminal if it `is_terminal`, else of pipes. The program reads what this process was given to read and then the
+/// Both sides: of a terminal if it is to have one of some size, else of pipes. The program reads what this process was given to read and then the
 /// end, unless what it reads is `kept_open` for whoever comes.
-pub(super) fn make(is_terminal: bool, kept_open: bool) -> Result<(Streams, Ends)> {
-    match is_terminal {
-        true => terminal(kept_open),
-        false => pipes(kept_open),
+pub(super) fn make(size: Option<pty::Size>, kept_open: bool) -> Result<(Streams, Ends)> {
+    match size {
+        Some(size) => terminal(size, kept_open),
+        None => pipes(kept_open),
     }
 }
 
@@ -72,12 +72,12 @@ fn pipes(kept_open: bool) -> Result<(Streams, Ends)> {
 }
 
 /// The terminal is made later. What this process was given to read will be typed into it.
-fn terminal(kept_open: bool) -> Result<(Streams, Ends)> {
+fn terminal(size: pty::Size, kept_open: bool) -> Result<(Streams, Ends)> {
     let (from, to) = socket::pair().during(|| "make a socket pair")?;
     let mut typed = Vec::new();
     std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut typed).during(|| "read standard input")?;
     let ends = Ends::Terminal { from, typed, kept_open };
-    Ok((Streams::Terminal(to, console::USUAL_SIZE), ends))
+    Ok((Streams::Terminal(to, size), ends))
 }
 
 impl Streams {
@@ -106,13 +106,13 @@ impl Streams {
                 let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
                 program::stdio(&input, &output, &error).install(owner)
             }
-            Streams::Terminal(back, size) => {
+            Streams::Terminal(to, size) => {
                 let console = console::open(root, *size)?;
                 if is_first {
                     console.show_as_console(root)?;
                 }
                 let Console { master, .. } = &console;
-                socket::send_fd(back, master.as_fd()).during(|| "pass the terminal on")?;
+                socket::send_fd(to, master.as_fd()).during(|| "pass the terminal on")?;
                 console.install(owner)
             }
         }
@@ -134,7 +134,7 @@ impl Ends {
         let output = File::from(master.try_clone().during(show)?);
         let mut input = Input::terminal(master.into(), peer, typed);
         if !kept_open {
-            input.end();
+            input.type_end();
         }
         Ok((Some(input), vec![(Stream::Stdout, output)]))
     }

@@ -26,29 +26,48 @@ use super::logs::Log;
 use super::namespaces::Namespaces;
 use super::probe::Prober;
 use super::process::{self, Process};
-use super::pump::{Errand, Pump};
+use super::pump::{Ended, Errand, Listener, Pump};
 use super::seccomp::{Filter, Profile};
 use super::settings::Settings;
 use super::state::{Boot, Record};
 use super::streams::Ends;
 use super::user::Who;
+use super::visitors::Visitors;
 use super::{Seccomp, Signal, mounts, overlay, program, restart, spec, state, streams};
 use crate::error::{Context, Error, Result};
 use crate::sys::process::Arguments;
 use crate::sys::{self, clone, pidfd};
 
-/// The mode of a supervisor whose caller waits for the end.
-pub(super) const ATTACHED: &str = "attached";
-/// The mode of a supervisor whose caller waits for the start.
-pub(super) const DETACHED: &str = "detached";
+/// What a helper's caller waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// The end, which comes with its own.
+    Attached,
+    /// The start.
+    Detached,
+    /// The end, as long as it likes: it talks with the program, and may go away.
+    InFront,
+    /// A supervisor that takes over from one that was killed.
+    Adopting,
+}
 
-/// The mode of a supervisor that takes over from one that was killed.
-pub(super) const ADOPTING: &str = "adopting";
+impl Manner {
+    const ALL: [Manner; 4] = [Manner::Attached, Manner::Detached, Manner::InFront, Manner::Adopting];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Manner::Attached => "attached",
+            Manner::Detached => "detached",
+            Manner::InFront => "in-front",
+            Manner::Adopting => "adopting",
+        }
+    }
+}
 
 /// A helper's command line and its connection to the caller.
 pub(super) struct Assignment {
     pub(super) bundle: Bundle,
-    pub(super) mode: String,
+    pub(super) manner: Manner,
     pub(super) caller: Channel,
 }
 
@@ -57,8 +76,9 @@ impl Assignment {
     pub(super) fn accept(args: Vec<OsString>) -> Result<Assignment> {
         // What the caller had open is not for a process that may outlive it; none of this process's values owns one of them yet.
         sys::process::close_from(3).during(|| "let go of what the caller had open")?;
-        let [dir, run_dir, id, mode] = <[OsString; 4]>::try_from(args).map_err(|_| misused())?;
-        let (Some(id), Some(mode)) = (id.to_str(), mode.to_str()) else {
+        let [dir, run_dir, id, manner] = <[OsString; 4]>::try_from(args).map_err(|_| misused())?;
+        let manner = Manner::ALL.into_iter().find(|known| manner == known.name());
+        let (Some(id), Some(manner)) = (id.to_str(), manner) else {
             return Err(misused());
         };
         let caller = std::io::stdout()
@@ -79,7 +99,7 @@ impl Assignment {
         };
         Ok(Assignment {
             bundle,
-            mode: mode.to_owned(),
+            manner,
             caller: Channel::from_fd(caller),
         })
     }
@@ -98,10 +118,10 @@ pub(super) fn main(args: Vec<OsString>) -> u8 {
     let Ok(assignment) = Assignment::accept(args) else {
         return 2;
     };
-    let Assignment { bundle, mode, caller } = assignment;
-    let done = match mode.as_str() {
-        ADOPTING => adopt::take_over(&bundle, caller),
-        mode => supervise(&bundle, caller, mode == DETACHED),
+    let Assignment { bundle, manner, caller } = assignment;
+    let done = match manner {
+        Manner::Adopting => adopt::take_over(&bundle, caller),
+        manner => supervise(&bundle, caller, manner),
     };
     match done {
         Ok(()) => 0,
@@ -109,18 +129,25 @@ pub(super) fn main(args: Vec<OsString>) -> u8 {
     }
 }
 
-fn supervise(bundle: &Bundle, caller: Channel, detached: bool) -> Result<()> {
-    let prepared = prepare(bundle).and_then(|(lock, spec, settings)| {
-        // Before anything runs: a log that cannot be kept is a reason not to start, and none to lose what has started.
-        let log = open_log(bundle, &settings, detached)?;
-        Ok((lock, spec, settings, log))
+fn supervise(bundle: &Bundle, caller: Channel, manner: Manner) -> Result<()> {
+    let prepared = prepare(bundle).and_then(|(lock, mut spec, mut settings)| {
+        if manner == Manner::InFront {
+            hear_size(&caller, &mut spec)?;
+        }
+        // Who waits for the end has said all that is to be read.
+        settings.interactive = manner != Manner::Attached && (settings.interactive || spec::terminal(&spec).is_some());
+        // Before anything runs: a log that cannot be kept is a reason not to start, and none to lose what has started. Output that its
+        // listener has seen, of a container that is gone once it ended, is kept nowhere.
+        let hearers = match manner == Manner::Attached && settings.volatile {
+            true => Hearers::default(),
+            false => Hearers::expect(bundle, &settings)?,
+        };
+        Ok((lock, spec, settings, hearers))
     });
-    let (_lock, spec, mut settings, log) = match prepared {
+    let (_lock, spec, settings, hearers) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return refuse(&caller, &Failure::new(&error, exit::NOT_STARTED)),
     };
-    // Who waits for the end has said all that is to be read.
-    settings.interactive = detached && (settings.interactive || spec::has_terminal(&spec));
     let started = Timestamp::now();
     let mut running = match Running::start(bundle, &spec, &settings, Some(&caller), None) {
         Ok(running) => running,
@@ -131,23 +158,51 @@ fn supervise(bundle: &Bundle, caller: Channel, detached: bool) -> Result<()> {
         }
     };
     let _ = caller.send(&Message::Started(running.process.child.pid));
-    let listener = (!detached).then_some(caller);
-    let exit = running.watch(bundle, &settings, listener.as_ref(), log)?;
-    let Some(caller) = listener else {
-        let (spec, settings) = (&spec, &settings);
-        return Lifetime { bundle, spec, settings }.after(Some(running), exit);
-    };
-    // Whoever waits is told in any case, and the control groups go.
-    let written = exit.write(bundle, !settings.volatile);
-    let _ = caller.send(&Message::Exited(exit));
-    running.tidy()?;
-    written
+    let listener = (manner != Manner::Detached).then(|| Listener {
+        channel: caller,
+        is_needed: manner == Manner::Attached,
+    });
+    let exit = running.watch(bundle, &settings, Hearers { listener, ..hearers })?;
+    let (spec, settings) = (&spec, &settings);
+    let lifetime = Lifetime { bundle, spec, settings };
+    match manner {
+        // It ends with its caller.
+        Manner::Attached => lifetime.conclude(Some(running), &exit),
+        _ => lifetime.after(Some(running), exit),
+    }
 }
 
-/// The log of a run. Output that its listener has seen, of a container that is gone once it ended, is kept nowhere.
-fn open_log(bundle: &Bundle, settings: &Settings, detached: bool) -> Result<Option<Log>> {
-    let is_kept = detached || !settings.volatile;
-    is_kept.then(|| Log::open(&bundle.log())).transpose()
+/// Who in front of a program has a terminal says first how large it is.
+fn hear_size(caller: &Channel, spec: &mut Spec) -> Result<()> {
+    match caller.receive()? {
+        Some(Message::Resize(rows, columns)) => spec::set_terminal(spec, rows, columns),
+        Some(_) => {}
+        None => return Err(gone()),
+    }
+    Ok(())
+}
+
+fn gone() -> Error {
+    Error::cancelled("the caller went away before the container was started")
+}
+
+/// Who gets to know what a program writes.
+#[derive(Default)]
+pub(super) struct Hearers {
+    pub(super) listener: Option<Listener>,
+    pub(super) visitors: Option<Visitors>,
+    pub(super) log: Option<Log>,
+}
+
+impl Hearers {
+    /// Those of a run that nobody started in front.
+    pub(super) fn expect(bundle: &Bundle, settings: &Settings) -> Result<Hearers> {
+        Ok(Hearers {
+            listener: None,
+            visitors: settings.interactive.then(|| Visitors::expect(bundle)).transpose()?,
+            log: Some(Log::open(&bundle.log())?),
+        })
+    }
 }
 
 pub(super) fn refuse(caller: &Channel, failure: &Failure) -> Result<()> {
@@ -190,6 +245,8 @@ pub(super) struct Running {
     pub(super) restarts: u32,
     /// The first process, if another supervisor made it.
     pub(super) adopted: Option<Process>,
+    /// What is to be told to those who listened, once it has ended.
+    pub(super) ended: Option<Ended>,
 }
 
 /// A container's first process and what belongs to it.
@@ -241,6 +298,7 @@ impl Running {
                     started,
                     restarts: previous.map_or(0, |exit| exit.restarts + 1),
                     adopted: None,
+                    ended: None,
                 })
             }
             Err(failure) => {
@@ -251,30 +309,26 @@ impl Running {
     }
 
     /// Returns when the container has ended: how.
-    pub(super) fn watch(
-        &mut self,
-        bundle: &Bundle,
-        settings: &Settings,
-        listener: Option<&Channel>,
-        log: Option<Log>,
-    ) -> Result<Exit> {
+    pub(super) fn watch(&mut self, bundle: &Bundle, settings: &Settings, hearers: Hearers) -> Result<Exit> {
         let check = settings.health.as_ref();
         let mut prober = check.map(|check| Prober::new(bundle, check, self.started));
         let child = &self.process.child;
         // One that was killed before it became the program may have nothing that can be watched.
         let ends = self.process.ends.take().map(Ends::connect);
-        let (input, outputs) = ends.and_then(Result::ok).unwrap_or_default();
-        let timed_out = Pump {
+        let (mut input, outputs) = ends.and_then(Result::ok).unwrap_or_default();
+        if let Some(input) = &mut input {
+            input.lasts = hearers.listener.is_none();
+        }
+        let pump = Pump {
             process: child.pidfd.as_fd(),
             outputs,
             input,
-            listener,
-            log,
+            hearers,
             deadline: settings.timeout.and_then(|limit| self.began.checked_add(limit)),
             kill: &|| kill(child, &self.cgroup),
             errand: prober.as_mut().map(|prober| prober as &mut dyn Errand),
-        }
-        .run()?;
+        };
+        let ended = pump.run()?;
         if let Some(prober) = prober {
             prober.end();
         }
@@ -288,14 +342,15 @@ impl Running {
             let _ = self.cgroup.kill_all();
         }
         let oom_killed = self.cgroup.oom_kills() > 0;
-        let finished = Timestamp::now();
+        let timed_out = ended.timed_out;
+        self.ended = Some(ended);
         let exit = Exit {
             code,
             signal,
             oom_killed,
             timed_out,
             started: self.started,
-            finished,
+            finished: Timestamp::now(),
             error: seen.is_none().then(|| adopt::UNSEEN.to_owned()),
             restarts: self.restarts,
         };
@@ -303,8 +358,17 @@ impl Running {
         Ok(exit)
     }
 
-    /// Clears up after the run, once its end was told: whoever lets go of the overlay last waits for it to be torn down.
-    pub(super) fn tidy(self) -> Result<()> {
+    /// Whether the one who started it in front has seen it through.
+    pub(super) fn was_seen_through(&self) -> bool {
+        self.ended.as_ref().is_some_and(Ended::has_listener)
+    }
+
+    /// Tells those who listen how it ended, and clears up after the run: whoever lets go of the overlay last waits for it to be torn
+    /// down.
+    pub(super) fn tidy(mut self, exit: &Exit) -> Result<()> {
+        if let Some(ended) = self.ended.take() {
+            ended.tell(exit);
+        }
         self.cgroup.remove()?;
         drop(self.process.root);
         Ok(())
@@ -375,7 +439,7 @@ fn spawn(
     )?;
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let sources = mounts::open_sources(mounts, &guard.nodes, guard.attributes, users.as_ref())?;
-    let (streams, ends) = streams::make(spec::has_terminal(spec), settings.interactive)?;
+    let (streams, ends) = streams::make(spec::terminal(spec), settings.interactive)?;
     let maps = users.as_ref().map(|users| &users.maps);
     if let Some(maps) = maps {
         streams.hand_over(maps)?;
@@ -477,9 +541,10 @@ impl Run<'_> {
 
 /// Waits until the process has become the program, which closes its end, or says why it could not; ends early if the caller goes.
 pub(super) fn await_program(setup: &Channel, caller: Option<&Channel>) -> Result<Option<Failure>> {
+    let mut heeded = PollFlags::POLLIN;
     loop {
         let mut fds = vec![PollFd::new(setup.as_fd(), PollFlags::POLLIN)];
-        fds.extend(caller.map(|caller| PollFd::new(caller.as_fd(), PollFlags::POLLIN)));
+        fds.extend(caller.map(|caller| PollFd::new(caller.as_fd(), heeded)));
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(errno).during(|| "wait for the container's first process"),
@@ -494,9 +559,11 @@ pub(super) fn await_program(setup: &Channel, caller: Option<&Channel>) -> Result
         }
         let called = fds.get(1).and_then(PollFd::revents);
         if called.is_some_and(|events| !events.is_empty()) {
-            return Err(Error::cancelled(
-                "the caller went away before the container was started",
-            ));
+            if caller.is_some_and(Channel::is_given_up) {
+                return Err(gone());
+            }
+            // It types already. That it goes is noticed all the same.
+            heeded = PollFlags::empty();
         }
     }
 }

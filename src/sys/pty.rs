@@ -51,6 +51,18 @@ pub fn set_size(terminal: impl AsFd, size: Size) -> nix::Result<()> {
         .map(drop)
 }
 
+/// The size of a terminal, if that is one and knows it.
+pub fn size(terminal: impl AsFd) -> Option<Size> {
+    // SAFETY: an all-zero `winsize` is a valid value of plain numbers.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open during the call, and the kernel writes a structure of its own layout.
+    let asked = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCGWINSZ as _, &raw mut size) };
+    (asked == 0 && size.ws_row > 0 && size.ws_col > 0).then_some(Size {
+        rows: size.ws_row,
+        columns: size.ws_col,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -62,7 +74,11 @@ mod tests {
         let mut master = File::options().read(true).write(true).open("/dev/ptmx").unwrap();
         unlock(&master).unwrap();
         let mut peer = open_peer(&master).unwrap();
-        set_size(&master, Size { rows: 7, columns: 9 }).unwrap();
+        assert_eq!(size(&peer), None);
+        let wanted = Size { rows: 7, columns: 9 };
+        set_size(&master, wanted).unwrap();
+        assert_eq!(size(&peer), Some(wanted));
+        assert_eq!(size(File::open("/dev/null").unwrap()), None);
         peer.write_all(b"x\n").unwrap();
         let mut read = [0; 3];
         master.read_exact(&mut read).unwrap();

@@ -8,7 +8,7 @@ use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind,
-    recvmsg, sendmsg, socketpair,
+    recvmsg, sendmsg, setsockopt, socketpair, sockopt,
 };
 
 /// Two connected sockets that carry whole messages, which an `execve` closes.
@@ -72,6 +72,11 @@ pub fn receive_fd(socket: impl AsFd) -> nix::Result<Option<OwnedFd>> {
     // SAFETY: the kernel made this descriptor for this process as it took the message, so it is open and nobody else owns it. There
     // was room for one only.
     Ok(rights.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
+}
+
+/// Lets so many bytes wait for the other end of a connection, if that is allowed (`CAP_NET_ADMIN`).
+pub fn give_room(socket: impl AsFd, bytes: usize) -> nix::Result<()> {
+    setsockopt(&socket.as_fd(), sockopt::SndBufForce, &bytes)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::disk::{Cut, Disk, Kind};
 use super::leftovers::Leftovers;
 use super::output::read_all;
-use super::{Filters, Output, assert_needs, inputs, program};
+use super::{Filters, Output, Screen, assert_needs, inputs, program};
 
 /// The program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hoist");
@@ -274,6 +274,18 @@ impl Invocation {
             command: outer,
             stdin: self.stdin,
         }
+    }
+
+    /// Starts it in a terminal of its own.
+    pub(crate) fn on_screen(self) -> Screen {
+        let mut outer = program("setsid");
+        outer.arg("--ctty");
+        Screen::start(self.under(outer).command)
+    }
+
+    /// The command itself.
+    pub(crate) fn into_command(self) -> Command {
+        self.command
     }
 
     /// Runs it to its end.

@@ -15,6 +15,7 @@ pub(crate) mod members;
 mod merged;
 mod output;
 pub(crate) mod peers;
+mod screen;
 pub(crate) mod source;
 pub(crate) mod tree;
 mod witness;
@@ -26,6 +27,7 @@ pub(crate) use hoist::{Hoist, PROGRAM};
 pub(crate) use merged::Merged;
 pub(crate) use output::{Output, assert_same};
 pub(crate) use peers::Peers;
+pub(crate) use screen::Screen;
 pub(crate) use witness::Witness;
 
 use std::ffi::OsStr;

@@ -180,7 +180,8 @@ pub mod functions {
 
     /// Starts a command in a new container, which goes on after the script.
     ///
-    /// Options: those of the container that `container::run` lists, `timeout`, and `restart`: when a command that ended is started again.
+    /// Options: those of the container that `container::run` lists, `timeout`, `rm` (remove the container once it has ended; how it
+    /// ended is then nowhere to be found), and `restart`: when a command that ended is started again.
     /// `"no"`, `"on-failure"` (its code was not 0), `"on-failure:5"` (five times at most), `"always"`, or `"unless-stopped"`. It waits
     /// 100 milliseconds first, twice as long each time up to a minute, and anew after a run of ten seconds; meanwhile the container is
     /// `restarting`. One that is stopped stays so; `system::boot` starts it again

@@ -108,7 +108,10 @@ impl Host {
             if recipe.userns.is_own() {
                 recipe.userns.settle(&tx.containers()?)?;
             }
-            let request = recipe.request(lower, !term.is_lasting(), |volume| self.volume_path(volume))?;
+            let mut request = recipe.request(lower, !term.is_lasting(), |volume| self.volume_path(volume))?;
+            if recipe.rm && term.is_lasting() {
+                request.after = self.removal_of(&id);
+            }
             let row = ContainerRow {
                 id: id.clone(),
                 name: free_name(tx, options.name.as_deref())?,
@@ -147,6 +150,15 @@ impl Host {
         let container = Container::read(self, row)?;
         container.tell("create", &[]);
         Ok(container)
+    }
+
+    /// The arguments by which this program removes a container that has ended.
+    fn removal_of(&self, id: &ContainerId) -> Vec<String> {
+        let config = self.config();
+        let dirs = [("--root", &config.root), ("--run-root", &config.run_root)];
+        let dirs = dirs.map(|(flag, dir)| [flag.to_owned(), dir.to_string_lossy().into_owned()]);
+        let words = ["container", "rm", id.as_str()].map(str::to_owned);
+        dirs.concat().into_iter().chain(words).collect()
     }
 
     fn insert_row(&self, tx: &Tx, row: &ContainerRow, image: &Image) -> Result<()> {

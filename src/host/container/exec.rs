@@ -30,6 +30,20 @@ pub struct ExecOptions {
     pub timeout: Option<TimeSpan>,
 }
 
+impl ExecOptions {
+    pub(super) fn request(&self, args: Vec<String>) -> ExecRequest {
+        let env = self.env.0.iter().map(|(name, value)| format!("{name}={value}"));
+        ExecRequest {
+            args,
+            env: env.collect(),
+            cwd: self.workdir.clone().unwrap_or_default(),
+            user: self.user.clone().unwrap_or_default(),
+            tty: self.tty,
+            ..ExecRequest::default()
+        }
+    }
+}
+
 impl Container {
     /// Runs a command inside to its end.
     ///
@@ -46,19 +60,7 @@ impl Container {
         if self.host.planned("container.exec", self.name(), &command.join(" ")) {
             return Ok(Run::simulated(self.id()));
         }
-        let request = ExecRequest {
-            args: command.clone(),
-            env: options
-                .env
-                .0
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect(),
-            cwd: options.workdir.clone().unwrap_or_default(),
-            user: options.user.clone().unwrap_or_default(),
-            tty: options.tty,
-            ..ExecRequest::default()
-        };
+        let request = options.request(command.clone());
         let stdin = options
             .stdin
             .as_ref()

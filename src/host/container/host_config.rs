@@ -40,6 +40,7 @@ fn files(recipe: &Recipe) -> Value {
         .collect();
     json!({
         "Binds": binds.collect::<Vec<_>>(),
+        "AutoRemove": recipe.rm,
         "RestartPolicy": restart_policy(recipe.restart),
         "Init": recipe.init,
         "ContainerIDFile": "",

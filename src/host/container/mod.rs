@@ -3,6 +3,7 @@
 mod activity;
 mod boot;
 mod commit;
+mod conversation;
 mod create;
 mod events;
 mod exec;
@@ -36,6 +37,7 @@ use crate::runtime::{self, Bundle, Health, State, Status};
 use crate::store::ContainerRow;
 
 pub use boot::{Boot, Booted};
+pub use conversation::Talked;
 pub use exec::ExecOptions;
 pub use filter::ContainerFilter;
 pub use health::{HealthOption, HealthOptions};

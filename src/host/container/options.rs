@@ -108,6 +108,8 @@ pub struct ContainerOptions {
     pub init_binary: Option<PathBuf>,
     /// How its health is checked; `none` for not at all.
     pub health: HealthOption,
+    /// `run_detached`, `create`: remove the container once it has ended.
+    pub rm: bool,
     /// `run`: leave the container in place afterwards.
     pub keep: bool,
     /// `run`: a code other than zero is an error (the default).

@@ -83,6 +83,8 @@ pub(in crate::host) struct Recipe {
     #[serde(default)]
     pub(super) restart: RestartPolicy,
     #[serde(default)]
+    pub(super) rm: bool,
+    #[serde(default)]
     pub(super) init: bool,
     #[serde(default)]
     pub(super) init_binary: Option<PathBuf>,
@@ -164,6 +166,7 @@ impl Recipe {
             tty: options.tty,
             interactive: options.interactive,
             restart: options.restart,
+            rm: options.rm,
             init: options.init || options.init_binary.is_some(),
             init_binary: options.init_binary.clone(),
             config,
@@ -178,6 +181,12 @@ impl Recipe {
                 mount.target
             ))
             .hint("leave `idmap` out, or give the container a user namespace: `userns: \"auto\"`"));
+        }
+        if recipe.rm && recipe.restart != RestartPolicy::No {
+            return Err(
+                Error::invalid("what is removed once it has ended cannot be started again")
+                    .hint("leave out `rm`, or `restart`"),
+            );
         }
         if recipe.args().is_empty() {
             return Err(
@@ -308,6 +317,7 @@ impl Recipe {
             add_hosts: self.add_hosts.clone(),
             tty: self.tty,
             interactive: self.interactive,
+            after: Vec::new(),
         })
     }
 }

@@ -249,12 +249,12 @@ pub(super) fn collecting<T>(
 
 impl Container {
     /// Its owner has done with it what it was made for: it is anybody's.
-    fn give_up(&self) {
+    pub(super) fn give_up(&self) {
         // What cannot be written now is seen to by the next process to open the store: it finds the owner gone.
         let _ = self.host.store().write(|tx| tx.disown_container(self.id()));
     }
 
-    fn finish_simulated_run(&self, keep: bool) -> Result<Run> {
+    pub(super) fn finish_simulated_run(&self, keep: bool) -> Result<Run> {
         match keep {
             true => {
                 self.give_up();

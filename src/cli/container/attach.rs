@@ -1,0 +1,47 @@
+//! `hoist attach CONTAINER`.
+
+use clap::Args;
+
+use super::{Talk, conclude};
+use crate::cli::App;
+use crate::error::Result;
+
+/// Talk with the program of a container that runs
+///
+/// What it writes from now on is shown, what is typed goes to it, beside whoever else is attached. The exit code is the
+/// program's, if it ends meanwhile.
+#[derive(Args)]
+pub(in crate::cli) struct Attach {
+    /// Show only what it writes
+    #[arg(long)]
+    no_stdin: bool,
+
+    /// Pass signals on to the program, unless it has a terminal
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set,
+        default_value_t = true,
+        default_missing_value = "true"
+    )]
+    sig_proxy: bool,
+
+    #[command(flatten)]
+    talk: Talk,
+
+    /// The container
+    #[arg(value_name = "CONTAINER")]
+    name: String,
+}
+
+impl Attach {
+    pub(in crate::cli) fn execute(self, app: &App) -> Result<u8> {
+        conclude(app, |host, ctx| {
+            let mut talk = self.talk.begin(false, false)?;
+            talk.proxy = self.sig_proxy;
+            host.container(&self.name)?.attach(ctx, talk, !self.no_stdin)
+        })
+    }
+}
