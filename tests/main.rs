@@ -35,6 +35,7 @@ mod inits;
 mod layers;
 mod licences;
 mod lifetimes;
+mod logs;
 mod namespaces;
 mod oci;
 mod power_cut;

@@ -49,6 +49,7 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("Container.export_tar", &[Effect::Read, Effect::Fs]),
     ("Container.inspect", READ),
     ("Container.kill", EXEC),
+    ("Container.follow", READ),
     ("Container.logs", READ),
     ("Container.pause", EXEC),
     ("Container.read_blob", READ),

@@ -132,6 +132,7 @@ enum Command {
     Container(container::Containers),
     Exec(container::Exec),
     Attach(container::Attach),
+    Logs(container::Logs),
     /// `hoist FILE ARGS…`
     #[command(external_subcommand)]
     Script(Vec<OsString>),
@@ -235,6 +236,7 @@ impl App {
             Command::Container(containers) => containers.execute(self),
             Command::Exec(exec) => exec.execute(self),
             Command::Attach(attach) => attach.execute(self),
+            Command::Logs(logs) => logs.execute(self),
             Command::Script(words) => self.run_script(words),
         }
     }

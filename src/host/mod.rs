@@ -32,8 +32,8 @@ use crate::sys::file;
 
 pub use check::{CheckOptions, Checked, Damage, Problem};
 pub use container::{
-    Boot, Booted, Container, ContainerFilter, ContainerOptions, ExecOptions, HealthOption, HealthOptions, LogOptions,
-    Mount, RemoveContainer, Run, Sink, StopOptions, Talked, UpdateOptions,
+    Boot, Booted, Container, ContainerFilter, ContainerOptions, ExecOptions, HealthOption, HealthOptions, LogOption,
+    LogOptions, Logged, Mount, RemoveContainer, Run, Sink, StopOptions, Talked, UpdateOptions,
 };
 pub use events::{EventFilter, EventQuery};
 pub use image::{

@@ -182,7 +182,7 @@ impl Orphan {
                     ended: None,
                 };
                 let hearers = Hearers {
-                    log: Log::open(&bundle.log()).ok(),
+                    log: Log::open(&bundle.log(), settings.log).ok(),
                     ..Hearers::default()
                 };
                 let exit = running.watch(bundle, settings, hearers)?;

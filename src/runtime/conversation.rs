@@ -2,7 +2,7 @@
 //! carries on what is typed, what is shown, signals, and the size of the terminal.
 
 use std::collections::VecDeque;
-use std::io::{stderr, stdin, stdout};
+use std::io::{Write, stderr, stdin, stdout};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -14,7 +14,7 @@ use nix::unistd::{read, write};
 use super::channel::{Channel, Message};
 use super::detach_keys::{DetachKeys, Matcher};
 use super::raw::Raw;
-use super::{Exit, Stream};
+use super::{Bundle, Exit, LogLine, Stream, follow, kill, state::state};
 use crate::error::{Context, Error, Result};
 use crate::model;
 use crate::sys::pty;
@@ -107,6 +107,49 @@ impl Conversation {
         }
         talk.go_on(ctx)
     }
+}
+
+impl Conversation {
+    /// Shows what a program writes from now on, by its log, and passes signals on: nobody types to it.
+    pub(super) fn overhear(&self, ctx: &model::Context, bundle: &Bundle) -> Result<Outcome> {
+        let mut follower = follow(bundle, true)?;
+        let mut requests = 0;
+        loop {
+            while let Some(line) = follower.written()? {
+                if !show_line(&line) {
+                    return Ok(Outcome::Left(Some(Signal::SIGPIPE as i32)));
+                }
+            }
+            if follower.is_over() {
+                let exit = state(bundle)?.exit;
+                return exit.map(Outcome::Ended).ok_or_else(|| kill::ended(bundle));
+            }
+            while let Ok(Some(taken)) = self.signals.read_signal() {
+                let number = i32::try_from(taken.ssi_signo).unwrap_or_default();
+                let signal = Signal::try_from(number).ok();
+                if matches!(signal, Some(Signal::SIGWINCH | Signal::SIGCONT)) {
+                    continue;
+                }
+                requests += u32::from(matches!(signal, Some(Signal::SIGINT | Signal::SIGTERM)));
+                if !self.proxy || requests >= PATIENCE {
+                    return Ok(Outcome::Left(Some(number)));
+                }
+                kill::kill(bundle, number.to_string().parse()?)?;
+            }
+            follower.wait(ctx, Some(self.signals.as_fd()))?;
+        }
+    }
+}
+
+/// `false` if nobody looks any more.
+fn show_line(line: &LogLine) -> bool {
+    let end: &[u8] = if line.partial { b"" } else { b"\n" };
+    let text = [&line.text, end].concat();
+    let shown = match line.stream {
+        Stream::Stdout => stdout().lock().write_all(&text).and_then(|()| stdout().flush()),
+        Stream::Stderr => stderr().lock().write_all(&text),
+    };
+    shown.is_ok()
 }
 
 impl Drop for Conversation {

@@ -83,7 +83,7 @@ pub use health::{Health, HealthCheck, HealthStatus, ProbeResult, health};
 pub use id_maps::{IdMaps, IdRange};
 pub use kill::{kill, pause, stop, unpause};
 pub use launch::{Output, Sink, Stdin, seal_self, set_executable};
-pub use logs::{LogLine, logs};
+pub use logs::{Follower, LogBounds, LogLine, follow, logs};
 pub use mount_points::make_mount_points;
 pub use namespaces::host_name;
 pub use processes::{ProcessFacts, processes};
@@ -148,15 +148,21 @@ pub fn run_in_front(ctx: &model::Context, bundle: &Bundle, conversation: &Conver
     helper.converse(ctx, conversation, goes_on)
 }
 
-/// Talks with the program of a container that runs, beside whoever else does. `conflict` unless it runs; `unsupported` for one that
-/// has neither a terminal nor input that is kept open.
+/// Talks with the program of a container that runs, beside whoever else does. `conflict` unless it runs.
+///
+/// One that has neither a terminal nor input that is kept open reads nothing: there, what it writes is shown, line by line.
+/// `unsupported` if even that goes to one listener alone.
 pub fn attach(ctx: &model::Context, bundle: &Bundle, conversation: &Conversation) -> Result<Outcome> {
     state::check(bundle, Act::Attach)?;
-    let channel = visitors::visit(bundle)?.ok_or_else(|| {
-        crate::error::Error::unsupported(format!("container `{}` cannot be attached to", bundle.id.short()))
-            .hint("it has no terminal and its input is not kept open: make it with `tty` or `interactive`")
-    })?;
-    conversation.hold(ctx, &channel, true)
+    match visitors::visit(bundle)? {
+        Some(channel) => conversation.hold(ctx, &channel, true),
+        None if bundle.log().exists() => conversation.overhear(ctx, bundle),
+        None => Err(crate::error::Error::unsupported(format!(
+            "container `{}` cannot be attached to: what it writes goes to the one who runs it",
+            bundle.id.short()
+        ))
+        .target(bundle.id.as_str())),
+    }
 }
 
 fn launchable(ctx: &model::Context, bundle: &Bundle) -> Result<()> {

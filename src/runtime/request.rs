@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::IdMaps;
 use super::cgroup::{Access, Rule};
 use super::limits::Limits;
-use super::{HealthCheck, RestartPolicy, Rlimit, Signal};
+use super::{HealthCheck, LogBounds, RestartPolicy, Rlimit, Signal};
 use crate::model::ContainerId;
 
 /// Everything one container is made from.
@@ -92,6 +92,8 @@ pub struct Request {
     pub tty: bool,
     /// Whether what its program reads stays open for whoever is attached.
     pub interactive: bool,
+    /// How much of what it writes is kept.
+    pub log: LogBounds,
     /// The arguments under which this program is started once a run of the container is over that nobody has waited for.
     pub after: Vec<String>,
 }
@@ -138,6 +140,7 @@ impl Default for Request {
             add_hosts: Vec::new(),
             tty: false,
             interactive: false,
+            log: LogBounds::default(),
             after: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::bundle::{self, Bundle};
 use super::limits::Limits;
 use super::namespaces::{self, Join};
-use super::{Device, HealthCheck, Request, RestartPolicy, Seccomp, Signal};
+use super::{Device, HealthCheck, LogBounds, Request, RestartPolicy, Seccomp, Signal};
 use crate::error::Result;
 
 /// The settings, as stored.
@@ -39,6 +39,8 @@ pub(super) struct Settings {
     #[serde(default)]
     pub(super) interactive: bool,
     #[serde(default)]
+    pub(super) log: LogBounds,
+    #[serde(default)]
     pub(super) after: Vec<String>,
 }
 
@@ -60,6 +62,7 @@ impl Settings {
             joins: namespaces::joins(request),
             devices: request.devices.clone(),
             interactive: request.interactive,
+            log: request.log,
             after: request.after.clone(),
         }
     }

@@ -200,7 +200,7 @@ impl Hearers {
         Ok(Hearers {
             listener: None,
             visitors: settings.interactive.then(|| Visitors::expect(bundle)).transpose()?,
-            log: Some(Log::open(&bundle.log())?),
+            log: Some(Log::open(&bundle.log(), settings.log)?),
         })
     }
 }

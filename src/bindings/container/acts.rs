@@ -48,7 +48,7 @@ pub mod methods {
     use crate::bindings::image::change;
     use crate::bindings::prelude::*;
     use crate::bindings::run::Run;
-    use crate::bindings::{options, subject, value};
+    use crate::bindings::{closure, options, subject, value};
     use crate::host::{Container, Image};
 
     /// Starts the command; does nothing while it runs.
@@ -305,6 +305,49 @@ pub mod methods {
     #[rhai_fn(name = "logs", return_raw, pure)]
     pub fn logs_options(ctx: NativeCallContext, this: &mut Container, options: Map) -> Scripted<String> {
         native(&ctx, |_| this.logs(&options::parse(options)?))
+    }
+
+    /// Calls a closure with each line the container wrote and writes, as it comes, until the container ends.
+    ///
+    /// Lines come without their ends; what comes after the last one is a line, too. When the closure returns `false`, that is
+    /// enough.
+    ///
+    /// ```rhai,images
+    /// let c = container::run_detached("tools", "for n in 1 2 3; do echo line $n; sleep 0.1; done");
+    /// let lines = [];
+    /// c.follow(|line| lines.push(line));
+    /// assert::eq(lines, ["line 1", "line 2", "line 3"]);
+    /// ```
+    #[rhai_fn(name = "follow", return_raw, pure)]
+    pub fn follow(ctx: NativeCallContext, this: &mut Container, each: FnPtr) -> Scripted<()> {
+        follow_options(ctx, this, each, Map::new())
+    }
+
+    /// Calls a closure with each line the container wrote and writes, as it comes, until the container ends.
+    ///
+    /// Options: those of `logs`; with `tail` the last so many of the lines that are there, and all that come.
+    ///
+    /// ```rhai,images
+    /// let c = container::run_detached("tools", "echo old; while true; do echo new; sleep 0.1; done");
+    /// c.follow(|line| line != "new", #{ timestamps: false });
+    /// c.remove(#{ force: true });
+    /// ```
+    #[rhai_fn(name = "follow", return_raw, pure)]
+    pub fn follow_options(ctx: NativeCallContext, this: &mut Container, each: FnPtr, options: Map) -> Scripted<()> {
+        let mut thrown = None;
+        native(&ctx, |session| {
+            this.follow(&session.context(), &options::parse(options)?, &mut |line| {
+                let answer = closure::call(&ctx, &each, (line,));
+                Ok(match answer {
+                    Ok(answer) => answer.as_bool() != Ok(false),
+                    Err(error) => {
+                        thrown = Some(error);
+                        false
+                    }
+                })
+            })
+        })?;
+        thrown.map_or(Ok(()), Err)
     }
 
     /// Copies a file or directory of this machine inside; into a directory that exists it goes under its own name.

@@ -94,7 +94,7 @@ pub mod functions {
     /// and `cgroupns` (`"private"`, the default, or `"host"`), `userns`, `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
     /// `cpu_shares`, `cpuset_cpus`, `pids_limit`, `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value),
     /// `sysctls` (a map; those of its own namespaces), `shm_size`, `privileged`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"`,
-    /// `"unconfined"`, or the path of a profile), `no_new_privileges`, `security_opt`, `stop_signal`, `stop_timeout`.
+    /// `"unconfined"`, or the path of a profile), `no_new_privileges`, `security_opt`, `stop_signal`, `stop_timeout`, `log`.
     ///
     /// With `init: true` the first process is a small one of Hoist's that takes the status of processes nobody waits for, passes signals
     /// on to the command, and ends as it does; `init_binary` names a program of this machine to be it, such as `tini`.
@@ -130,6 +130,9 @@ pub mod functions {
     /// With `privileged: true` a container may do nearly all that the program that starts it may: it has every capability but those in
     /// `cap_drop`, all devices of the host, no system call filter unless an option names one, and the kernel's files in `/proc`,
     /// `/sys` and `/sys/fs/cgroup` are neither hidden nor write-protected. Use it for what you would run without a container.
+    ///
+    /// `log` says how much of what the container writes is kept: `#{ max_size: 10.mib, max_files: 3 }`, by default five files of 20
+    /// MiB. A file that has its size is set aside, and the oldest goes; with a size of 0 nothing ever does.
     ///
     /// A new named volume starts as what the image has at its path.
     ///

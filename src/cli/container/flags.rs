@@ -27,11 +27,13 @@ enum Kind {
     Words,
     /// Any number of `NAME=VALUE`.
     Pairs,
+    /// `max-size=SIZE` and `max-file=N`, as keys of a map.
+    Log,
     /// The same, where a name alone has the value it has here.
     Variables,
 }
 
-use Kind::{Number, Off, Pairs, Program, Switch, Text, Time, Variables, Words};
+use Kind::{Log, Number, Off, Pairs, Program, Switch, Text, Time, Variables, Words};
 
 /// A flag.
 struct Flag {
@@ -88,6 +90,7 @@ const FLAGS: &[Flag] = &[
     flag("interactive", Some('i'), "interactive", Switch, "", "Pass standard input on"),
     flag("ipc", None, "ipc", Text, "MODE", "Whose shared memory: private, host or container:NAME"),
     flag("label", Some('l'), "labels", Pairs, "NAME=VALUE", "Set a label"),
+    flag("log-opt", None, "log", Log, "NAME=VALUE", "max-size=SIZE and max-file=N: how much is kept of what it writes"),
     flag("memory", Some('m'), "memory", Text, "SIZE", "The most memory, such as 512m"),
     flag("memory-reservation", None, "memory_reservation", Text, "SIZE", "Memory to leave to it"),
     flag("memory-swap", None, "memory_swap", Text, "SIZE", "The most memory and swap together"),
@@ -161,7 +164,7 @@ impl Flag {
         };
         match self.kind {
             Switch | Off => arg.action(ArgAction::SetTrue),
-            Words | Pairs | Variables => arg.action(ArgAction::Append).value_name(self.value),
+            Words | Pairs | Log | Variables => arg.action(ArgAction::Append).value_name(self.value),
             _ => arg.value_name(self.value),
         }
     }
@@ -179,6 +182,9 @@ impl Flag {
         if self.kind == Variables {
             words = words.iter().filter_map(|word| config::setting(word)).collect();
         }
+        if self.kind == Log {
+            return self.bounds(&words).map(Some);
+        }
         if matches!(self.kind, Words | Pairs | Variables) {
             return Ok(Some(words.into()));
         }
@@ -189,6 +195,23 @@ impl Flag {
             Program => Vec::from_iter((!last.is_empty()).then_some(last)).into(),
             _ => last.into(),
         }))
+    }
+
+    fn bounds(&self, words: &[String]) -> Result<Value> {
+        let mut bounds = Map::new();
+        for word in words {
+            match word.split_once('=') {
+                Some(("max-size", size)) => drop(bounds.insert("max_size".to_owned(), size.into())),
+                Some(("max-file" | "max-files", files)) => {
+                    let files: u32 = files
+                        .parse()
+                        .map_err(|_| self.refused(word, "it is no number of files"))?;
+                    bounds.insert("max_files".to_owned(), files.into());
+                }
+                _ => return Err(self.refused(word, "there are `max-size=SIZE` and `max-file=N`")),
+            }
+        }
+        Ok(Value::Object(bounds))
     }
 
     fn refused(&self, value: &str, why: &str) -> Error {

@@ -3,6 +3,7 @@
 mod attach;
 mod exec;
 mod flags;
+mod logs;
 mod rm;
 mod run;
 
@@ -17,6 +18,7 @@ use crate::runtime::{Conversation, DetachKeys, NotExecuted};
 
 pub(super) use attach::Attach;
 pub(super) use exec::Exec;
+pub(super) use logs::Logs;
 use rm::Remove;
 use run::Run;
 
@@ -35,6 +37,7 @@ enum Command {
     Run(Box<Run>),
     Exec(Exec),
     Attach(Attach),
+    Logs(Logs),
     Rm(Remove),
 }
 
@@ -49,6 +52,7 @@ impl Containers {
             Command::Run(run) => run.execute(app),
             Command::Exec(exec) => exec.execute(app),
             Command::Attach(attach) => attach.execute(app),
+            Command::Logs(logs) => logs.execute(app),
             Command::Rm(remove) => remove.execute(app),
         }
     }

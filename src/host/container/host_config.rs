@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::recipe::Recipe;
 use super::security;
-use crate::runtime::{self, Device, IdRange, Namespace, RestartPolicy, Rlimit};
+use crate::runtime::{self, Device, IdRange, LogBounds, Namespace, RestartPolicy, Rlimit};
 
 /// All of it, each part by itself.
 pub(super) fn of(recipe: &Recipe) -> Value {
@@ -41,6 +41,7 @@ fn files(recipe: &Recipe) -> Value {
     json!({
         "Binds": binds.collect::<Vec<_>>(),
         "AutoRemove": recipe.rm,
+        "LogConfig": log_config(recipe.log),
         "RestartPolicy": restart_policy(recipe.restart),
         "Init": recipe.init,
         "ContainerIDFile": "",
@@ -52,6 +53,12 @@ fn files(recipe: &Recipe) -> Value {
         "ShmSize": recipe.shm_size.unwrap_or(64 << 20),
         "ExtraHosts": recipe.add_hosts,
     })
+}
+
+/// The form of the log has a name of Podman's; texts, as Docker has them.
+fn log_config(bounds: LogBounds) -> Value {
+    let (size, files) = (bounds.max_size.to_string(), bounds.max_files.to_string());
+    json!({ "Type": "k8s-file", "Config": { "max-size": size, "max-file": files } })
 }
 
 fn namespaces(recipe: &Recipe) -> Value {

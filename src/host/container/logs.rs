@@ -1,14 +1,19 @@
 //! What a container wrote.
 
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Container;
-use crate::error::Result;
-use crate::model::{Moment, unknown};
-use crate::runtime::{self, LogLine, Stream};
+use crate::error::{Error, Result};
+use crate::model::{ByteSize, Context, Moment, unknown};
+use crate::runtime::{self, LogBounds, LogLine, Stream};
 
-/// Options of a container's `logs`.
+/// A line that is longer is not waited for any longer.
+const LONGEST_JOINED: usize = 1 << 20;
+
+/// Options of a container's `logs` and `follow`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogOptions {
@@ -24,47 +29,156 @@ pub struct LogOptions {
     pub timestamps: bool,
 }
 
-impl Container {
-    /// What it wrote so far, in the order of writing; bytes that are no text are replaced.
-    pub fn logs(&self, options: &LogOptions) -> Result<String> {
-        let stream = match options.stream.as_deref() {
+/// How much of its log a container is to keep.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogOption {
+    /// What one file may have; 0 for as much as comes.
+    pub max_size: Option<ByteSize>,
+    /// How many files there may be.
+    pub max_files: Option<u32>,
+}
+
+impl LogOption {
+    /// The bounds this means.
+    pub(super) fn bounds(&self) -> Result<LogBounds> {
+        let usual = LogBounds::default();
+        match self.max_files {
+            Some(0) => Err(Error::invalid("a log cannot be kept in no file").hint("`max_files` is 1 or more")),
+            files => Ok(LogBounds {
+                max_size: self.max_size.map_or(usual.max_size, |size| size.0),
+                max_files: files.unwrap_or(usual.max_files),
+            }),
+        }
+    }
+}
+
+/// What is read of a log.
+#[derive(Debug)]
+pub enum Logged<'a> {
+    /// A line, or a part of one.
+    Line(&'a LogLine),
+    /// There is no more at the moment.
+    Pause,
+}
+
+/// Takes what is read; `false` if that is enough.
+type Take<'a> = &'a mut dyn FnMut(Logged<'_>) -> Result<bool>;
+
+impl LogOptions {
+    /// Which lines are wanted.
+    fn wanted(&self) -> Result<impl Fn(&LogLine) -> bool + use<>> {
+        let stream = match self.stream.as_deref() {
             None | Some("all") => None,
             Some("stdout") => Some(Stream::Stdout),
             Some("stderr") => Some(Stream::Stderr),
             Some(other) => return Err(unknown("stream", other, &["stdout", "stderr", "all"])),
         };
         let now = Timestamp::now();
-        let (since, until) = (
-            options.since.map(|m| m.resolve(now)),
-            options.until.map(|m| m.resolve(now)),
-        );
-        let wanted = |line: &LogLine| {
+        let (since, until) = (self.since.map(|m| m.resolve(now)), self.until.map(|m| m.resolve(now)));
+        Ok(move |line: &LogLine| {
             let in_time = since.is_none_or(|since| line.time >= since) && until.is_none_or(|until| line.time <= until);
             in_time && stream.is_none_or(|stream| line.stream == stream)
+        })
+    }
+
+    /// Hands on the lines that are there; `false` if that was enough.
+    fn hand_on(&self, mut lines: impl Iterator<Item = Result<LogLine>>, take: Take<'_>) -> Result<bool> {
+        let Some(tail) = self.tail else {
+            return lines.try_fold(true, |goes_on, line| Ok(goes_on && take(Logged::Line(&line?))?));
         };
-        let lines = runtime::logs(&self.bundle())?.filter(|line| line.as_ref().map_or(true, wanted));
-        let lines = lines.collect::<Result<Vec<_>>>()?;
-        let tail = options
-            .tail
-            .and_then(|tail| usize::try_from(tail).ok())
-            .unwrap_or(usize::MAX);
-        Ok(text(&lines[lines.len().saturating_sub(tail)..], options.timestamps))
+        let tail = usize::try_from(tail).unwrap_or(usize::MAX);
+        let mut last = VecDeque::new();
+        for line in lines {
+            last.push_back(line?);
+            if last.len() > tail {
+                last.pop_front();
+            }
+        }
+        last.iter()
+            .try_fold(true, |goes_on, line| Ok(goes_on && take(Logged::Line(line))?))
     }
 }
 
-fn text(lines: &[LogLine], timestamps: bool) -> String {
-    let mut bytes = Vec::new();
-    let mut at_start = true;
-    for line in lines {
-        if timestamps && at_start {
-            bytes.extend_from_slice(line.time.to_string().as_bytes());
-            bytes.push(b' ');
-        }
-        bytes.extend_from_slice(&line.text);
-        at_start = !line.partial;
-        if at_start {
-            bytes.push(b'\n');
-        }
+impl Container {
+    /// What it wrote so far, in the order of writing; bytes that are no text are replaced.
+    pub fn logs(&self, options: &LogOptions) -> Result<String> {
+        let (mut text, mut at_start) = (Vec::new(), true);
+        self.read_log(options, &mut |logged| {
+            if let Logged::Line(line) = logged {
+                if options.timestamps && at_start {
+                    text.extend_from_slice(format!("{} ", line.time).as_bytes());
+                }
+                text.extend_from_slice(&line.text);
+                at_start = !line.partial;
+                if at_start {
+                    text.push(b'\n');
+                }
+            }
+            Ok(true)
+        })?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+
+    /// Reads what it wrote so far, piece by piece.
+    pub fn read_log(&self, options: &LogOptions, take: Take<'_>) -> Result<()> {
+        let wanted = options.wanted()?;
+        let lines = runtime::logs(&self.bundle())?.filter(|line| line.as_ref().map_or(true, &wanted));
+        if options.hand_on(lines, take)? {
+            take(Logged::Pause)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what it wrote and what it writes, as it comes, until it ends. Errors: `cancelled`, `timeout`.
+    pub fn follow_log(&self, ctx: &Context, options: &LogOptions, take: Take<'_>) -> Result<()> {
+        let wanted = options.wanted()?;
+        let mut follower = runtime::follow(&self.bundle(), false)?;
+        let written = std::iter::from_fn(|| follower.written().transpose());
+        let written = written.filter(|line| line.as_ref().map_or(true, &wanted));
+        let mut goes_on = options.hand_on(written, take)? && take(Logged::Pause)?;
+        while goes_on && let Some(line) = follower.next(ctx)? {
+            // Whoever looks shall see it, before the next is waited for.
+            goes_on = !wanted(&line) || (take(Logged::Line(&line))? && take(Logged::Pause)?);
+        }
+        Ok(())
+    }
+
+    /// The same line by line, as text; `each` says whether to go on.
+    pub fn follow(
+        &self,
+        ctx: &Context,
+        options: &LogOptions,
+        each: &mut dyn FnMut(String) -> Result<bool>,
+    ) -> Result<()> {
+        let mut begun: [Option<(Timestamp, Vec<u8>)>; 2] = [None, None];
+        let shown = |(time, text): (Timestamp, Vec<u8>)| {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            if options.timestamps {
+                format!("{time} {text}")
+            } else {
+                text
+            }
+        };
+        let mut is_enough = false;
+        self.follow_log(ctx, options, &mut |logged| {
+            let Logged::Line(line) = logged else { return Ok(true) };
+            let held = &mut begun[line.stream as usize];
+            let (_, text) = held.get_or_insert_with(|| (line.time, Vec::new()));
+            text.extend_from_slice(&line.text);
+            if line.partial && text.len() < LONGEST_JOINED {
+                return Ok(true);
+            }
+            is_enough = match held.take() {
+                Some(whole) => !each(shown(whole))?,
+                None => false,
+            };
+            Ok(!is_enough)
+        })?;
+        // What came after the last newline.
+        for rest in begun.into_iter().flatten() {
+            is_enough = is_enough || !each(shown(rest))?;
+        }
+        Ok(())
+    }
 }

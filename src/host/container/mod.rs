@@ -43,7 +43,7 @@ pub use filter::ContainerFilter;
 pub use health::{HealthOption, HealthOptions};
 pub(super) use kept::KeptRow;
 pub use lifecycle::StopOptions;
-pub use logs::LogOptions;
+pub use logs::{LogOption, LogOptions, Logged};
 pub use options::ContainerOptions;
 pub use recipe::Mount;
 pub use remove::RemoveContainer;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::user_namespace::{UserNamespace, Userns};
-use super::{Container, HealthOption};
+use super::{Container, HealthOption, LogOption};
 use crate::error::{Error, Result};
 use crate::model::{ByteSize, Bytes, Command, ContainerId, Pairs, TimeSpan, Words};
 use crate::runtime::{Access, Bind, Device, Namespace, NetworkMode, RestartPolicy, Rlimit, Rule, Tmpfs};
@@ -108,6 +108,8 @@ pub struct ContainerOptions {
     pub init_binary: Option<PathBuf>,
     /// How its health is checked; `none` for not at all.
     pub health: HealthOption,
+    /// How much of what it writes is kept.
+    pub log: LogOption,
     /// `run_detached`, `create`: remove the container once it has ended.
     pub rm: bool,
     /// `run`: leave the container in place afterwards.

@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::images::RunConfig;
 use crate::model::{Command, ContainerId, TimeSpan};
 use crate::runtime::{
-    Bind, Device, Namespace, NetworkMode, Request, RestartPolicy, Rlimit, Seccomp, Signal, Tmpfs, limits::Limits,
+    Bind, Device, LogBounds, Namespace, NetworkMode, Request, RestartPolicy, Rlimit, Seccomp, Signal, Tmpfs,
+    limits::Limits,
 };
 
 /// Where a program of the host stands that is to be the first process.
@@ -88,6 +89,8 @@ pub(in crate::host) struct Recipe {
     pub(super) init: bool,
     #[serde(default)]
     pub(super) init_binary: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) log: LogBounds,
 }
 
 impl Recipe {
@@ -169,6 +172,7 @@ impl Recipe {
             rm: options.rm,
             init: options.init || options.init_binary.is_some(),
             init_binary: options.init_binary.clone(),
+            log: options.log.bounds()?,
             config,
         };
         if let Some(mount) = recipe
@@ -317,6 +321,7 @@ impl Recipe {
             add_hosts: self.add_hosts.clone(),
             tty: self.tty,
             interactive: self.interactive,
+            log: self.log,
             after: Vec::new(),
         })
     }
