@@ -174,7 +174,7 @@ impl Orphan {
                 let mut running = Running {
                     process,
                     cgroup: Cgroup::open(bundle.id.as_str())?,
-                    outlive_first: namespaces::outlives_first(spec)?,
+                    outlive_first: namespaces::outlives_first(spec),
                     began: began(self.record.started),
                     started: self.record.started,
                     restarts: self.record.restarts(),

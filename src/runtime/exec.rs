@@ -221,7 +221,7 @@ impl Entry {
             program::raise_rlimits(spec::process_of(&self.spec)?)?;
         }
         let filter = self.filter.take();
-        let flags = namespaces::all(&self.spec, &self.settings.joins)?;
+        let flags = namespaces::all(&self.spec, &self.settings.joins);
         let entered = enter::make(&self.cgroup, &self.init, flags, |parent| {
             self.become_program(filter, &streams, parent)
         });

@@ -21,11 +21,11 @@ use super::program::Program;
 use super::seccomp::Filter;
 use super::streams::Streams;
 use super::user::Who;
-use super::{cgroup_view, id_maps, reaper, rootfs, spec};
+use super::{cgroup_view, id_maps, mount_options, reaper, rootfs, spec, treatment};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes};
-use crate::sys::network;
 use crate::sys::process::Arguments;
+use crate::sys::{network, process};
 
 /// Whoever made the first process and waits for it.
 pub(super) trait Maker {
@@ -77,6 +77,8 @@ pub(super) struct Init<'a> {
     pub(super) cgroup: &'a Cgroup,
     pub(super) filter: Option<Filter>,
     pub(super) streams: Streams,
+    /// Whether the root is moved to the top, as one in a RAM disk must be, which cannot be pivoted to.
+    pub(super) no_pivot: bool,
     /// How many descriptors the program keeps besides the standard streams.
     pub(super) kept: u32,
     /// Whether it is in a user namespace just made, in which it is nobody until its maker has said who is who.
@@ -119,7 +121,10 @@ impl Init<'_> {
         }
         let mounted = self.mount()?;
         self.maker.mounted()?;
-        pivot(self.root.as_fd())?;
+        match self.no_pivot {
+            true => move_to_top(self.root.as_fd())?,
+            false => pivot(self.root.as_fd())?,
+        }
         let process = spec::process_of(self.spec)?;
         let cwd = process
             .cwd()
@@ -129,6 +134,10 @@ impl Init<'_> {
         if let Some(name) = self.spec.hostname() {
             nix::unistd::sethostname(name).during(|| format!("set the host name `{name}`"))?;
         }
+        if let Some(name) = self.spec.domainname() {
+            process::set_domain_name(name).during(|| format!("set the domain name `{name}`"))?;
+        }
+        self.spec.linux().as_ref().map_or(Ok(()), treatment::of_container)?;
         let identity = self.user.resolve(self.root)?;
         self.streams.install(self.root, identity.uid, true)?;
         if !self.maker.made()? {
@@ -211,7 +220,15 @@ impl Init<'_> {
         {
             mount::change(self.root, Attributes::READ_ONLY, None, false).during(|| "make the root read-only")?;
         }
-        Ok(())
+        let linux = self.spec.linux().as_ref();
+        match linux.and_then(|linux| linux.rootfs_propagation().as_deref()) {
+            None | Some("") => Ok(()),
+            Some(name) => {
+                let (propagation, deep) = mount_options::propagation(name)?;
+                let show = || format!("set `linux.rootfsPropagation` to `{name}`");
+                mount::change(self.root, Attributes::NONE, Some(propagation), deep).during(show)
+            }
+        }
     }
 
     /// Writes kernel settings through a `/proc` of this process's own, before the image can lay anything over it (CVE-2025-52881).
@@ -237,6 +254,19 @@ fn write_below(proc: BorrowedFd<'_>, path: &str, value: &str) -> nix::Result<()>
         length if length == value.len() => Ok(()),
         _ => Err(Errno::EIO),
     }
+}
+
+/// Lays a mounted directory over the root. What was mounted there stays below, so what tells of the host goes first.
+fn move_to_top(root: BorrowedFd<'_>) -> Result<()> {
+    for place in ["/proc", "/sys"] {
+        while nix::mount::umount2(place, MntFlags::MNT_DETACH).is_ok() {}
+    }
+    let none = None::<&str>;
+    nix::unistd::fchdir(root)
+        .and_then(|()| nix::mount::mount(Some("."), "/", none, MsFlags::MS_MOVE, none))
+        .and_then(|()| nix::unistd::chroot("."))
+        .and_then(|()| nix::unistd::chdir("/"))
+        .during(|| "move the root to the top")
 }
 
 /// Makes a mounted directory the root of this process's mounts and lets go of the old one (pivot_root(2), "pivot_root(".", ".")").

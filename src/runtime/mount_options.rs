@@ -2,6 +2,8 @@
 
 use oci_spec::runtime::Mount;
 
+use crate::error::Result;
+use crate::model::unknown;
 use crate::sys::mount::{Attributes, Propagation};
 
 /// Attributes by name, and whether it sets them or takes them away. With an `r` before it the name means all mounts below too.
@@ -31,6 +33,19 @@ const PROPAGATION: [(&str, Propagation); 4] = [
     ("shared", Propagation::Shared),
     ("unbindable", Propagation::Unbindable),
 ];
+
+/// What a word such as `rshared` says, and whether of all mounts below too. Errors: `invalid`.
+pub(super) fn propagation(name: &str) -> Result<(Propagation, bool)> {
+    let named = |name: &str| {
+        PROPAGATION
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, found)| *found)
+    };
+    let deep = name.strip_prefix('r').and_then(named).map(|found| (found, true));
+    let found = named(name).map(|found| (found, false)).or(deep);
+    found.ok_or_else(|| unknown("propagation", name, &PROPAGATION.map(|(known, _)| known)))
+}
 
 /// What is the default anyway, or means nothing to a mount made anew.
 const NOTHING: [&str; 12] = [

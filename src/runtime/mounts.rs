@@ -11,7 +11,7 @@ use oci_spec::runtime::Mount;
 
 use super::id_maps::Users;
 use super::mount_options::{Change, Options};
-use super::{devices, id_maps, rootfs};
+use super::{copy_up, devices, id_maps, rootfs};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes, Filesystem, Propagation};
 
@@ -165,8 +165,15 @@ pub(super) fn mount_all(
             }
             (typ, _) => {
                 let (place, mode) = place_for(root, target).during(show)?;
-                let filesystem = make(typ, &Options::of(mount), mode.filter(|_| typ == "tmpfs")).during(show)?;
+                let options = Options::of(mount);
+                let filesystem = make(typ, &options, mode.filter(|_| typ == "tmpfs")).during(show)?;
+                if options.copy_up {
+                    copy_up::copy(&place, &filesystem).during(show)?;
+                }
                 mount::attach(&filesystem, &place).during(show)?;
+                if let Some((propagation, deep)) = options.propagation.filter(|(one, _)| *one != Propagation::Private) {
+                    mount::change(&filesystem, Attributes::NONE, Some(propagation), deep).during(show)?;
+                }
             }
         }
     }
@@ -219,8 +226,11 @@ fn attach_plain(root: BorrowedFd<'_>, filesystem: &OwnedFd, target: &Path) -> Re
     };
     match place {
         Ok(place) => mount::attach(filesystem, &place).during(|| "attach it"),
-        Err(Errno::ELOOP) => Err(Error::denied(format!("`{}` is a link in the image", target.display()))
-            .hint("make it a directory in the image")),
+        Err(Errno::ELOOP) => Err(Error::denied(format!(
+            "`{}` is a link in the image, and must be mounted on ordinary directory",
+            target.display()
+        ))
+        .hint("make it a directory in the image")),
         Err(errno) => Err(errno).during(|| "open the directory"),
     }
 }
@@ -288,13 +298,9 @@ pub(super) fn make_read_only(paths: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Opens a path as a place; `None` if this kernel does not have it.
+/// Opens a path as a place, or what it leads to: a link would hide nothing of that. `None` if this kernel does not have it.
 fn existing(path: &str) -> nix::Result<Option<OwnedFd>> {
-    match nix::fcntl::open(
-        path,
-        OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW,
-        Mode::empty(),
-    ) {
+    match nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
         Ok(place) => Ok(Some(place)),
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
         Err(errno) => Err(errno),

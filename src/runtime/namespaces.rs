@@ -16,6 +16,9 @@ use super::{Bundle, Namespace, NetworkMode, Request, kill};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ContainerId;
 
+/// `CLONE_NEWTIME` of `linux/sched.h`.
+pub(super) const NEW_TIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+
 /// A namespace of another container that a container is to be in. Which process has it is looked up at every start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Join {
@@ -49,11 +52,8 @@ pub(super) fn joins(request: &Request) -> Vec<Join> {
 }
 
 /// All namespaces a configuration lists, those to be joined too, as flags of `clone(2)`.
-pub(super) fn listed(spec: &Spec) -> Result<CloneFlags> {
-    let mut listed = in_config(spec).iter();
-    listed.try_fold(CloneFlags::empty(), |flags, namespace| {
-        Ok(flags | flag(namespace.typ())?)
-    })
+pub(super) fn listed(spec: &Spec) -> CloneFlags {
+    in_config(spec).iter().map(|namespace| flag(namespace.typ())).collect()
 }
 
 fn in_config(spec: &Spec) -> &[LinuxNamespace] {
@@ -62,39 +62,31 @@ fn in_config(spec: &Spec) -> &[LinuxNamespace] {
 }
 
 /// All namespaces of a container that are not the host's, as flags of `clone(2)`.
-pub(super) fn all(spec: &Spec, joins: &[Join]) -> Result<CloneFlags> {
-    joins
-        .iter()
-        .try_fold(new(spec)?, |flags, join| Ok(flags | flag(join.typ)?))
+pub(super) fn all(spec: &Spec, joins: &[Join]) -> CloneFlags {
+    new(spec) | joins.iter().map(|join| flag(join.typ)).collect()
 }
 
 /// The namespaces a configuration asks to be made, as flags of `clone(2)`.
-///
-/// `unsupported` for a time namespace.
-fn new(spec: &Spec) -> Result<CloneFlags> {
-    let mut made = in_config(spec).iter().filter(|namespace| namespace.path().is_none());
-    made.try_fold(CloneFlags::empty(), |flags, namespace| {
-        Ok(flags | flag(namespace.typ())?)
-    })
+fn new(spec: &Spec) -> CloneFlags {
+    let made = in_config(spec).iter().filter(|namespace| namespace.path().is_none());
+    made.map(|namespace| flag(namespace.typ())).collect()
 }
 
 /// Whether the end of a container's first process leaves others running, as [`Namespaces::outlive_first`].
-pub(super) fn outlives_first(spec: &Spec) -> Result<bool> {
-    Ok(!new(spec)?.contains(CloneFlags::CLONE_NEWPID))
+pub(super) fn outlives_first(spec: &Spec) -> bool {
+    !new(spec).contains(CloneFlags::CLONE_NEWPID)
 }
 
-fn flag(typ: LinuxNamespaceType) -> Result<CloneFlags> {
+fn flag(typ: LinuxNamespaceType) -> CloneFlags {
     match typ {
-        LinuxNamespaceType::Mount => Ok(CloneFlags::CLONE_NEWNS),
-        LinuxNamespaceType::Pid => Ok(CloneFlags::CLONE_NEWPID),
-        LinuxNamespaceType::Uts => Ok(CloneFlags::CLONE_NEWUTS),
-        LinuxNamespaceType::Ipc => Ok(CloneFlags::CLONE_NEWIPC),
-        LinuxNamespaceType::Network => Ok(CloneFlags::CLONE_NEWNET),
-        LinuxNamespaceType::Cgroup => Ok(CloneFlags::CLONE_NEWCGROUP),
-        LinuxNamespaceType::User => Ok(CloneFlags::CLONE_NEWUSER),
-        other => Err(Error::unsupported(format!(
-            "a namespace of type `{other}` is not supported"
-        ))),
+        LinuxNamespaceType::Mount => CloneFlags::CLONE_NEWNS,
+        LinuxNamespaceType::Pid => CloneFlags::CLONE_NEWPID,
+        LinuxNamespaceType::Uts => CloneFlags::CLONE_NEWUTS,
+        LinuxNamespaceType::Ipc => CloneFlags::CLONE_NEWIPC,
+        LinuxNamespaceType::Network => CloneFlags::CLONE_NEWNET,
+        LinuxNamespaceType::Cgroup => CloneFlags::CLONE_NEWCGROUP,
+        LinuxNamespaceType::User => CloneFlags::CLONE_NEWUSER,
+        LinuxNamespaceType::Time => NEW_TIME,
     }
 }
 
@@ -123,12 +115,12 @@ impl Namespaces {
     pub(super) fn open(bundle: &Bundle, spec: &Spec, joins: &[Join]) -> Result<Namespaces> {
         let joined = joins.iter().map(|join| {
             let owner = owner(&bundle.sibling(&join.container)).map_err(|error| join.explain(error))?;
-            let (flag, join) = (flag(join.typ)?, join.clone());
+            let (flag, join) = (flag(join.typ), join.clone());
             let whose = Whose::Container { join, owner };
             Ok(Joined { flag, whose })
         });
         Ok(Namespaces {
-            new: new(spec)?,
+            new: new(spec),
             joined: joined.collect::<Result<_>>()?,
         })
     }
@@ -140,7 +132,7 @@ impl Namespaces {
             Some(Joined::at(namespace.typ(), path))
         });
         Ok(Namespaces {
-            new: new(spec)?,
+            new: new(spec),
             joined: by_path.collect::<Result<_>>()?,
         })
     }
@@ -200,10 +192,7 @@ impl Joined {
         let namespace = nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).during(show)?;
         let path = path.to_owned();
         let whose = Whose::Path { path, namespace };
-        Ok(Joined {
-            flag: flag(typ)?,
-            whose,
-        })
+        Ok(Joined { flag: flag(typ), whose })
     }
 
     fn enter(&self) -> Result<()> {

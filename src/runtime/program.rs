@@ -17,6 +17,7 @@ use super::channel::Failure;
 use super::exit::{NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED};
 use super::rlimits::shown;
 use super::seccomp::Filter;
+use super::treatment;
 use super::user::Identity;
 use crate::error::{Context, Error, Kind, Result};
 use crate::sys::{capability, process};
@@ -120,8 +121,9 @@ impl Program<'_> {
             self.load_filter()?;
         }
         let entered = enter(self.cwd);
-        let left = capability::limit_bounding(self.capabilities.bounding.bits());
-        let left = CapSet::from_bits(left.during(|| "limit the capabilities")?);
+        treatment::of_process(self.process)?;
+        let held = capability::limit_bounding(self.capabilities.bounding.bits());
+        let held = CapSet::from_bits(held.during(|| "limit the capabilities")?);
         capability::keep_over_setuid(true).during(|| "keep capabilities")?;
         self.become_user()?;
         match entered {
@@ -132,7 +134,7 @@ impl Program<'_> {
         }
         check_cwd()?;
         capability::keep_over_setuid(false).during(|| "keep no capabilities")?;
-        set_capabilities(&self.capabilities, left).during(|| "set the capabilities")?;
+        set_capabilities(&self.capabilities, held).during(|| "set the capabilities")?;
         umask(Mode::from_bits_truncate(self.process.user().umask().unwrap_or(UMASK)));
         self.set_home();
         Ok(())
@@ -195,10 +197,10 @@ impl Program<'_> {
     }
 }
 
-/// What is asked for, as far as this process has it itself: `left` of its bounding set.
-fn set_capabilities(asked: &Sets, left: CapSet) -> nix::Result<()> {
-    let permitted = asked.permitted.intersection(left);
-    let inheritable = asked.inheritable.intersection(left);
+/// What is asked for, as far as this process had it itself: `held` in its bounding set.
+fn set_capabilities(asked: &Sets, held: CapSet) -> nix::Result<()> {
+    let permitted = asked.permitted.intersection(held);
+    let inheritable = asked.inheritable.intersection(held);
     capability::Sets {
         effective: asked.effective.intersection(permitted).bits(),
         permitted: permitted.bits(),

@@ -460,6 +460,7 @@ fn spawn(
         cgroup,
         filter: filter(&settings.seccomp, spec)?,
         streams,
+        no_pivot: false,
         kept: 0,
         has_users: maps.is_some(),
         maker: &parent,

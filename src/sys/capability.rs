@@ -88,13 +88,13 @@ pub fn bounding() -> nix::Result<(u64, u64)> {
     Ok((held, known))
 }
 
-/// Drops everything but `keep` from the bounding set, and returns what is left of it; needs `CAP_SETPCAP`.
+/// Drops everything but `keep` from the bounding set, and returns what it was; needs `CAP_SETPCAP`.
 pub fn limit_bounding(keep: u64) -> nix::Result<u64> {
     let (held, _) = bounding()?;
     for number in (0..64).filter(|number| (held & !keep) >> number & 1 == 1) {
         prctl(libc::PR_CAPBSET_DROP, number, 0)?;
     }
-    Ok(held & keep)
+    Ok(held)
 }
 
 /// Whether the permitted set outlives the change from user 0 to another (`PR_SET_KEEPCAPS`).

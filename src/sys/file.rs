@@ -82,15 +82,6 @@ pub fn names(dir: BorrowedFd<'_>) -> nix::Result<Vec<CString>> {
     Ok(names)
 }
 
-/// Whether this process has a descriptor of this number.
-pub fn is_open(number: u32) -> bool {
-    let Ok(number) = libc::c_int::try_from(number) else {
-        return false;
-    };
-    // SAFETY: the call takes numbers only.
-    unsafe { libc::fcntl(number, libc::F_GETFD) >= 0 }
-}
-
 /// A path through which calls that take no descriptor reach an open file, `O_PATH` ones too (proc(5), `/proc/pid/fd`).
 pub fn magic_path(fd: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))

@@ -11,6 +11,7 @@ pub mod network;
 pub mod pidfd;
 pub mod process;
 pub mod pty;
+pub mod scheduling;
 pub mod seccomp;
 pub mod socket;
 pub mod sqlite;

@@ -1,5 +1,6 @@
 //! What a process does to itself before it becomes another program.
 
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -36,6 +37,19 @@ fn close_range(first: u32, flags: libc::c_uint) -> nix::Result<()> {
     // SAFETY: the call takes numbers only. That no value owns a descriptor closed here is the caller's part, said above; breaking it
     // gives errors of the kind `EBADF`, never wrong memory.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) }).map(drop)
+}
+
+/// Sets the NIS domain name of this process's UTS namespace.
+pub fn set_domain_name(name: &str) -> nix::Result<()> {
+    // SAFETY: the pointer is to as many bytes as are told of, which outlive the call; the kernel only reads them.
+    Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
+}
+
+/// Gives this process a session keyring of its own (keyctl(2)). `ENOSYS` where the kernel has none.
+pub fn join_session_keyring(name: &CStr) -> nix::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: the name is a terminated string that outlives the call.
+    Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, name.as_ptr()) }).map(drop)
 }
 
 /// The permissions that files this thread makes are born without (umask(2)); asked of /proc, since the call itself would change them.

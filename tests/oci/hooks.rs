@@ -102,6 +102,20 @@ fn a_hook_that_fails_ends_the_container() {
 }
 
 #[test]
+fn a_hook_without_variables_has_those_around_it() {
+    let mut bundle = Bundle::sh("true");
+    bundle.config["process"]["env"] = json!(["PATH=/bin", "A=of the process"]);
+    let check = "test \"$A\" = 'of the process'";
+    bundle.config["hooks"] = json!({
+        "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "test \"$LC_ALL\" = C.UTF-8"]}],
+        "startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", check]}],
+    });
+    bundle.run().success();
+    bundle.config["hooks"]["startContainer"][0]["env"] = json!([]);
+    bundle.run().fails_with(1).stderr_has(&["startContainer hook 0"]);
+}
+
+#[test]
 fn a_hook_has_its_own_environment_and_time() {
     let mut bundle = Bundle::sh("true");
     let env = bundle.file("env");

@@ -3,4 +3,5 @@
 mod hooks;
 mod lifecycle;
 mod process;
+mod surroundings;
 mod terminal;

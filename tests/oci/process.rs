@@ -46,6 +46,13 @@ fn capabilities_are_those_of_each_set() {
 }
 
 #[test]
+fn capabilities_beyond_the_bounding_set_are_refused() {
+    let mut bundle = Bundle::sh("true");
+    bundle.config["process"]["capabilities"] = json!({"permitted": ["CAP_KILL"], "inheritable": ["CAP_KILL"]});
+    bundle.run().fails_with(1).stderr_has(&["set the capabilities"]);
+}
+
+#[test]
 fn the_root_and_its_mounts_are_as_they_are_configured() {
     let mut bundle = Bundle::sh(
         "touch /x 2>&1; cat /data/words; touch /data/y 2>&1; ls /proc/acpi /proc/scsi 2>&1 | grep -v :; echo 1 2>&1 >/proc/sys/kernel/panic; \

@@ -185,6 +185,6 @@ fn s15_an_image_cannot_lead_mounts_out_of_its_root() {
     let error = run(&Context::new(), &place.create(&request), Stdin::Null).unwrap_err();
     assert_eq!(
         error.message(),
-        "failed to mount `/proc`: `/proc` is a link in the image"
+        "failed to mount `/proc`: `/proc` is a link in the image, and must be mounted on ordinary directory"
     );
 }

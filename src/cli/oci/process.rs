@@ -35,6 +35,9 @@ pub(super) struct Exec {
     /// A socket to which the master of the terminal is sent
     #[arg(long, value_name = "PATH")]
     console_socket: Option<PathBuf>,
+    /// A control group below the container's, in which it is to be
+    #[arg(long, value_name = "PATH")]
+    cgroup: Option<PathBuf>,
     /// Let it never gain rights
     #[arg(long)]
     no_new_privs: bool,
@@ -83,6 +86,7 @@ impl Exec {
             user: self.user,
             additional_gids: self.additional_gids,
             caps: self.cap,
+            cgroup: self.cgroup,
             no_new_privileges: self.no_new_privs,
             terminal: self.tty,
             console_socket: self.console_socket,

@@ -1,6 +1,7 @@
 //! Making a container: all but its program runs.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -15,13 +16,14 @@ use super::config::Config;
 use super::container::{Place, Record, State, Status};
 use super::gate::{self, Gate};
 use super::signals::Forwarded;
+use super::time::TimeNamespace;
 use super::{delete, hooks, start};
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::channel::{Channel, Message};
 use crate::runtime::id_maps::Users;
 use crate::runtime::init::Init;
-use crate::runtime::namespaces::Namespaces;
+use crate::runtime::namespaces::{NEW_TIME, Namespaces};
 use crate::runtime::process::{self, Process};
 use crate::runtime::seccomp::{Filter, Profile};
 use crate::runtime::streams::Streams;
@@ -123,7 +125,17 @@ impl Made {
             owns_pids: config.owns_pids(),
             annotations: spec.annotations().clone().map(BTreeMap::from_iter).unwrap_or_default(),
         };
-        let gate = Gate::new(spec, State::of(place, record.clone(), Status::Creating), theirs, door);
+        let keyring = (!creation.no_new_keyring)
+            .then(|| CString::new(format!("_ses.{}", place.id)))
+            .transpose();
+        let keyring = keyring.map_err(|_| Error::internal("an id with a zero byte"))?;
+        let gate = Gate::new(
+            spec,
+            State::of(place, record.clone(), Status::Creating),
+            theirs,
+            door,
+            keyring,
+        );
         let child = spawn(config, creation, &cgroup, &gate, &setup)?;
         drop(gate);
         let mut made = Made { child, record, setup };
@@ -161,11 +173,12 @@ impl Made {
     fn run_hooks(&self, place: &Place, config: &Config) -> Result<()> {
         let state = State::of(place, self.record.clone(), Status::Creating);
         let prestart = Config::hooks(&config.spec, Hooks::prestart);
-        hooks::run("prestart", prestart, &state)?;
+        hooks::run("prestart", prestart, &state, None)?;
         hooks::run(
             "createRuntime",
             Config::hooks(&config.spec, Hooks::create_runtime),
             &state,
+            None,
         )
     }
 
@@ -174,7 +187,7 @@ impl Made {
         self.setup.let_go()?;
         start::await_program(&self.setup)?;
         let state = State::of(place, self.record.clone(), Status::Running);
-        hooks::run("poststart", Config::hooks(&config.spec, Hooks::poststart), &state)
+        hooks::run("poststart", Config::hooks(&config.spec, Hooks::poststart), &state, None)
     }
 }
 
@@ -259,11 +272,10 @@ pub(super) fn filter(spec: &Spec) -> Result<Option<Filter>> {
 /// Opens all that is on the host, and makes the first process.
 fn spawn(config: &Config, creation: &Creation, cgroup: &Cgroup, gate: &Gate<'_>, setup: &Channel) -> Result<Child> {
     let spec = &config.spec;
-    check_kept(creation.preserve_fds)?;
     let process = spec::process_of(spec)?;
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let namespaces = Namespaces::of(spec)?;
-    let root = open_root(&config.rootfs)?;
+    let root = open_root(config)?;
     let linux = spec.linux().as_ref();
     let nodes = devices::listed(linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default())?;
     let users = Users::of(spec)?;
@@ -290,19 +302,22 @@ fn spawn(config: &Config, creation: &Creation, cgroup: &Cgroup, gate: &Gate<'_>,
         cgroup,
         filter: filter(spec)?,
         streams,
+        no_pivot: creation.no_pivot,
         kept: creation.preserve_fds,
         has_users: maps.is_some(),
         maker: gate,
         stays: None,
     };
-    let flags = namespaces.new - CloneFlags::CLONE_NEWCGROUP;
+    let flags = namespaces.new - CloneFlags::CLONE_NEWCGROUP - NEW_TIME;
     // A process of the container can neither trace nor open the one that becomes its first (CVE-2016-9962).
     nix::sys::prctl::set_dumpable(false).during(|| "protect this process")?;
+    let time = TimeNamespace::make(spec, namespaces.new)?;
     let child = clone::clone(flags, cgroup.clone_into_fd(), || {
         // The other end is the creator's alone: its end is to be noticed.
         sys::process::close(setup.as_fd());
         init.run()
     });
+    time.map_or(Ok(()), TimeNamespace::leave)?;
     let child = child.during(|| "make the container's first process")?;
     if let Some(maps) = maps {
         let mapped = maps.write(child.pid).and_then(|()| setup.let_go());
@@ -315,21 +330,21 @@ fn spawn(config: &Config, creation: &Creation, cgroup: &Cgroup, gate: &Gate<'_>,
 }
 
 /// A copy of the root with all that is mounted in it, attached nowhere.
-fn open_root(rootfs: &Path) -> Result<OwnedFd> {
+fn open_root(config: &Config) -> Result<OwnedFd> {
+    let rootfs = &config.rootfs;
     let show = || format!("open the root `{}`", rootfs.display());
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let place = nix::fcntl::open(rootfs, flags, Mode::empty()).during(show)?;
     let root = mount::copy(&place, true).during(show)?;
-    mount::change(&root, Attributes::NONE, Some(Propagation::Private), true).during(show)?;
+    let linux = config.spec.linux().as_ref();
+    let asked = linux
+        .and_then(|linux| linux.rootfs_propagation().as_deref())
+        .unwrap_or_default();
+    // One that is to take from the host must not be parted from it now.
+    let propagation = match asked {
+        "slave" | "rslave" | "shared" | "rshared" => Propagation::Slave,
+        _ => Propagation::Private,
+    };
+    mount::change(&root, Attributes::NONE, Some(propagation), true).during(show)?;
     Ok(root)
-}
-
-/// What is to be passed on must be there, or another descriptor would be in its place.
-pub(super) fn check_kept(count: u32) -> Result<()> {
-    match (3..3 + count).find(|fd| !sys::file::is_open(*fd)) {
-        Some(fd) => Err(Error::invalid(format!(
-            "descriptor {fd} is to be preserved, and is not open"
-        ))),
-        None => Ok(()),
-    }
 }

@@ -93,7 +93,7 @@ pub fn delete(place: &Place, force: bool) -> Result<()> {
     let state = State::of(place, record, Status::Stopped);
     for hook in Config::hooks(&spec, Hooks::poststop) {
         // Each is run, whatever became of the one before (runtime-spec, `runtime.md#lifecycle`).
-        let _ = hooks::run("poststop", std::slice::from_ref(hook), &state);
+        let _ = hooks::run("poststop", std::slice::from_ref(hook), &state, None);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A further process in a container.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -8,11 +8,12 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec, User};
 
 use super::config;
 use super::container::{Place, Record, Status};
-use super::create::{check_kept, filter, set_oom_score, streams};
+use super::create::{filter, set_oom_score, streams};
 use super::gate::executable;
 use super::signals::Forwarded;
 use super::start::{await_program, require};
 use crate::error::{Context, Error, Result};
+use crate::runtime::cgroup::Cgroup;
 use crate::runtime::channel::{Channel, Failure, Message};
 use crate::runtime::enter::{self, Entered};
 use crate::runtime::exit::NOT_STARTED;
@@ -20,7 +21,7 @@ use crate::runtime::program::Program;
 use crate::runtime::seccomp::Filter;
 use crate::runtime::streams::Streams;
 use crate::runtime::user::Who;
-use crate::runtime::{IdMaps, bundle, id_maps, namespaces, program, spec};
+use crate::runtime::{IdMaps, bundle, id_maps, namespaces, program, spec, treatment};
 
 /// What is to be run, and how.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +40,8 @@ pub struct Execution {
     pub additional_gids: Vec<u32>,
     /// Capabilities besides the container's.
     pub caps: Vec<String>,
+    /// A control group below the container's, in which it is to be.
+    pub cgroup: Option<PathBuf>,
     /// Whether it can never gain rights.
     pub no_new_privileges: bool,
     /// Whether it has a terminal.
@@ -63,7 +66,6 @@ pub fn exec(place: &Place, execution: &Execution) -> Result<u8> {
         false => &[Status::Created, Status::Running],
     };
     require(place, record.status(place)?, allowed, "run a process in")?;
-    check_kept(execution.preserve_fds)?;
     let spec = place.spec()?;
     let process = process(&spec, execution)?;
     config::check_process(&process)?;
@@ -167,12 +169,26 @@ fn none() -> LinuxCapabilities {
     sets
 }
 
+/// The container's groups, or one below them.
+fn cgroup(record: &Record, execution: &Execution) -> Result<Cgroup> {
+    let below = execution.cgroup.as_deref().unwrap_or(Path::new(""));
+    let below = below.strip_prefix("/").unwrap_or(below);
+    let groups = Cgroup::open_at(&record.cgroup.join(below))?;
+    match groups.paths().is_empty() {
+        true => Err(Error::not_found(format!(
+            "the container has no control group `{}`",
+            below.display()
+        ))),
+        false => Ok(groups),
+    }
+}
+
 /// The process, before it becomes the program.
 fn make(place: &Place, record: &Record, spec: &Spec, process: &Process, execution: &Execution) -> Result<Entered> {
     let ended = || Error::conflict(format!("container `{}` has just ended", place.id)).target(&place.id);
     let init = record.init().ok_or_else(ended)?;
     let filter = filter(spec)?;
-    let flags = namespaces::listed(spec)?;
+    let flags = namespaces::listed(spec);
     let streams = streams(process, execution.console_socket.as_deref())?;
     nix::sys::prctl::set_dumpable(false).during(|| "protect this process")?;
     let maps = IdMaps::of(spec);
@@ -180,9 +196,9 @@ fn make(place: &Place, record: &Record, spec: &Spec, process: &Process, executio
         streams.hand_over(maps)?;
         program::raise_rlimits(process)?;
     }
-    enter::make(&record.cgroup()?, &init, flags, |parent| {
+    enter::make(&cgroup(record, execution)?, &init, flags, |parent| {
         let entered = maps.as_ref().map_or(Ok(()), |_| id_maps::become_root());
-        let prepared = entered.and_then(|()| prepare(process, filter, execution.preserve_fds, &streams));
+        let prepared = entered.and_then(|()| prepare(spec, process, filter, execution.preserve_fds, &streams));
         let failure = match prepared {
             Ok(program) => program.become_it(|file| ready(parent, file)),
             Err(error) => Failure::new(&error, NOT_STARTED),
@@ -193,8 +209,15 @@ fn make(place: &Place, record: &Record, spec: &Spec, process: &Process, executio
     })
 }
 
-fn prepare<'a>(process: &'a Process, filter: Option<Filter>, kept: u32, streams: &Streams) -> Result<Program<'a>> {
+fn prepare<'a>(
+    spec: &Spec,
+    process: &'a Process,
+    filter: Option<Filter>,
+    kept: u32,
+    streams: &Streams,
+) -> Result<Program<'a>> {
     nix::unistd::setsid().during(|| "start a session")?;
+    spec.linux().as_ref().map_or(Ok(()), treatment::of_container)?;
     let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
     let identity = Who::Numbered(process.user()).resolve(&root)?;
     streams.install(&root, identity.uid, false)?;
@@ -212,7 +235,7 @@ fn prepare<'a>(process: &'a Process, filter: Option<Filter>, kept: u32, streams:
 }
 
 fn ready(parent: &Channel, file: &str) -> std::result::Result<(), (Error, i32)> {
-    executable(std::path::Path::new(file))?;
+    executable(Path::new(file))?;
     let go = || match parent
         .send(&Message::Started(0))
         .during(|| "tell the caller")

@@ -1,9 +1,11 @@
 //! Where a container's first process waits until it is to become its program: a socket, at which `start` knocks.
 
 use std::cell::RefCell;
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use oci_spec::runtime::Spec;
 
@@ -14,7 +16,8 @@ use crate::error::{Context, Error, Result};
 use crate::runtime::channel::{Channel, Failure, Message};
 use crate::runtime::exit::{NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED};
 use crate::runtime::init::Maker;
-use crate::sys::socket;
+use crate::runtime::spec;
+use crate::sys::{process, socket};
 
 /// A socket at which one may knock.
 pub(super) fn open(place: &Place) -> Result<OwnedFd> {
@@ -38,16 +41,25 @@ pub(super) struct Gate<'a> {
     caller: RefCell<Option<Channel>>,
     /// Where to wait for the start; without one the creator starts it as well.
     door: Option<OwnedFd>,
+    /// The name of the session keyring it is to have of its own.
+    keyring: Option<CString>,
 }
 
 impl Gate<'_> {
-    pub(super) fn new(spec: &Spec, state: State, creator: Channel, door: Option<OwnedFd>) -> Gate<'_> {
+    pub(super) fn new(
+        spec: &Spec,
+        state: State,
+        creator: Channel,
+        door: Option<OwnedFd>,
+        keyring: Option<CString>,
+    ) -> Gate<'_> {
         let caller = RefCell::new(Some(creator));
         Gate {
             spec,
             state,
             caller,
             door,
+            keyring,
         }
     }
 
@@ -97,6 +109,10 @@ impl Maker for Gate<'_> {
     }
 
     fn mounted(&self) -> Result<()> {
+        match self.keyring.as_deref().map_or(Ok(()), process::join_session_keyring) {
+            Err(Errno::ENOSYS) => {}
+            joined => joined.during(|| "make a session keyring")?,
+        }
         let outside = [
             Config::hooks(self.spec, oci_spec::runtime::Hooks::prestart),
             Config::hooks(self.spec, oci_spec::runtime::Hooks::create_runtime),
@@ -106,7 +122,7 @@ impl Maker for Gate<'_> {
             self.await_go()?;
         }
         let inside = Config::hooks(self.spec, oci_spec::runtime::Hooks::create_container);
-        hooks::run("createContainer", inside, &self.state(Status::Creating))
+        hooks::run("createContainer", inside, &self.state(Status::Creating), None)
     }
 
     fn made(&self) -> Result<bool> {
@@ -119,7 +135,9 @@ impl Maker for Gate<'_> {
             self.send(&Message::Started(0))?;
             self.await_start()?;
             let hooks = Config::hooks(self.spec, oci_spec::runtime::Hooks::start_container);
-            hooks::run("startContainer", hooks, &self.state(Status::Created))
+            let process = spec::process_of(self.spec)?;
+            let env = process.env().as_deref();
+            hooks::run("startContainer", hooks, &self.state(Status::Created), env)
         };
         start().map_err(|error| (error, NOT_STARTED))
     }

@@ -18,20 +18,21 @@ use crate::sys::pidfd;
 /// How much of what a failed hook says is told.
 const MOST_WORDS: usize = 4096;
 
-/// Runs hooks in their order, each with the state on its standard input, until one fails.
-pub(super) fn run(name: &str, hooks: &[Hook], state: &State) -> Result<()> {
+/// Runs hooks in their order, each with the state on its standard input, until one fails. One that has no variables of its own gets
+/// `env`, or those of this process.
+pub(super) fn run(name: &str, hooks: &[Hook], state: &State, env: Option<&[String]>) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
     }
     let text =
         serde_json::to_vec(state).map_err(|cause| Error::internal(format!("failed to write a state: {cause}")))?;
     for (at, hook) in hooks.iter().enumerate() {
-        run_one(hook, &text).during(|| format!("run {name} hook {at} (`{}`)", hook.path().display()))?;
+        run_one(hook, &text, env).during(|| format!("run {name} hook {at} (`{}`)", hook.path().display()))?;
     }
     Ok(())
 }
 
-fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
+fn run_one(hook: &Hook, state: &[u8], env: Option<&[String]>) -> Result<()> {
     let path = hook.path();
     if !path.is_absolute() {
         return Err(Error::invalid("its path is not absolute"));
@@ -42,7 +43,7 @@ fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
         Some(seconds) => return Err(Error::invalid(format!("its timeout of {seconds} is not above zero"))),
     };
     let said = launch::in_memory(b"")?;
-    let mut child = command(hook, path, state, &said)?.spawn().during(|| "start it")?;
+    let mut child = command(hook, path, state, env, &said)?.spawn().during(|| "start it")?;
     let ended = wait(&child, limit);
     if !matches!(ended, Ok(true)) {
         let _ = child.kill();
@@ -63,7 +64,7 @@ fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
     }
 }
 
-fn command(hook: &Hook, path: &Path, state: &[u8], said: &File) -> Result<Command> {
+fn command(hook: &Hook, path: &Path, state: &[u8], env: Option<&[String]>, said: &File) -> Result<Command> {
     #[expect(
         clippy::disallowed_methods,
         reason = "an engine's own program, which its configuration names"
@@ -73,13 +74,10 @@ fn command(hook: &Hook, path: &Path, state: &[u8], said: &File) -> Result<Comman
     if let [name, rest @ ..] = args {
         command.arg0(name).args(rest);
     }
-    command.env_clear();
-    let variables = hook
-        .env()
-        .iter()
-        .flatten()
-        .filter_map(|variable| variable.split_once('='));
-    command.envs(variables);
+    if let Some(env) = hook.env().as_deref().or(env) {
+        command.env_clear();
+        command.envs(env.iter().filter_map(|variable| variable.split_once('=')));
+    }
     let said = said.try_clone().during(|| "prepare for what it says")?;
     command
         .stdin(Stdio::from(launch::in_memory(state)?))

@@ -15,6 +15,7 @@ mod hooks;
 mod signals;
 mod start;
 mod template;
+mod time;
 
 /// The newest version of the specification that this runtime was written by.
 const VERSION: &str = "1.2.0";

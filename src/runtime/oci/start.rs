@@ -26,7 +26,7 @@ pub fn start(place: &Place) -> Result<()> {
     first.let_go()?;
     await_program(&first)?;
     let hooks = Config::hooks(&spec, Hooks::poststart);
-    hooks::run("poststart", hooks, &State::of(place, record, Status::Running)).inspect_err(|_| {
+    hooks::run("poststart", hooks, &State::of(place, record, Status::Running), None).inspect_err(|_| {
         // Such a container is stopped (runtime-spec, `runtime.md#lifecycle`).
         let _ = delete::kill(place, crate::runtime::Signal::KILL, true);
     })
