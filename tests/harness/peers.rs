@@ -57,7 +57,13 @@ impl Peers {
 
     /// Runs a shell script beside a Docker daemon that starts empty and ends with it. `$1`, `$2`… are `args`.
     pub(crate) fn docker(&self, script: &str, args: &[&str]) -> Output {
-        self.enter("dockerd", &[&["sh", "-euc", script, "sh"], args].concat())
+        self.docker_with("", script, args)
+    }
+
+    /// The same with more options for the daemon.
+    pub(crate) fn docker_with(&self, options: &str, script: &str, args: &[&str]) -> Output {
+        let words = [&["sh", "-euc", script, "sh"], args].concat();
+        self.enter_with("dockerd", &words, &[("DOCKERD_OPTIONS", options)])
     }
 
     /// What podman makes of the one image in each archive.
@@ -109,12 +115,17 @@ impl Peers {
     }
 
     fn enter(&self, how: &str, args: &[&str]) -> Output {
+        self.enter_with(how, args, &[])
+    }
+
+    fn enter_with(&self, how: &str, args: &[&str], variables: &[(&str, &str)]) -> Output {
         let mut command: Command = super::program(inputs::peers_program());
         command
             .arg(how)
             .args(args)
             .current_dir(self.dir())
-            .env("HOIST_TEST_INPUTS", inputs::dir());
+            .env("HOIST_TEST_INPUTS", inputs::dir())
+            .envs(variables.iter().copied());
         Output::of(command, None)
     }
 }
