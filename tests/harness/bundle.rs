@@ -120,6 +120,20 @@ impl Bundle {
         fs::read_to_string(self.file("out")).unwrap_or_default()
     }
 
+    /// Waits until the container has printed this.
+    #[track_caller]
+    pub(crate) fn wait_for_out(&self, text: &str) {
+        let end = std::time::Instant::now() + super::PATIENCE;
+        while !self.out().contains(text) {
+            assert!(
+                std::time::Instant::now() < end,
+                "it never says `{text}`: {}",
+                self.out()
+            );
+            std::thread::yield_now();
+        }
+    }
+
     /// The state of `it`, as `state` tells it.
     #[track_caller]
     pub(crate) fn state(&self) -> Value {

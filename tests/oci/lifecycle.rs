@@ -48,6 +48,7 @@ fn the_program_waits_for_its_start() {
         .act(&["delete", "it"])
         .fails_with(1)
         .stderr_has(&["it is running"]);
+    bundle.wait_for_out("started");
     bundle.act(&["kill", "it", "KILL"]).success();
     bundle.wait_for("stopped");
     assert_eq!(bundle.state()["pid"], 0);
