@@ -116,6 +116,8 @@ impl Program<'_> {
         set_rlimits(self.process.rlimits().as_deref().unwrap_or_default())?;
         // Before the filter, which refuses the call: the keys of whoever started this are not the container's.
         process::leave_session_keyring().during(|| "leave the session keyring")?;
+        // Before any filter is loaded: one may be older than this call.
+        process::close_on_exec_from(3 + self.kept).during(|| "close what is not for the program")?;
         if !self.no_new_privileges {
             // Loading a filter without no_new_privs needs CAP_SYS_ADMIN, which is about to go.
             self.load_filter()?;
@@ -178,7 +180,6 @@ impl Program<'_> {
         if self.no_new_privileges {
             nix::sys::prctl::set_no_new_privs().during(show)?;
         }
-        process::close_on_exec_from(3 + self.kept).during(show)?;
         process::reset_signals().during(show)?;
         self.load_filter()?;
         let errno = match nix::unistd::execve(&path, &args, &env) {
@@ -240,7 +241,8 @@ fn find(name: &str, env: &[String]) -> std::result::Result<String, (Error, i32)>
     for dir in path.split(':') {
         let candidate = format!("{}/{name}", if dir.is_empty() { "." } else { dir });
         let is_file = std::fs::metadata(&candidate).is_ok_and(|status| status.is_file());
-        if is_file && faccessat(AT_FDCWD, candidate.as_str(), AccessFlags::X_OK, AtFlags::AT_EACCESS).is_ok() {
+        // By real ids, which are those of its user by now: to ask by effective ones is a newer call than some filters know.
+        if is_file && faccessat(AT_FDCWD, candidate.as_str(), AccessFlags::X_OK, AtFlags::empty()).is_ok() {
             return Ok(candidate);
         }
         seen |= is_file;

@@ -130,7 +130,11 @@ fn a_filter_holds_with_and_without_new_privileges() {
         bundle.config["linux"]["seccomp"] = json!({
             "defaultAction": "SCMP_ACT_ALLOW",
             "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
-            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30}],
+            "syscalls": [
+                {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 30},
+                // As in filters that are older than these calls.
+                {"names": ["close_range", "faccessat2"], "action": "SCMP_ACT_ERRNO"},
+            ],
         });
         let seen = bundle.run().success().stdout;
         assert_eq!(
