@@ -139,3 +139,74 @@ fn a_wrong_profile_is_refused_before_there_is_a_container() {
     }
     assert_eq!(hoist.value("container::list(#{all: true}).len()"), 0);
 }
+
+/// A 32-bit program of x86 of this code, which follows its only headers (elf(5)).
+fn program_of_32_bits(code: &[u8]) -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    const HEADERS: u32 = 52 + 32;
+    let length = HEADERS + u32::try_from(code.len()).unwrap();
+    let mut file = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x03\0".to_vec();
+    for word in [1, BASE + HEADERS, 52, 0, 0] {
+        file.extend(u32::to_le_bytes(word));
+    }
+    for half in [52u16, 32, 1, 0, 0, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    for word in [1, 0, BASE, BASE, length, length, 5, 0x1000] {
+        file.extend(u32::to_le_bytes(word));
+    }
+    file.extend(code);
+    file
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn programs_of_32_bits_run_under_the_same_profile() {
+    use std::os::unix::fs::PermissionsExt;
+    let hoist = Hoist::with_busybox();
+    // `exit(-call(0, 0, 0))`, with the number of the call: what it fails with is the exit code.
+    let ending_with = |call: u8| {
+        let registers = [0x31, 0xdb, 0x31, 0xc9, 0x31, 0xd2];
+        [
+            &[0xb8, call, 0, 0, 0][..],
+            &registers,
+            b"\xcd\x80\xf7\xd8\x89\xc3\xb8\x01\0\0\0\xcd\x80",
+        ]
+        .concat()
+    };
+    let dir = hoist.dir().join("programs");
+    std::fs::create_dir(&dir).unwrap();
+    // read() of nothing; mount() and reboot(), which the profile refuses.
+    for (name, call) in [("read", 3), ("mount", 21), ("reboot", 88)] {
+        let path = dir.join(name);
+        std::fs::write(&path, program_of_32_bits(&ending_with(call))).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let run = |name: &str, options: &str| {
+        let script = format!(
+            r#"container::run("busybox", ["/p/{name}"], #{{volumes: ["{}:/p"], check: false{options}}}).code"#,
+            dir.display()
+        );
+        hoist.value(&script)
+    };
+    const EPERM: i32 = 1;
+    const EFAULT: i32 = 14;
+    assert_eq!(run("read", ""), 0);
+    assert_eq!(run("mount", ""), EPERM);
+    assert_eq!(run("reboot", ""), EPERM);
+    assert_eq!(run("mount", r#", cap_add: ["SYS_ADMIN"]"#), EFAULT);
+    // A profile that does not list their architecture is not for them: they end by SIGSYS.
+    let profile = hoist.dir().join("profile.json");
+    std::fs::write(
+        &profile,
+        r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]}"#,
+    )
+    .unwrap();
+    assert_eq!(run("read", &format!(r#", seccomp: "{}""#, profile.display())), 128 + 31);
+    std::fs::write(
+        &profile,
+        r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]}"#,
+    )
+    .unwrap();
+    assert_eq!(run("read", &format!(r#", seccomp: "{}""#, profile.display())), 0);
+}

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::profile::{Circumstance, Condition, Entry, Operator, Profile, Verdict};
 use super::program::{Label, Program, Test};
-use super::syscalls::is_narrow;
+use super::syscalls::Arch;
 use crate::sys::seccomp::Instruction;
 
 /// Offsets in the kernel's `struct seccomp_data`.
@@ -43,32 +43,35 @@ struct Range {
 }
 
 pub(super) fn compile(profile: &Profile, here: &Circumstance) -> Vec<Instruction> {
-    let ranges = ranges(profile, here);
     let mut program = Program::default();
-    let tree = search(&mut program, &ranges, profile.default);
-    let number = program.load(NUMBER, tree);
-    // Numbers mean other calls under another architecture, so a foreign one must not get as far as the search.
-    let foreign = program.ret(Verdict::KILL_PROCESS.0);
-    let native = program.test(Test::Equal, here.arch.audit(), number, foreign);
-    let start = program.load(ARCH, native);
+    // Numbers mean other calls under another architecture, so a foreign one must not get as far as a search.
+    let mut otherwise = program.ret(Verdict::KILL_PROCESS.0);
+    // The machine's own is asked for first.
+    let others: Vec<Arch> = profile.others(here.arch).collect();
+    for arch in others.into_iter().chain([here.arch]) {
+        let tree = search(&mut program, &ranges(profile, here, arch), profile.default);
+        let number = program.load(NUMBER, tree);
+        otherwise = program.test(Test::Equal, arch.audit(), number, otherwise);
+    }
+    let start = program.load(ARCH, otherwise);
     program.finish(start)
 }
 
-/// The whole number space, cut where the treatment changes.
-fn ranges(profile: &Profile, here: &Circumstance) -> Vec<Range> {
+/// The whole number space of an architecture, cut where the treatment changes.
+fn ranges(profile: &Profile, here: &Circumstance, arch: Arch) -> Vec<Range> {
     let always = |verdict| Rules {
         always: Some(verdict),
         sometimes: Vec::new(),
     };
     let mut cuts: BTreeMap<u32, Rules> = BTreeMap::from([(0, always(profile.default))]);
-    for (number, rules) in rules(profile, here) {
+    for (number, rules) in rules(profile, here, arch) {
         cuts.insert(number, rules);
         cuts.entry(number + 1).or_insert_with(|| always(profile.default));
     }
-    if let Some(newest) = newest(profile, here).filter(|_| profile.default.is_errno()) {
+    if let Some(newest) = newest(profile, arch).filter(|_| profile.default.is_errno()) {
         cuts.insert(newest + 1, always(Verdict::NO_SUCH_CALL));
     }
-    if let Some(first) = here.arch.foreign_from() {
+    if let Some(first) = arch.foreign_from() {
         cuts.insert(first, always(Verdict::NO_SUCH_CALL));
     }
     let mut ranges: Vec<Range> = cuts.into_iter().map(|(start, rules)| Range { start, rules }).collect();
@@ -78,25 +81,23 @@ fn ranges(profile: &Profile, here: &Circumstance) -> Vec<Range> {
 
 /// The largest number the profile speaks of. What is newer its author could not know: programs are told the kernel lacks
 /// it (`ENOSYS`) and fall back, where `EPERM` would make them give up.
-fn newest(profile: &Profile, here: &Circumstance) -> Option<u32> {
+fn newest(profile: &Profile, arch: Arch) -> Option<u32> {
     let names = profile.entries.iter().flat_map(|entry| &entry.names);
-    names.filter_map(|name| here.arch.number(name)).max()
+    names.filter_map(|name| arch.number(name)).max()
 }
 
 /// What the entries that count here say, by call number.
-fn rules(profile: &Profile, here: &Circumstance) -> BTreeMap<u32, Rules> {
+fn rules(profile: &Profile, here: &Circumstance, arch: Arch) -> BTreeMap<u32, Rules> {
     let mut calls: BTreeMap<u32, Rules> = BTreeMap::new();
     let counts = |entry: &&Entry| entry.applies(here) && entry.verdict != profile.default;
     for entry in profile.entries.iter().filter(counts) {
-        for (name, number) in entry
-            .names
-            .iter()
-            .filter_map(|name| Some((name, here.arch.number(name)?)))
-        {
+        for (name, number) in entry.names.iter().filter_map(|name| Some((name, arch.number(name)?))) {
             let rules = calls.entry(number).or_default();
             match entry.conditions.as_slice() {
                 [] => _ = rules.always.get_or_insert(entry.verdict),
-                conditions => rules.sometimes.extend(alternatives(name, conditions, entry.verdict)),
+                conditions => rules
+                    .sometimes
+                    .extend(alternatives(arch, name, conditions, entry.verdict)),
             }
         }
     }
@@ -110,10 +111,10 @@ fn rules(profile: &Profile, here: &Circumstance) -> BTreeMap<u32, Rules> {
 }
 
 /// All conditions of an entry must hold, unless two speak of the same argument: then each is one alternative (runc does so).
-fn alternatives(name: &str, conditions: &[Condition], verdict: Verdict) -> Vec<Rule> {
+fn alternatives(arch: Arch, name: &str, conditions: &[Condition], verdict: Verdict) -> Vec<Rule> {
     let compare = |condition: &Condition| Comparison {
         condition: *condition,
-        narrow: is_narrow(name, condition.index),
+        narrow: arch.is_narrow(name, condition.index),
     };
     let comparisons: Vec<Comparison> = conditions.iter().map(compare).collect();
     let mut indices: Vec<usize> = conditions.iter().map(|condition| condition.index).collect();

@@ -28,6 +28,11 @@ pub use profile::Profile;
 static DOCKER_DEFAULT: LazyLock<Profile> =
     LazyLock::new(|| Profile::parse(include_bytes!("default.json")).expect("the built-in profile is valid"));
 
+/// Whether a kernel, by its release, is older than a version. Errors: `invalid` for what is no release.
+pub(super) fn kernel_before(release: &str, version: (u32, u32)) -> Result<bool> {
+    parse_kernel(release).map(|kernel| kernel < version)
+}
+
 impl Profile {
     /// Docker's default profile: what containers get unless asked otherwise.
     pub fn docker_default() -> &'static Profile {
@@ -35,7 +40,7 @@ impl Profile {
     }
 
     /// The filter for this machine and a container with these capabilities.
-    /// Only calls of the machine's own architecture pass; any other kills the process.
+    /// Only calls of the machine's own architecture pass, and of those the profile lists beside it; any other kills the process.
     /// `invalid` if the profile is too large for the kernel.
     pub fn compile(&self, capabilities: CapSet) -> Result<Filter> {
         let kernel = nix::sys::utsname::uname().during(|| "read the kernel's version")?;

@@ -26,15 +26,24 @@ struct Document<'a> {
     // Read one by one, so that errors can tell which it is.
     #[serde(default, borrow)]
     syscalls: Option<Vec<&'a RawValue>>,
-    // What says nothing here: the filter is for the machine's own architecture, and errors have numbers.
-    #[serde(default, rename = "architectures")]
-    _architectures: IgnoredAny,
-    #[serde(default, rename = "archMap")]
-    _arch_map: IgnoredAny,
+    #[serde(default)]
+    architectures: Option<Vec<String>>,
+    #[serde(default)]
+    arch_map: Option<Vec<ArchMap>>,
+    // What says nothing here: errors have numbers.
     #[serde(default, rename = "defaultErrno")]
     _default_errno: IgnoredAny,
     #[serde(default, rename = "listenerMetadata")]
     _listener_metadata: IgnoredAny,
+}
+
+/// A machine, and for which other call conventions of it the profile is.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ArchMap {
+    architecture: String,
+    #[serde(default)]
+    sub_architectures: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -175,6 +184,7 @@ pub(super) type Kernel = (u32, u32);
 /// What the conditions of a profile's entries are resolved against.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Circumstance {
+    /// The machine's own.
     pub(super) arch: Arch,
     pub(super) kernel: Kernel,
     pub(super) capabilities: CapSet,
@@ -186,6 +196,9 @@ pub struct Profile {
     pub(super) default: Verdict,
     pub(super) flags: u32,
     pub(super) entries: Vec<Entry>,
+    /// Architectures as listed, and those listed beside a machine's own.
+    arches: Vec<String>,
+    beside: Vec<(String, Vec<String>)>,
 }
 
 impl Profile {
@@ -208,13 +221,26 @@ impl Profile {
             Entry::new(entry).map_err(|error| within(&rule, &error))
         });
         let flags = document.flags.unwrap_or_default();
+        let beside = document.arch_map.unwrap_or_default().into_iter();
         Ok(Profile {
             default: Verdict::new(document.default_action, document.default_errno_ret)?,
             flags: flags
                 .iter()
                 .try_fold(0, |all, name| Ok::<u32, Error>(all | flag(name)?))?,
             entries: entries.collect::<Result<_>>()?,
+            arches: document.architectures.unwrap_or_default(),
+            beside: beside
+                .map(|map| (map.architecture, map.sub_architectures.unwrap_or_default()))
+                .collect(),
         })
+    }
+
+    /// The other call conventions of a machine that the profile is for as well.
+    pub(super) fn others(&self, arch: Arch) -> impl Iterator<Item = Arch> {
+        let beside = self.beside.iter().filter(move |(machine, _)| machine == arch.token());
+        let listed: Vec<&String> = beside.flat_map(|(_, others)| others).chain(&self.arches).collect();
+        let others = arch.others().iter().copied();
+        others.filter(move |other| listed.iter().any(|name| *name == other.token()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::compile::compile;
 use super::profile::{Circumstance, Condition, Operator, Verdict};
-use super::syscalls::{Arch, is_narrow};
+use super::syscalls::Arch;
 use super::*;
 use crate::runtime::capabilities::resolve;
 
@@ -52,9 +52,9 @@ pub(super) fn interpret(program: &[Instruction], call: &Call) -> u32 {
     }
 }
 
-fn holds(name: &str, condition: &Condition, arguments: &[u64; 6]) -> bool {
+fn holds(arch: Arch, name: &str, condition: &Condition, arguments: &[u64; 6]) -> bool {
     let mut argument = arguments[condition.index];
-    if is_narrow(name, condition.index) {
+    if arch.is_narrow(name, condition.index) {
         argument &= u64::from(u32::MAX);
     }
     let value = condition.value;
@@ -71,18 +71,19 @@ fn holds(name: &str, condition: &Condition, arguments: &[u64; 6]) -> bool {
 
 /// What the profile says, read entry by entry.
 fn evaluate(profile: &Profile, here: &Circumstance, call: &Call) -> Verdict {
-    if call.audit != here.arch.audit() {
+    let served = [here.arch].into_iter().chain(profile.others(here.arch));
+    let Some(arch) = served.into_iter().find(|arch| arch.audit() == call.audit) else {
         return Verdict::KILL_PROCESS;
-    }
-    if here.arch.foreign_from().is_some_and(|first| call.number >= first) {
+    };
+    if arch.foreign_from().is_some_and(|first| call.number >= first) {
         return Verdict::NO_SUCH_CALL;
     }
     let names = || profile.entries.iter().flat_map(|entry| &entry.names);
-    let newest = names().filter_map(|name| here.arch.number(name)).max();
+    let newest = names().filter_map(|name| arch.number(name)).max();
     if profile.default.is_errno() && newest.is_some_and(|newest| call.number > newest) {
         return Verdict::NO_SUCH_CALL;
     }
-    let Some(name) = names().find(|name| here.arch.number(name) == Some(call.number)) else {
+    let Some(name) = names().find(|name| arch.number(name) == Some(call.number)) else {
         return profile.default;
     };
     let entries = || {
@@ -102,11 +103,11 @@ fn evaluate(profile: &Profile, here: &Circumstance, call: &Call) -> Verdict {
             true => entry
                 .conditions
                 .iter()
-                .all(|condition| holds(name, condition, &call.arguments)),
+                .all(|condition| holds(arch, name, condition, &call.arguments)),
             false => entry
                 .conditions
                 .iter()
-                .any(|condition| holds(name, condition, &call.arguments)),
+                .any(|condition| holds(arch, name, condition, &call.arguments)),
         }
     });
     matching.map_or(profile.default, |entry| entry.verdict)
@@ -148,35 +149,23 @@ fn assert_agrees(profile: &Profile, here: &Circumstance) {
         );
     };
     let values = interesting_values(profile);
-    let audit = here.arch.audit();
-    let conditional = profile.entries.iter().filter(|entry| !entry.conditions.is_empty());
-    let conditional: Vec<u32> = conditional
-        .flat_map(|entry| &entry.names)
-        .filter_map(|name| here.arch.number(name))
-        .collect();
-    for number in (0..512).chain([1 << 30, (1 << 30) + 59, u32::MAX]) {
-        check(Call {
-            number,
-            audit,
-            arguments: [0; 6],
-        });
-        check(Call {
-            number,
-            audit: 0x4000_0003,
-            arguments: [0; 6],
-        });
-        for value in values.iter().filter(|_| conditional.contains(&number)) {
-            for other in [0, 3, *value] {
-                check(Call {
-                    number,
-                    audit,
-                    arguments: [*value, other, 0, 0, 0, 0],
-                });
-                check(Call {
-                    number,
-                    audit,
-                    arguments: [other, *value, *value, 0, 0, 0],
-                });
+    let names = profile.entries.iter().filter(|entry| !entry.conditions.is_empty());
+    let names: Vec<&String> = names.flat_map(|entry| &entry.names).collect();
+    for arch in [here.arch, Arch::I386] {
+        let audit = arch.audit();
+        let conditional: Vec<u32> = names.iter().filter_map(|name| arch.number(name)).collect();
+        for number in (0..512).chain([1 << 30, (1 << 30) + 59, u32::MAX]) {
+            let call = |arguments| Call {
+                number,
+                audit,
+                arguments,
+            };
+            check(call([0; 6]));
+            for value in values.iter().filter(|_| conditional.contains(&number)) {
+                for other in [0, 3, *value] {
+                    check(call([*value, other, 0, 0, 0, 0]));
+                    check(call([other, *value, *value, 0, 0, 0]));
+                }
             }
         }
     }
