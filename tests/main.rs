@@ -44,6 +44,7 @@ mod readme;
 mod runtime;
 mod scripts;
 mod seccomp;
+mod secrets;
 mod terminals;
 mod usage;
 mod users;

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::error::{Context as _, Result};
 use crate::images::{Abandoned, Content};
 use crate::model::{ContainerId, Digest, Reference};
-use crate::runtime::Status;
+use crate::runtime::{Contents, Status};
 use crate::store::{Lease, Store, Tx, forget_leases};
 use crate::sys::file;
 
@@ -59,6 +59,8 @@ struct Inner {
     scratch: OnceLock<Scratch>,
     /// The states containers would be in, under dry-run.
     simulated: Mutex<HashMap<ContainerId, Status>>,
+    /// What is in the secrets of containers made here, which is kept nowhere else.
+    secrets: Mutex<HashMap<ContainerId, Contents>>,
 }
 
 /// A store and the containers that belong to it. Clones are the same host.
@@ -96,6 +98,7 @@ impl Host {
             plan,
             scratch: OnceLock::new(),
             simulated: Mutex::default(),
+            secrets: Mutex::default(),
         }));
         if host.plan().is_none() {
             host.recover();

@@ -20,8 +20,8 @@ use super::namespaces::Namespaces;
 use super::program::Program;
 use super::seccomp::Filter;
 use super::streams::Streams;
-use super::user::Who;
-use super::{cgroup_view, id_maps, mount_options, reaper, rootfs, spec, treatment};
+use super::user::{Identity, Who};
+use super::{Secret, cgroup_view, id_maps, mount_options, reaper, rootfs, secrets, spec, treatment};
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::process::Arguments;
@@ -69,6 +69,7 @@ impl Maker for Channel {
 pub(super) struct Init<'a> {
     pub(super) spec: &'a Spec,
     pub(super) user: Who<'a>,
+    pub(super) secrets: &'a [Secret],
     pub(super) namespaces: &'a Namespaces,
     /// The root's mount, attached nowhere.
     pub(super) root: &'a OwnedFd,
@@ -139,6 +140,7 @@ impl Init<'_> {
         }
         self.spec.linux().as_ref().map_or(Ok(()), treatment::of_container)?;
         let identity = self.user.resolve(self.root)?;
+        self.hand_over_secrets(&identity)?;
         self.streams.install(self.root, identity.uid, true)?;
         if !self.maker.made()? {
             return Ok(None);
@@ -200,6 +202,18 @@ impl Init<'_> {
         let cgroup =
             |place: BorrowedFd<'_>, access| cgroup_view::attach(&self.cgroup.container_mounts(), place, access);
         mounts::mount_all(self.root.as_fd(), mounts, &self.sources, &sysctl, &cgroup)
+    }
+
+    fn hand_over_secrets(&self, identity: &Identity) -> Result<()> {
+        let mounts = self.spec.mounts().as_deref().unwrap_or_default();
+        let mut made = mounts
+            .iter()
+            .zip(&self.sources)
+            .filter(|(mount, _)| secrets::is_mount(mount));
+        made.try_for_each(|(_, dir)| match dir {
+            Some(dir) => secrets::hand_over(dir, self.secrets, identity),
+            None => Ok(()),
+        })
     }
 
     /// What is done inside: parts of the mounts are hidden or protected.

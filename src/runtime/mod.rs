@@ -52,6 +52,7 @@ mod restart;
 mod rlimits;
 mod rootfs;
 pub mod seccomp;
+mod secrets;
 mod settings;
 mod signal;
 mod spec;
@@ -92,6 +93,7 @@ pub use processes::{ProcessFacts, processes};
 pub use request::{Bind, Device, ExecRequest, Namespace, NetworkMode, Request, Seccomp, Tmpfs};
 pub use restart::{RestartPolicy, runs_at_boot};
 pub use rlimits::Rlimit;
+pub use secrets::{Contents, Secret};
 pub use signal::Signal;
 pub use spec::protected_paths;
 pub use state::{Act, State, Status, state};
@@ -116,31 +118,37 @@ pub fn entry(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
 ///
 /// `conflict` if it runs already. If the program cannot be run, the error says why and the container has ended with code 125, 126
 /// or 127.
-pub fn start(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
+pub fn start(ctx: &model::Context, bundle: &Bundle, secrets: &Contents) -> Result<()> {
     launchable(ctx, bundle)?;
-    launch::Helper::spawn(
-        launch::SUPERVISOR,
-        bundle,
-        supervise::Manner::Detached,
-        Stdin::Null,
-        None,
-    )?
-    .detach(ctx)
+    let (role, mode) = (launch::SUPERVISOR, supervise::Manner::Detached);
+    launch::Helper::spawn(role, bundle, mode, Stdin::Null, secrets.pass()?)?.detach(ctx)
 }
 
 /// Starts a container and returns when it has ended, and nothing of it is left but its files.
 ///
 /// If the context ends first, or this process does, the container is killed.
-pub fn run(ctx: &model::Context, bundle: &Bundle, stdin: Stdin, output: Output<'_>) -> Result<Exit> {
+pub fn run(
+    ctx: &model::Context,
+    bundle: &Bundle,
+    secrets: &Contents,
+    stdin: Stdin,
+    output: Output<'_>,
+) -> Result<Exit> {
     launchable(ctx, bundle)?;
-    launch::Helper::spawn(launch::SUPERVISOR, bundle, supervise::Manner::Attached, stdin, None)?.attach(ctx, output)
+    let (role, mode) = (launch::SUPERVISOR, supervise::Manner::Attached);
+    launch::Helper::spawn(role, bundle, mode, stdin, secrets.pass()?)?.attach(ctx, output)
 }
 
 /// Starts a container and talks with its program, as long as both like: if the person leaves, or this process ends, it goes on.
-pub fn run_in_front(ctx: &model::Context, bundle: &Bundle, conversation: &Conversation) -> Result<Outcome> {
+pub fn run_in_front(
+    ctx: &model::Context,
+    bundle: &Bundle,
+    secrets: &Contents,
+    conversation: &Conversation,
+) -> Result<Outcome> {
     launchable(ctx, bundle)?;
     let mode = supervise::Manner::InFront;
-    let helper = launch::Helper::spawn(launch::SUPERVISOR, bundle, mode, Stdin::Null, None)?;
+    let helper = launch::Helper::spawn(launch::SUPERVISOR, bundle, mode, Stdin::Null, secrets.pass()?)?;
     helper.say(&match conversation.size() {
         Some((rows, columns)) => channel::Message::Resize(rows, columns),
         None => channel::Message::Go(0),

@@ -145,7 +145,7 @@ pub(super) fn mount_all(
         match (kind(mount), source) {
             (typ, Some(source)) => {
                 attach_source(root, source, target).during(show)?;
-                if typ == "tmpfs" {
+                if typ == "tmpfs" && is_dev(mount) {
                     mounted.null = Some(devices::null(source)?);
                 }
             }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::IdMaps;
 use super::cgroup::{Access, Rule};
 use super::limits::Limits;
 use super::{HealthCheck, LogBounds, RestartPolicy, Rlimit, Signal};
+use super::{IdMaps, Secret};
 use crate::model::ContainerId;
 
 /// Everything one container is made from.
@@ -29,6 +29,8 @@ pub struct Request {
     pub binds: Vec<Bind>,
     /// Memory file systems.
     pub tmpfs: Vec<Tmpfs>,
+    /// Files only it sees.
+    pub secrets: Vec<Secret>,
     /// Devices of the host it may use.
     pub devices: Vec<Device>,
     /// What it may do with further devices, whose nodes it makes itself or has from elsewhere.
@@ -109,6 +111,7 @@ impl Default for Request {
             hostname: String::new(),
             binds: Vec::new(),
             tmpfs: Vec::new(),
+            secrets: Vec::new(),
             devices: Vec::new(),
             device_rules: Vec::new(),
             read_only: false,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::bundle::{self, Bundle};
 use super::limits::Limits;
 use super::namespaces::{self, Join};
-use super::{Device, HealthCheck, LogBounds, Request, RestartPolicy, Seccomp, Signal};
+use super::{Contents, Device, HealthCheck, LogBounds, Request, RestartPolicy, Seccomp, Secret, Signal};
 use crate::error::Result;
 
 /// The settings, as stored.
@@ -37,6 +37,11 @@ pub(super) struct Settings {
     #[serde(default)]
     pub(super) devices: Vec<Device>,
     #[serde(default)]
+    pub(super) secrets: Vec<Secret>,
+    /// Known to the supervisor, and kept in its memory alone.
+    #[serde(skip)]
+    pub(super) contents: Contents,
+    #[serde(default)]
     pub(super) interactive: bool,
     #[serde(default)]
     pub(super) log: LogBounds,
@@ -61,6 +66,8 @@ impl Settings {
             health: request.health.clone(),
             joins: namespaces::joins(request),
             devices: request.devices.clone(),
+            secrets: request.secrets.clone(),
+            contents: Contents::default(),
             interactive: request.interactive,
             log: request.log,
             after: request.after.clone(),

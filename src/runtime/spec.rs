@@ -13,7 +13,9 @@ use oci_spec::runtime::{
 
 use super::bundle::{self, Bundle};
 use super::capabilities::{self, CapSet, Sets};
-use super::{Bind, Namespace, NetworkMode, Request, Rlimit, cgroup, console, devices, id_maps, mounts, sysctls};
+use super::{
+    Bind, Namespace, NetworkMode, Request, Rlimit, Secret, cgroup, console, devices, id_maps, mounts, secrets, sysctls,
+};
 use crate::error::{Error, Result};
 use crate::sys::pty;
 
@@ -141,6 +143,7 @@ fn check(request: &Request) -> Result<()> {
     check_sharing(request)?;
     id_maps::check_request(request)?;
     request.devices.iter().try_for_each(devices::check)?;
+    request.secrets.iter().try_for_each(Secret::check)?;
     check_hostname(&request.hostname)?;
     if !request.cwd.is_empty() && !request.cwd.starts_with('/') {
         return Err(Error::invalid(format!(
@@ -236,6 +239,9 @@ fn build(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Re
     }
     for bind in &request.binds {
         mounts.push(bind_mount(bind, bind.shifted && request.user_namespace.is_some())?);
+    }
+    if !request.secrets.is_empty() {
+        mounts.push(secrets::to_mount()?);
     }
     let spec = match request.uts {
         Namespace::Private => SpecBuilder::default().hostname(hostname(bundle, request)),

@@ -33,7 +33,7 @@ use super::state::{Boot, Record};
 use super::streams::Ends;
 use super::user::Who;
 use super::visitors::Visitors;
-use super::{Seccomp, Signal, mounts, overlay, program, restart, spec, state, streams};
+use super::{Contents, Seccomp, Signal, mounts, overlay, program, restart, secrets, spec, state, streams};
 use crate::error::{Context, Error, Result};
 use crate::sys::process::Arguments;
 use crate::sys::{self, clone, pidfd};
@@ -221,7 +221,8 @@ fn prepare(bundle: &Bundle) -> Result<(nix::fcntl::Flock<fs::File>, Spec, Settin
         ))
         .hint("stop it first"));
     }
-    let (spec, settings) = (spec::read(bundle)?, Settings::read(bundle)?);
+    let (spec, mut settings) = (spec::read(bundle)?, Settings::read(bundle)?);
+    settings.contents = Contents::receive(&settings.secrets)?;
     bundle::remove_file(&bundle.state_file())?;
     Exit::clear(bundle)?;
     restart::allow(bundle, &settings)?;
@@ -438,7 +439,12 @@ fn spawn(
         shift,
     )?;
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let sources = mounts::open_sources(mounts, &guard.nodes, guard.attributes, users.as_ref())?;
+    let mut sources = mounts::open_sources(mounts, &guard.nodes, guard.attributes, users.as_ref())?;
+    for (mount, source) in mounts.iter().zip(&mut sources) {
+        if secrets::is_mount(mount) {
+            *source = Some(secrets::make(&settings.secrets, &settings.contents, users.as_ref())?);
+        }
+    }
     let (streams, ends) = streams::make(spec::terminal(spec), settings.interactive)?;
     let maps = users.as_ref().map(|users| &users.maps);
     if let Some(maps) = maps {
@@ -453,6 +459,7 @@ fn spawn(
     let init = Init {
         spec,
         user: Who::Named(&settings.user),
+        secrets: &settings.secrets,
         namespaces,
         root: &root,
         mount_point: &mount_point,

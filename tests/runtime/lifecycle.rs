@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hoist::error::Kind;
 use hoist::model::Context;
-use hoist::runtime::{self, Request, Signal, Status, Stdin, Stream, Tmpfs};
+use hoist::runtime::{self, Contents, Request, Signal, Status, Stdin, Stream, Tmpfs};
 
 use super::place::{Place, command, exec, status, until};
 
@@ -32,7 +32,7 @@ fn a_detached_container_keeps_its_log_and_its_end() {
         expected.map(|(stream, text, partial)| (stream, text.to_owned(), partial))
     );
     // It can be started again, and its log goes on.
-    runtime::start(&Context::new(), &bundle).unwrap();
+    runtime::start(&Context::new(), &bundle, &Contents::default()).unwrap();
     runtime::wait(&Context::new(), &bundle).unwrap();
     assert_eq!(runtime::logs(&bundle).unwrap().count(), 6);
 }
@@ -69,7 +69,9 @@ fn a_waiter_gives_up_when_told_and_a_container_goes_on() {
     assert_eq!(runtime::wait(&ctx, &bundle).unwrap_err().kind(), Kind::Timeout);
     assert_eq!(status(&bundle), Status::Running);
     assert_eq!(
-        runtime::start(&Context::new(), &bundle).unwrap_err().kind(),
+        runtime::start(&Context::new(), &bundle, &Contents::default())
+            .unwrap_err()
+            .kind(),
         Kind::Conflict
     );
     runtime::kill(&bundle, "KILL".parse().unwrap()).unwrap();
@@ -139,7 +141,7 @@ fn a_killed_supervisor_is_told_and_cleaned_up_after() {
     end("init");
     until(|| status(&bundle) == Status::Dead);
     assert_eq!(runtime::wait(&Context::new(), &bundle).unwrap().code, 255);
-    runtime::start(&Context::new(), &bundle).unwrap();
+    runtime::start(&Context::new(), &bundle, &Contents::default()).unwrap();
     assert_eq!(status(&bundle), Status::Running);
     runtime::delete(&bundle).unwrap();
     runtime::delete(&bundle).unwrap();

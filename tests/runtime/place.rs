@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hoist::error::Error;
 use hoist::model::{ContainerId, Context};
-use hoist::runtime::{self, Bundle, ExecRequest, Exit, Output, Request, Status, Stdin};
+use hoist::runtime::{self, Bundle, Contents, ExecRequest, Exit, Output, Request, Status, Stdin};
 
 /// A place for containers with one busybox layer; all of them are deleted at the end.
 pub(super) struct Place {
@@ -95,7 +95,7 @@ impl Place {
             volatile: false,
             ..request.clone()
         });
-        runtime::start(&Context::new(), &bundle).unwrap();
+        runtime::start(&Context::new(), &bundle, &Contents::default()).unwrap();
         bundle
     }
 }
@@ -118,7 +118,7 @@ pub(super) fn run(ctx: &Context, bundle: &Bundle, stdin: Stdin) -> Result<Ran, E
         stdout: Box::new(|bytes| stdout.extend_from_slice(bytes)),
         stderr: Box::new(|bytes| stderr.extend_from_slice(bytes)),
     };
-    let exit = runtime::run(ctx, bundle, stdin, output)?;
+    let exit = runtime::run(ctx, bundle, &Contents::default(), stdin, output)?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Ran {
         exit,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hoist::error::Kind;
 use hoist::model::Context;
-use hoist::runtime::{self, Bundle, Request, RestartPolicy, Signal, Status};
+use hoist::runtime::{self, Bundle, Contents, Request, RestartPolicy, Signal, Status};
 
 use super::place::{Place, status, until};
 
@@ -56,7 +56,7 @@ fn what_ends_is_started_again_and_its_log_goes_on() {
         "{lines:?}"
     );
     // The count is of those since a person started it.
-    runtime::start(&Context::new(), &bundle).unwrap();
+    runtime::start(&Context::new(), &bundle, &Contents::default()).unwrap();
     assert!(restarts(&bundle) < count);
 }
 
@@ -107,7 +107,7 @@ fn what_a_person_ended_stays_so_and_another_signal_changes_nothing() {
     runtime::kill(&bundle, Signal::KILL).unwrap();
     assert_eq!(wait(&bundle), 137);
     assert_ended(&bundle);
-    runtime::start(&Context::new(), &bundle).unwrap();
+    runtime::start(&Context::new(), &bundle, &Contents::default()).unwrap();
     stop(&bundle);
     assert_ended(&bundle);
 }
@@ -140,7 +140,7 @@ fn a_pause_is_a_state_of_its_own() {
     assert_eq!((state.pid, state.exit.unwrap().code), (None, 1));
     let refused = [
         runtime::pause(&bundle).unwrap_err(),
-        runtime::start(&Context::new(), &bundle).unwrap_err(),
+        runtime::start(&Context::new(), &bundle, &Contents::default()).unwrap_err(),
         runtime::kill(&bundle, "HUP".parse().unwrap()).unwrap_err(),
     ];
     assert!(

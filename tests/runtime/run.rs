@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hoist::error::Kind;
 use hoist::model::Context;
-use hoist::runtime::{self, Bind, Output, Request, Status, Stdin, Tmpfs};
+use hoist::runtime::{self, Bind, Contents, Output, Request, Status, Stdin, Tmpfs};
 
 use super::place::{Place, run, status};
 
@@ -163,6 +163,7 @@ fn a_cancelled_or_late_run_is_killed_and_gone() {
     let error = runtime::run(
         &ctx,
         &bundle,
+        &Contents::default(),
         Stdin::Null,
         Output {
             stdout: Box::new(|_| ctx.cancel()),

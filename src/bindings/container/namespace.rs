@@ -89,7 +89,7 @@ pub mod functions {
     /// container afterwards), `stream` (pass output through as it comes), `stdin` (text or a blob), `timeout` (throws `timeout`).
     ///
     /// Options of the container: `tty`, `interactive`, `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
-    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `devices`, `device_cgroup_rules`, `network` (`"none"`, the
+    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `secrets`, `devices`, `device_cgroup_rules`, `network` (`"none"`, the
     /// default, `"host"` or `"container:NAME"`), `pid` and `ipc` (`"private"`, the default, `"host"` or `"container:NAME"`), `uts`
     /// and `cgroupns` (`"private"`, the default, or `"host"`), `userns`, `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
     /// `cpu_shares`, `cpuset_cpus`, `pids_limit`, `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value),
@@ -119,6 +119,11 @@ pub mod functions {
     /// and standard error is one stream, `stdout`, with the line ends of a terminal (`"\r\n"`), and holds what is typed as well.
     /// `stdin` is typed into it. With `interactive: true` what a detached container reads stays open until it ends; otherwise it
     /// reads nothing.
+    ///
+    /// `secrets` are files only the container sees: in `/run/secrets`, in memory, readable by its user alone. A map gives names and what
+    /// is in them, as text or blob; that is written nowhere, and known to this script alone: it can start the container, and start it
+    /// again, while another script gets `conflict`. An array names files of the host, as `"/path/NAME"` or `"NAME=/path"`, which are
+    /// read at each start. At most 500 KiB each.
     ///
     /// `userns: "auto"` gives the container users of its own: its root and 65535 more are, on the host, numbers that no other container
     /// has (of `hoist` in `/etc/subuid` and `/etc/subgid`, or from 524288 on), who own nothing there. Its files are kept as any

@@ -42,7 +42,7 @@ impl Host {
         conversation.input = options.interactive;
         let outcome = container
             .check_owners()
-            .and_then(|()| runtime::run_in_front(ctx, &container.bundle(), &conversation));
+            .and_then(|()| runtime::run_in_front(ctx, &container.bundle(), &container.secrets()?, &conversation));
         // The terminal is the person's again from here on.
         drop(conversation);
         match outcome {

@@ -147,6 +147,7 @@ impl Host {
             let _ = self.settle_volumes();
         })?;
         self.settle_volumes().inspect_err(|_| drop(self.finish_removal(&id)))?;
+        self.remember_secrets(&id, &options.secrets);
         let container = Container::read(self, row)?;
         container.tell("create", &[]);
         Ok(container)

@@ -74,7 +74,7 @@ impl Container {
 
     pub(super) fn launch(&self, ctx: &Context) -> Result<()> {
         self.check_owners()?;
-        runtime::start(ctx, &self.bundle())
+        runtime::start(ctx, &self.bundle(), &self.secrets()?)
     }
 
     /// That the containers whose namespaces it shares run. Errors: `not_found`, `conflict`.
@@ -133,6 +133,8 @@ impl Container {
 
     /// Stops it if it runs, then starts it.
     pub fn restart(&self, ctx: &Context, options: &StopOptions) -> Result<()> {
+        // Not to stop what cannot be started again.
+        self.secrets()?;
         self.stop(ctx, options)?;
         self.start(ctx)?;
         self.tell("restart", &[]);

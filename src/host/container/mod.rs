@@ -20,6 +20,7 @@ mod recipe;
 mod remove;
 mod resolve;
 mod run;
+mod secrets;
 mod security;
 mod update;
 mod user_namespace;
@@ -73,7 +74,7 @@ impl PartialEq for Container {
 }
 
 impl Container {
-    fn read(host: &Host, row: ContainerRow) -> Result<Container> {
+    pub(super) fn read(host: &Host, row: ContainerRow) -> Result<Container> {
         let recipe: Recipe = serde_json::from_str(&row.options).map_err(|cause| {
             Error::corrupt(format!(
                 "the settings of container `{}` are unreadable: {cause}",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::secrets::SecretOptions;
 use super::user_namespace::{UserNamespace, Userns};
 use super::{Container, HealthOption, LogOption};
 use crate::error::{Error, Result};
@@ -34,6 +35,8 @@ pub struct ContainerOptions {
     pub volumes: Words,
     /// `/path[:option,…]` in memory.
     pub tmpfs: Words,
+    /// Files only it sees, in `/run/secrets`: a map of names and contents, or an array of files of the host.
+    pub secrets: SecretOptions,
     /// `/dev/host`, or `/dev/host:/dev/inside`, with letters of `:rwm` behind it or not; or a directory of devices.
     pub devices: Words,
     /// What it may do with further devices: `c 10:200 rwm`.

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::images::RunConfig;
 use crate::model::{Command, ContainerId, TimeSpan};
 use crate::runtime::{
-    Bind, Device, LogBounds, Namespace, NetworkMode, Request, RestartPolicy, Rlimit, Seccomp, Signal, Tmpfs,
+    Bind, Device, LogBounds, Namespace, NetworkMode, Request, RestartPolicy, Rlimit, Seccomp, Secret, Signal, Tmpfs,
     limits::Limits,
 };
 
@@ -45,6 +45,8 @@ pub(in crate::host) struct Recipe {
     pub(super) mounts: Vec<Mount>,
     #[serde(default)]
     pub(super) devices: Vec<Device>,
+    #[serde(default)]
+    pub(super) secrets: Vec<Secret>,
     /// In Docker's words.
     #[serde(default)]
     pub(super) device_rules: Vec<String>,
@@ -143,6 +145,7 @@ impl Recipe {
             hostname: options.host_name(id, owner)?,
             mounts,
             devices: options.parsed_devices()?,
+            secrets: options.secrets.secrets()?,
             device_rules: options
                 .parsed_device_rules()
                 .map(|_| options.device_cgroup_rules.0.clone())?,
@@ -289,6 +292,7 @@ impl Recipe {
                 .collect(),
             read_only: self.read_only,
             devices: self.devices(),
+            secrets: self.secrets.clone(),
             device_rules: self
                 .device_rules
                 .iter()

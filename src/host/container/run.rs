@@ -146,7 +146,7 @@ impl Host {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let exit = collecting(&mut stdout, &mut stderr, sink, |output| {
             container.check_owners()?;
-            runtime::run(ctx, &container.bundle(), stdin, output)
+            runtime::run(ctx, &container.bundle(), &container.secrets()?, stdin, output)
         });
         let removed = match options.keep {
             true => {

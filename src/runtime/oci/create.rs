@@ -295,6 +295,7 @@ fn spawn(config: &Config, creation: &Creation, cgroup: &Cgroup, gate: &Gate<'_>,
     let init = Init {
         spec,
         user: Who::Numbered(process.user()),
+        secrets: &[],
         namespaces: &namespaces,
         root: &root,
         mount_point: &config.rootfs,
