@@ -31,6 +31,7 @@ mod harness_itself;
 mod health;
 mod hostile;
 mod images;
+mod info;
 mod inits;
 mod layers;
 mod licences;

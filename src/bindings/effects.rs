@@ -197,6 +197,7 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("system::boot", EXEC),
     ("system::df", READ),
     ("system::events", READ),
+    ("system::info", READ),
     ("system::check", &[Effect::Read, Effect::Write, Effect::Delete]),
     ("time::from_unix", PURE),
     ("time::now", PURE),

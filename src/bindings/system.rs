@@ -68,6 +68,10 @@ fn events(ctx: &NativeCallContext, options: Map, take: &FnPtr) -> Scripted<INT> 
     }
 }
 
+fn info(session: &Session) -> Result<Dynamic> {
+    from_serde(&session.host()?.info()?)
+}
+
 fn df(session: &Session) -> Result<Dynamic> {
     from_serde(&session.host()?.usage(&session.context())?)
 }
@@ -174,6 +178,23 @@ pub mod functions {
     #[rhai_fn(name = "events", return_raw)]
     pub fn events_options(ctx: NativeCallContext, options: Map, take: FnPtr) -> Scripted<INT> {
         super::events(&ctx, options, &take)
+    }
+
+    /// What there is and what it runs on: the facts of `docker info`.
+    ///
+    /// Returns a map of `version`; `containers` (a map of `total` and a count for each state), `images` and `volumes` (counts);
+    /// `storage_driver`, `backing_filesystem`, `root`, `run_root`; `cgroup_driver`, `cgroup_version` (`"v1"`, `"v2"`, `"hybrid"` or
+    /// `"none"`), `controllers`; `kernel`, `os`, `os_type`, `architecture`, `cpus`, `memory` (bytes), `hostname`; `security_options`; and
+    /// `degraded`: an array of maps of `feature` and `reason`, what containers cannot have on this machine and why.
+    ///
+    /// ```rhai,images
+    /// let info = system::info();
+    /// assert::eq(info.images, 1);
+    /// for lack in info.degraded { print(`${lack.feature}: ${lack.reason}`); }
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn info(ctx: NativeCallContext) -> Scripted<Dynamic> {
+        native(&ctx, super::info)
     }
 
     /// Looks for damage as `check()` does, and puts right what can be.

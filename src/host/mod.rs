@@ -10,6 +10,7 @@ mod events;
 mod garbage;
 mod hold;
 mod image;
+mod info;
 mod pairing;
 mod plan;
 mod report;
@@ -39,6 +40,7 @@ pub use events::{EventFilter, EventQuery};
 pub use image::{
     BroughtIn, CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, RemoveImage, SaveOptions,
 };
+pub use info::Info;
 pub use plan::{Action, Plan};
 pub use report::{Item, Report};
 pub use usage::Usage;

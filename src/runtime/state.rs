@@ -63,6 +63,17 @@ pub enum Act {
 }
 
 impl Status {
+    /// All there are.
+    pub const ALL: [Status; 7] = [
+        Status::Created,
+        Status::Restarting,
+        Status::Running,
+        Status::Paused,
+        Status::Exited,
+        Status::Dead,
+        Status::Removing,
+    ];
+
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {

@@ -45,7 +45,7 @@ pub use devices::{Access, Devices, Kind as DeviceKind, Rule};
 pub(super) use devices::{common as common_devices, rules as device_rules};
 pub use hierarchy::Version;
 pub use mark::{Mark, marked};
-pub use support::{ControllerSupport, Support, View, ViewMount, support};
+pub use support::{ControllerSupport, Support, View, ViewMount, can_restrict_devices, support};
 pub use usage::{Pressure, Stats};
 
 /// How long clearing up may take, whatever happens to the operation it belongs to.

@@ -31,6 +31,22 @@ pub struct ControllerSupport {
     pub mount_point: PathBuf,
 }
 
+impl Support {
+    /// Whether there is the unified hierarchy, with controllers or not.
+    pub fn has_unified(&self) -> bool {
+        matches!(self.mode, "v2" | "hybrid")
+    }
+}
+
+/// Whether something can keep containers from devices, see [`super::Cgroup::restrict_devices`].
+pub fn can_restrict_devices(support: &Support) -> bool {
+    let has_controller = support
+        .controllers
+        .iter()
+        .any(|one| one.name == super::devices::CONTROLLER);
+    has_controller || (support.has_unified() && super::devices::can_attach())
+}
+
 /// What control groups this machine has.
 pub fn support() -> Result<Support> {
     let hierarchies = Hierarchy::detect()?;

@@ -87,6 +87,11 @@ pub(super) fn write(group: &Path, rules: &[Rule]) -> Result<()> {
     })
 }
 
+/// Whether the kernel takes programs about devices from this process.
+pub(super) fn can_attach() -> bool {
+    bpf::load_device_program(&program::compile(&common())).is_ok()
+}
+
 /// Has a group of v2 ask a program that says the same as the rules, and no other program of ours any more. False if this process
 /// may not, or the kernel knows no such programs.
 pub(super) fn attach(group: BorrowedFd<'_>, rules: &[Rule]) -> Result<bool> {
