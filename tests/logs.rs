@@ -205,6 +205,17 @@ fn logs_are_shown_as_they_were_written() {
         .stdout_is("y");
 }
 
+#[test]
+fn who_follows_a_flood_may_have_enough_of_it() {
+    let hoist = Hoist::with_busybox();
+    start_flood(&hoist);
+    for options in ["", "tail: 3"] {
+        let follow =
+            format!(r#"let n = 0; container::get("flood").follow(|line| {{ n += 1; n < 5 }}, #{{{options}}}); n"#);
+        assert_eq!(hoist.value(&follow), 5, "{options}");
+    }
+}
+
 fn start_flood(hoist: &Hoist) {
     hoist
         .eval(r#"container::run_detached("busybox", ["yes"], #{name: "flood"}); ()"#)

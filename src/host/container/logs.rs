@@ -83,9 +83,15 @@ impl LogOptions {
     }
 
     /// Hands on the lines that are there; `false` if that was enough.
-    fn hand_on(&self, mut lines: impl Iterator<Item = Result<LogLine>>, take: Take<'_>) -> Result<bool> {
+    fn hand_on(&self, lines: impl Iterator<Item = Result<LogLine>>, take: Take<'_>) -> Result<bool> {
         let Some(tail) = self.tail else {
-            return lines.try_fold(true, |goes_on, line| Ok(goes_on && take(Logged::Line(&line?))?));
+            // Others may come as fast as they are read: enough is enough.
+            for line in lines {
+                if !take(Logged::Line(&line?))? {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
         };
         let tail = usize::try_from(tail).unwrap_or(usize::MAX);
         let mut last = VecDeque::new();
@@ -95,8 +101,12 @@ impl LogOptions {
                 last.pop_front();
             }
         }
-        last.iter()
-            .try_fold(true, |goes_on, line| Ok(goes_on && take(Logged::Line(line))?))
+        for line in &last {
+            if !take(Logged::Line(line))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -134,9 +144,21 @@ impl Container {
     pub fn follow_log(&self, ctx: &Context, options: &LogOptions, take: Take<'_>) -> Result<()> {
         let wanted = options.wanted()?;
         let mut follower = runtime::follow(&self.bundle(), false)?;
-        let written = std::iter::from_fn(|| follower.written().transpose());
+        // What was written before this; a container that writes without end has no other end of that.
+        let (now, mut first) = (Timestamp::now(), None);
+        let written = std::iter::from_fn(|| match follower.written() {
+            Ok(Some(line)) if line.time > now => {
+                first = Some(line);
+                None
+            }
+            other => other.transpose(),
+        });
         let written = written.filter(|line| line.as_ref().map_or(true, &wanted));
-        let mut goes_on = options.hand_on(written, take)? && take(Logged::Pause)?;
+        let mut goes_on = options.hand_on(written, take)?;
+        if let Some(line) = first.filter(&wanted) {
+            goes_on = goes_on && take(Logged::Line(&line))?;
+        }
+        goes_on = goes_on && take(Logged::Pause)?;
         while goes_on && let Some(line) = follower.next(ctx)? {
             // Whoever looks shall see it, before the next is waited for.
             goes_on = !wanted(&line) || (take(Logged::Line(&line))? && take(Logged::Pause)?);
