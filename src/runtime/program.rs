@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::resource::{getrlimit, setrlimit};
 use nix::sys::stat::{Mode, SFlag, umask};
-use nix::unistd::{AccessFlags, Gid, Uid, faccessat};
+use nix::unistd::{AccessFlags, Gid, Uid, access, faccessat};
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType, Process};
 
 use super::capabilities::{CapSet, Sets};
@@ -242,7 +242,7 @@ fn find(name: &str, env: &[String]) -> std::result::Result<String, (Error, i32)>
         let candidate = format!("{}/{name}", if dir.is_empty() { "." } else { dir });
         let is_file = std::fs::metadata(&candidate).is_ok_and(|status| status.is_file());
         // By real ids, which are those of its user by now: to ask by effective ones is a newer call than some filters know.
-        if is_file && faccessat(AT_FDCWD, candidate.as_str(), AccessFlags::X_OK, AtFlags::empty()).is_ok() {
+        if is_file && access(candidate.as_str(), AccessFlags::X_OK).is_ok() {
             return Ok(candidate);
         }
         seen |= is_file;
