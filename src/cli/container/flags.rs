@@ -105,6 +105,7 @@ const FLAGS: &[Flag] = &[
     flag("restart", None, "restart", Text, "POLICY", "no, on-failure[:N], always or unless-stopped"),
     flag("rm", None, "rm", Switch, "", "Remove the container once it has ended"),
     flag("seccomp", None, "seccomp", Text, "PROFILE", "default, unconfined, or a profile's file"),
+    flag("secret", None, "secrets", Words, "FILE", "Show a file of this machine in /run/secrets"),
     flag("security-opt", None, "security_opt", Words, "OPTION", "seccomp=… or no-new-privileges"),
     flag("shm-size", None, "shm_size", Text, "SIZE", "The size of /dev/shm"),
     flag("stop-signal", None, "stop_signal", Text, "SIGNAL", "What asks it to end"),
