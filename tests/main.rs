@@ -37,6 +37,7 @@ mod layers;
 mod licences;
 mod lifetimes;
 mod logs;
+mod mounts;
 mod namespaces;
 mod oci;
 mod power_cut;

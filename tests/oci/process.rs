@@ -203,3 +203,36 @@ fn a_further_process_is_one_of_the_container() {
         .act(&["exec", "--cwd", "/proc/self/fd/5", "it", "true"])
         .fails_with(255);
 }
+
+#[test]
+fn users_are_those_of_the_maps() {
+    let mut bundle = Bundle::sh("sleep 1000");
+    let linux = &mut bundle.config["linux"];
+    linux["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"type": "user"}));
+    for maps in ["uidMappings", "gidMappings"] {
+        linux[maps] = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    }
+    for (name, option) in [("plain", "rbind"), ("mapped", "idmap")] {
+        fs::write(bundle.file(name), "").unwrap();
+        let bind = json!({"destination": format!("/data/{name}"), "source": name, "options": ["bind", option]});
+        bundle.config["mounts"].as_array_mut().unwrap().push(bind);
+    }
+    // The root is as whoever made it has it.
+    crate::harness::tool(&bundle.file("."), "chown", &["-hR", "100000:100000", "rootfs"]);
+    bundle.create(&[]).success();
+    bundle.act(&["start", "it"]).success();
+    let exec = bundle.act(&[
+        "exec",
+        "it",
+        "sh",
+        "-c",
+        "id -u; touch /made; stat -c %u /made /data/plain /data/mapped /dev/null",
+    ]);
+    exec.success().stdout_is("0\n0\n65534\n0\n0");
+    bundle.config["linux"]["uidMappings"] = json!([]);
+    bundle.act(&["delete", "--force", "it"]).success();
+    bundle.create(&[]).fails_with(1).stderr_has(&["linux.uidMappings"]);
+}

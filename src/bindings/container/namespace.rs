@@ -89,7 +89,7 @@ pub mod functions {
     /// container afterwards), `stream` (pass output through as it comes), `stdin` (text or a blob), `timeout` (throws `timeout`).
     ///
     /// Options of the container: `tty`, `interactive`, `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
-    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `tmpfs`, `secrets`, `devices`, `device_cgroup_rules`, `network` (`"none"`, the
+    /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `mounts`, `tmpfs`, `secrets`, `devices`, `device_cgroup_rules`, `network` (`"none"`, the
     /// default, `"host"` or `"container:NAME"`), `pid` and `ipc` (`"private"`, the default, `"host"` or `"container:NAME"`), `uts`
     /// and `cgroupns` (`"private"`, the default, or `"host"`), `userns`, `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
     /// `cpu_shares`, `cpuset_cpus`, `pids_limit`, `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value),
@@ -138,6 +138,10 @@ pub mod functions {
     ///
     /// `log` says how much of what the container writes is kept: `#{ max_size: 10.mib, max_files: 3 }`, by default five files of 20
     /// MiB. A file that has its size is set aside, and the oldest goes; with a size of 0 nothing ever does.
+    ///
+    /// `mounts` says what `volumes` and `tmpfs` do, as `docker run --mount`: `"type=bind,source=/host/path,target=/path,readonly"`, or
+    /// `#{ type: "bind", source: "/host/path", target: "/path", read_only: true }`. Types are `volume` (the default), `bind` (with
+    /// `idmap`) and `tmpfs` (with `size` and `mode`).
     ///
     /// A new named volume starts as what the image has at its path.
     ///

@@ -15,6 +15,7 @@ mod inspect;
 mod kept;
 mod lifecycle;
 mod logs;
+mod mount_option;
 mod options;
 mod recipe;
 mod remove;

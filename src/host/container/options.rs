@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::mount_option::{MountOption, Parsed};
 use super::secrets::SecretOptions;
 use super::user_namespace::{UserNamespace, Userns};
 use super::{Container, HealthOption, LogOption};
@@ -33,6 +34,8 @@ pub struct ContainerOptions {
     pub labels: Pairs,
     /// `/host/path:/path[:ro,idmap]` or `volume:/path[:ro]`; a new volume starts as what the image has at the path.
     pub volumes: Words,
+    /// The same and `tmpfs`, as `docker run --mount` has it: `type=bind,source=/host/path,target=/path`, or maps of these.
+    pub mounts: Vec<MountOption>,
     /// `/path[:option,…]` in memory.
     pub tmpfs: Words,
     /// Files only it sees, in `/run/secrets`: a map of names and contents, or an array of files of the host.
@@ -204,7 +207,13 @@ impl ContainerOptions {
     }
 
     pub(super) fn parsed_volumes(&self) -> Result<Vec<Volume>> {
-        self.volumes.0.iter().map(|text| volume(text)).collect()
+        let short = self.volumes.0.iter().map(|text| volume(text));
+        let long = self.mounts.iter().filter_map(|mount| match mount.parse() {
+            Ok(Parsed::Volume(volume)) => Some(Ok(volume)),
+            Ok(Parsed::Tmpfs(_)) => None,
+            Err(error) => Some(Err(error)),
+        });
+        short.chain(long).collect()
     }
 
     pub(super) fn parsed_devices(&self) -> Result<Vec<Device>> {
@@ -225,7 +234,12 @@ impl ContainerOptions {
                 options: options.map(str::to_owned).collect(),
             })
         });
-        mounts.collect()
+        let long = self.mounts.iter().filter_map(|mount| match mount.parse() {
+            Ok(Parsed::Tmpfs(tmpfs)) => Some(Ok(tmpfs)),
+            Ok(Parsed::Volume(_)) => None,
+            Err(error) => Some(Err(error)),
+        });
+        mounts.chain(long).collect()
     }
 
     /// The environment of `env_file` and `env`, in that order.
@@ -350,7 +364,7 @@ fn device(text: &str) -> Result<Device> {
     }
 }
 
-fn check_target(target: &str, whole: &str) -> Result<()> {
+pub(super) fn check_target(target: &str, whole: &str) -> Result<()> {
     let climbs = target.split('/').any(|part| part == "..");
     if target.starts_with('/') && target != "/" && !climbs {
         return Ok(());
