@@ -74,10 +74,9 @@ impl Store {
     }
 
     fn connect(path: &Path) -> Result<Connection> {
-        // SQLite gives the files beside it the mode that this one has.
+        // SQLite gives the files beside it the mode that this one has. It says itself why it cannot be made.
         let mut made = File::options();
-        made.create(true).truncate(false).write(true).mode(0o600);
-        made.open(path).during(|| "make the database")?;
+        let _ = made.create(true).truncate(false).write(true).mode(0o600).open(path);
         let connection = Connection::open(path).map_err(failed).and_then(|mut connection| {
             let ready = Store::prepare(&mut connection, path);
             ready.map_err(|error| full_at(path, error, &connection))?;
