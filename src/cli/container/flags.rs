@@ -94,6 +94,7 @@ const FLAGS: &[Flag] = &[
     flag("memory", Some('m'), "memory", Text, "SIZE", "The most memory, such as 512m"),
     flag("memory-reservation", None, "memory_reservation", Text, "SIZE", "Memory to leave to it"),
     flag("memory-swap", None, "memory_swap", Text, "SIZE", "The most memory and swap together"),
+    flag("mount", None, "mounts", Words, "type=…,target=…", "Show a directory, a volume or a memory file system inside"),
     flag("name", None, "name", Text, "NAME", "Its name"),
     flag("network", None, "network", Text, "MODE", "none, host or container:NAME"),
     flag("no-new-privileges", None, "no_new_privileges", Switch, "", "Setuid programs give no rights"),
