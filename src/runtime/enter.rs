@@ -38,8 +38,11 @@ pub(super) fn make(
     body: impl FnOnce(&Channel) -> i32,
 ) -> Result<Entered> {
     let (setup, parent) = Channel::pair()?;
+    // Of its own: what the process in the container says on the other may come before its number is told.
+    let (told, teller) = Channel::pair()?;
     let between = clone::clone(CloneFlags::empty(), cgroup.clone_into_fd(), || {
         process::close(setup.as_fd());
+        process::close(told.as_fd());
         let entered = cgroup
             .join_self()
             .and_then(|()| nix::sched::setns(init, flags).during(|| "enter the container"));
@@ -52,11 +55,11 @@ pub(super) fn make(
             Ok(child) => Message::Go(child.pid),
             Err(error) => Message::Failed(Failure::new(&error, NOT_STARTED)),
         };
-        i32::from(parent.send(&message).is_err())
+        i32::from(teller.send(&message).is_err())
     });
-    drop(parent);
+    drop((parent, teller));
     let between = between.during(|| "make a process")?;
-    let answer = setup.receive_from(between.pidfd.as_fd());
+    let answer = told.receive_from(between.pidfd.as_fd());
     exit::reap(&between.pidfd)?;
     let pid = match answer? {
         Some(Message::Go(pid)) => pid,

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::harness::Bundle;
+use crate::harness::{Bundle, Output, program};
 
 #[test]
 fn the_process_is_as_it_is_configured() {
@@ -142,6 +142,30 @@ fn a_filter_holds_with_and_without_new_privileges() {
             "mkdir: can't create directory '/tmp/a': Read-only file system\nSeccomp:\t2\n"
         );
     }
+}
+
+/// The process in the container may be as far as its program before the one that made it has told its number.
+#[test]
+fn a_further_process_may_be_faster_than_what_is_told_of_it() {
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    bundle.create(&[]).success();
+    bundle.act(&["start", "it"]).success();
+    for (word, code) in [("true", 0), ("false", 1), ("nothing", 255)] {
+        let inner = bundle.command(&["exec", "it", word]);
+        let mut strace = program("strace");
+        strace.args([
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "--trace=clone3",
+            "--inject=clone3:delay_exit=300000",
+        ]);
+        strace.arg(inner.get_program()).args(inner.get_args());
+        strace.current_dir(bundle.dir());
+        assert_eq!(Output::of(strace, None).status.code(), Some(code), "{word}");
+    }
+    bundle.act(&["delete", "--force", "it"]).success();
 }
 
 #[test]
