@@ -144,6 +144,24 @@ fn a_filter_holds_with_and_without_new_privileges() {
     }
 }
 
+/// What would protect or place the process and is not kept is an error, not a container with less than that.
+#[test]
+fn what_is_not_kept_is_refused() {
+    for (part, name, value) in [
+        ("process", "apparmorProfile", json!("docker-default")),
+        ("process", "selinuxLabel", json!("system_u:system_r:container_t:s0")),
+        ("process", "execCPUAffinity", json!({"initial": "0"})),
+        ("linux", "mountLabel", json!("system_u:object_r:container_file_t:s0")),
+        ("linux", "netDevices", json!({"eth0": {}})),
+        ("linux", "intelRdt", json!({"closID": "x"})),
+    ] {
+        let mut bundle = Bundle::new(&["true"]);
+        bundle.config[part][name] = value;
+        let told = format!("`{part}.{name}` is not supported");
+        assert!(!bundle.run().stderr_has(&[&told]).status.success());
+    }
+}
+
 /// The process in the container may be as far as its program before the one that made it has told its number.
 #[test]
 fn a_further_process_may_be_faster_than_what_is_told_of_it() {

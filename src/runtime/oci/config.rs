@@ -91,6 +91,17 @@ fn check(spec: &Spec) -> Result<()> {
     check_process(spec::process_of(spec)?)?;
     let linux = spec.linux().as_ref().ok_or_else(|| missing("linux"))?;
     check_namespaces(linux)?;
+    refuse(&[
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        (
+            "linux.mountLabel",
+            linux.mount_label().as_ref().is_some_and(|label| !label.is_empty()),
+        ),
+        (
+            "linux.netDevices",
+            linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()),
+        ),
+    ])?;
     let owns = |typ| owns(linux, typ);
     if spec.hostname().as_ref().is_some_and(|name| !name.is_empty()) && !owns(LinuxNamespaceType::Uts) {
         return Err(shared("hostname", "uts"));
@@ -102,6 +113,15 @@ fn check(spec: &Spec) -> Result<()> {
         sysctls::check_owned(name, value, &|typ| has(linux, typ))?;
     }
     Ok(())
+}
+
+/// What protects or places a container is never left out in silence: it would run with less than it was given.
+fn refuse(unsupported: &[(&str, bool)]) -> Result<()> {
+    match unsupported.iter().find(|(_, is_asked)| *is_asked) {
+        Some((name, _)) => Err(Error::unsupported(format!("`{name}` is not supported"))
+            .hint("have the engine leave it out, such as by `--security-opt apparmor=unconfined` or `label=disable`")),
+        None => Ok(()),
+    }
 }
 
 /// Settings of a namespace are its owner's.
@@ -123,6 +143,12 @@ pub(super) fn check_process(process: &Process) -> Result<()> {
             process.cwd().display()
         )));
     }
+    let is_text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    refuse(&[
+        ("process.apparmorProfile", is_text(process.apparmor_profile())),
+        ("process.selinuxLabel", is_text(process.selinux_label())),
+        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
+    ])?;
     let mut seen = HashSet::new();
     for limit in process.rlimits().iter().flatten() {
         if !seen.insert(limit.typ().to_string()) {
