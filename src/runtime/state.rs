@@ -125,17 +125,8 @@ impl std::str::FromStr for Status {
 
     /// Reads the word for a state; an unknown one is `invalid`, with the nearest as hint.
     fn from_str(text: &str) -> Result<Status> {
-        let all = [
-            Status::Created,
-            Status::Restarting,
-            Status::Running,
-            Status::Paused,
-            Status::Exited,
-            Status::Dead,
-            Status::Removing,
-        ];
-        let known = all.into_iter().find(|status| status.name() == text);
-        known.ok_or_else(|| crate::model::unknown("status", text, &all.map(Status::name)))
+        let known = Status::ALL.into_iter().find(|status| status.name() == text);
+        known.ok_or_else(|| crate::model::unknown("status", text, &Status::ALL.map(Status::name)))
     }
 }
 
