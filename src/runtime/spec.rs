@@ -243,11 +243,8 @@ fn build(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Re
     if !request.secrets.is_empty() {
         mounts.push(secrets::to_mount()?);
     }
-    let spec = match request.uts {
-        Namespace::Private => SpecBuilder::default().hostname(hostname(bundle, request)),
-        Namespace::Host | Namespace::Container(_) => SpecBuilder::default(),
-    };
-    spec.version("1.2.0")
+    let spec = SpecBuilder::default()
+        .version("1.2.0")
         .root(
             RootBuilder::default()
                 .path(bundle.upper())
@@ -258,7 +255,14 @@ fn build(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Re
         .process(process(bundle, request, granted)?)
         .mounts(mounts)
         .linux(linux(request)?)
-        .build()
+        .build();
+    // What the builder is not told has the library's default, which for the host name is a word of its own: where the UTS
+    // namespace is the host's, that would rename the host.
+    let own_name = request.uts == Namespace::Private;
+    spec.map(|mut spec| {
+        spec.set_hostname(own_name.then(|| hostname(bundle, request).to_owned()));
+        spec
+    })
 }
 
 fn process(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::Result<Process, OciSpecError> {
@@ -526,6 +530,17 @@ mod tests {
             ..Sets::default()
         };
         assert_eq!(capabilities(process_of(&back).unwrap()).unwrap(), expected);
+    }
+
+    /// The library's default has a host name, and whatever runs first would give it to the host.
+    #[test]
+    fn a_host_name_is_set_only_where_it_is_the_containers() {
+        let name_in = |uts| {
+            let request = Request { uts, ..request() };
+            of(&bundle(), &request).unwrap().hostname().clone()
+        };
+        assert_eq!(name_in(Namespace::Private).as_deref(), Some(&*"ab".repeat(6)));
+        assert_eq!(name_in(Namespace::Host), None);
     }
 
     #[test]
