@@ -194,7 +194,8 @@ fn c20_what_a_container_writes_never_refers_to_a_layer() {
         .lines()
         .find(|line| line.contains(" / / "))
         .unwrap();
-    assert!(root.contains(" - overlay "), "{root}");
+    assert!(root.contains(" - overlay overlay "), "{root}");
+    assert!(!root.contains(hoist.root().to_str().unwrap()), "{root}");
     for option in ["metacopy", "redirect_dir", "index", "xino"] {
         assert!(!root.contains(&format!("{option}=on")), "{root}");
     }

@@ -68,7 +68,7 @@ fn is_dev(mount: &Mount) -> bool {
 }
 
 fn make_dev(mount: &Mount, nodes: &[devices::Node], users: Option<&Users>) -> Result<OwnedFd> {
-    let dev = make("tmpfs", &Options::of(mount), Some(0o755)).during(|| "make `/dev`")?;
+    let dev = make(mount, &Options::of(mount), Some(0o755)).during(|| "make `/dev`")?;
     devices::fill(&dev, nodes, users.map(|users| &users.maps))?;
     Ok(dev)
 }
@@ -157,7 +157,7 @@ pub(super) fn mount_all(
                 cgroup(rootfs::make_dir(root, target).during(show)?.as_fd(), access).during(show)?;
             }
             (typ @ ("proc" | "sysfs"), _) => {
-                let filesystem = make(typ, &Options::of(mount), None).during(show)?;
+                let filesystem = make(mount, &Options::of(mount), None).during(show)?;
                 if typ == "proc" {
                     sysctl(filesystem.as_fd())?;
                 }
@@ -166,7 +166,7 @@ pub(super) fn mount_all(
             (typ, _) => {
                 let (place, mode) = place_for(root, target).during(show)?;
                 let options = Options::of(mount);
-                let filesystem = make(typ, &options, mode.filter(|_| typ == "tmpfs")).during(show)?;
+                let filesystem = make(mount, &options, mode.filter(|_| typ == "tmpfs")).during(show)?;
                 if options.copy_up {
                     copy_up::copy(&place, &filesystem).during(show)?;
                 }
@@ -192,8 +192,15 @@ fn place_for(root: BorrowedFd<'_>, target: &Path) -> nix::Result<(OwnedFd, Optio
     }
 }
 
-fn make(typ: &str, options: &Options, covered_mode: Option<u32>) -> Result<OwnedFd> {
+fn make(mount: &Mount, options: &Options, covered_mode: Option<u32>) -> Result<OwnedFd> {
+    let typ = kind(mount);
     let filesystem = Filesystem::open(typ).during(|| format!("use the file system `{typ}`"))?;
+    // For these it is only a name, which /proc/mounts shows; left out, that is `none`.
+    if let Some(source) = mount.source().as_deref().and_then(Path::to_str) {
+        filesystem
+            .set("source", source)
+            .during(|| format!("name its source `{source}`"))?;
+    }
     for (key, value) in &options.filesystem {
         let result = match value {
             Some(value) => filesystem.set(key, value),
@@ -311,14 +318,15 @@ fn existing(path: &str) -> nix::Result<Option<OwnedFd>> {
 mod tests {
     use super::*;
 
-    fn with(option: &str) -> Options {
-        let mount = oci_spec::runtime::MountBuilder::default().options(vec![option.to_owned()]);
-        Options::of(&mount.build().unwrap())
+    fn make(option: &str) -> Result<OwnedFd> {
+        let mount = oci_spec::runtime::MountBuilder::default();
+        let mount = mount.typ("tmpfs").options(vec![option.to_owned()]).build().unwrap();
+        super::make(&mount, &Options::of(&mount), None)
     }
 
     #[test]
     fn an_option_the_file_system_lacks_is_named() {
-        let error = make("tmpfs", &with("nonsense"), None).unwrap_err();
+        let error = make("nonsense").unwrap_err();
         assert_eq!(
             error.to_string(),
             "file system `tmpfs` does not take the option `nonsense`"
@@ -327,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_dev_is_whole_before_it_is_attached() {
-        let dev = make("tmpfs", &with("mode=755"), None).unwrap();
+        let dev = make("mode=755").unwrap();
         devices::fill(&dev, &[], None).unwrap();
         devices::null(&dev).unwrap();
         nix::unistd::unlinkat(&dev, "null", nix::unistd::UnlinkatFlags::NoRemoveDir).unwrap();

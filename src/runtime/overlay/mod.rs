@@ -127,6 +127,8 @@ impl Overlay<'_> {
 
     fn configure(&self, overlay: &Filesystem, rung: Rung) -> Result<OwnedFd> {
         let what = || "configure the overlay";
+        // Left out, /proc/mounts would show `none`.
+        overlay.set("source", "overlay").during(what)?;
         let mut names = Names::shifted(self.shift, false);
         self.set_lower(overlay, rung, &mut names)?;
         if let Some(writable) = &self.writable {

@@ -2,16 +2,21 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::id_maps;
 use crate::error::{Context, Result};
 use crate::sys::mount::{self, LONGEST_VALUE};
 
+/// The most bytes before a name in the directory of a descriptor.
+const LONGEST_NUMBER: usize = "/proc/self/fd/2147483647/".len();
+
 /// Directories that are open for as long as options name them by their descriptors.
 #[derive(Default)]
 pub(super) struct Names<'a> {
     open: Vec<OwnedFd>,
+    /// Of those, which have directories in them that are named, and their numbers.
+    above: Vec<(PathBuf, String)>,
     /// The user namespace as whose the directories' files are shown.
     shift: Option<BorrowedFd<'a>>,
     /// Whether what shows them so is attached, in their own places.
@@ -21,17 +26,35 @@ pub(super) struct Names<'a> {
 impl<'a> Names<'a> {
     /// Names of directories whose files are shown as those of a user namespace, if there is one.
     pub(super) fn shifted(shift: Option<BorrowedFd<'a>>, attach: bool) -> Names<'a> {
-        let open = Vec::new();
-        Names { open, shift, attach }
+        Names {
+            shift,
+            attach,
+            ..Names::default()
+        }
     }
 
-    /// A name for an option: the path where it is short and means itself, else its descriptor's.
+    /// A name for an option: its own in the descriptor of the directory it lies in, where that means itself and is short, else its
+    /// descriptor's. The kernel shows it in the container (`/proc/self/mountinfo`), where paths of the host have no place.
     pub(super) fn option(&mut self, dir: &Path) -> Result<String> {
-        match dir.to_str() {
-            _ if self.shift.is_some() => self.descriptor(dir),
-            Some(text) if text.len() <= LONGEST_VALUE && text.bytes().all(is_plain) => Ok(text.to_owned()),
-            _ => self.descriptor(dir),
-        }
+        let Some((above, name)) = self.split(dir) else {
+            return self.descriptor(dir);
+        };
+        let number = match self.above.iter().find(|(path, _)| *path == above) {
+            Some((_, number)) => number.clone(),
+            None => {
+                let number = self.number(&above)?;
+                self.above.push((above, number.clone()));
+                number
+            }
+        };
+        Ok(format!("/proc/self/fd/{number}/{name}"))
+    }
+
+    /// The directory above and the name in it, where an option can say it so.
+    fn split<'b>(&self, dir: &'b Path) -> Option<(PathBuf, &'b str)> {
+        let (above, name) = dir.parent().zip(dir.file_name()?.to_str())?;
+        let fits = self.shift.is_none() && name.len() <= LONGEST_VALUE - LONGEST_NUMBER && name.bytes().all(is_plain);
+        fits.then(|| (above.to_owned(), name))
     }
 
     /// The path of the directory's descriptor.
