@@ -1,7 +1,7 @@
 //! Kernels older than this machine's, and all controllers in one hierarchy. Debian 12's kernel stacks layers only by options of one
 //! text, and copies only mounts that are attached.
 
-use crate::harness::Guest;
+use crate::harness::{Guest, tool};
 use crate::layers::{Model, tall};
 
 /// The lines of a part of what the machine printed, after `--- NAME`.
@@ -64,6 +64,67 @@ fn images_run_and_commit_on_debian_12s_kernel() {
         assert_eq!(files(&part(&printed, &format!("{image} committed"))), model);
     }
     assert_eq!(part(&printed, "clean"), ["0", "0", "0"]);
+}
+
+/// What of a profile `apparmor_parser` would give to a kernel with AppArmor.
+fn apparmor_profile(text: &str) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("profile"), text).unwrap();
+    let features = "/etc/apparmor.d/abi/3.0";
+    let args = [
+        "--skip-kernel-load",
+        "--skip-cache",
+        "--kernel-features",
+        features,
+        "--ofile",
+        "binary",
+        "profile",
+    ];
+    tool(dir.path(), "apparmor_parser", &args);
+    std::fs::read(dir.path().join("binary")).unwrap()
+}
+
+#[test]
+fn programs_run_under_their_apparmor_profiles() {
+    let (few, _) = tall(3);
+    let profile = apparmor_profile(
+        "abi <abi/3.0>,\nprofile hoist-test flags=(attach_disconnected) {\n  file,\n  capability,\n  signal,\n  deny /t/own/2 r,\n}\n",
+    );
+    let script = r#"
+        mount -t securityfs securityfs /sys/kernel/security
+        cat profile >/sys/kernel/security/apparmor/.replace
+        hoist() { command hoist --root /var/hoist --run-root /run/hoist "$@"; }
+        cat >profiles.rhai <<'END'
+            let image = image::load("few.tar")[0];
+            image::tag(image.id, "few");
+            let look = "cat /proc/self/attr/apparmor/current; cat /t/own/2 2>&1";
+            let run = |profile| container::run("few", look, #{check: false, security_opt: ["apparmor=" + profile]}).text();
+            print(container::run("few", look).text());
+            print(run.call("unconfined"));
+            print(run.call("hoist-test"));
+            let c = container::run_detached("few", "while :; do sleep 1; done", #{security_opt: ["apparmor=hoist-test"]});
+            print(c.exec("cat /proc/self/attr/apparmor/current").text());
+            print(c.inspect().AppArmorProfile);
+            c.remove(#{force: true});
+            let e = attempt(|| container::run("few", "true", #{security_opt: ["apparmor=no-such"]})).error;
+            print(`${e.kind}: ${e.hint}`);
+END
+        hoist run profiles.rhai"#;
+    let printed = Guest::new().with("few.tar", &few).with("profile", &profile).run(script);
+    let lines: Vec<&str> = printed.lines().collect();
+    let confined = "hoist-test (enforce)";
+    let expected = [
+        "unconfined",
+        "2",
+        "unconfined",
+        "2",
+        confined,
+        "cat: can't open '/t/own/2': Permission denied",
+        confined,
+        "hoist-test",
+        "not_found: no such profile is loaded: `apparmor_parser --replace FILE` loads those of a file",
+    ];
+    assert_eq!(lines, expected, "{printed}");
 }
 
 /// What machines of today have, and the one these tests run on has not: all controllers in the unified hierarchy.

@@ -6,6 +6,7 @@
 //! directly. What a container is doing is never stored: [`state`] looks it up.
 
 mod adopt;
+pub mod apparmor;
 mod bundle;
 pub mod capabilities;
 pub mod cgroup;

@@ -12,6 +12,7 @@ use nix::sys::stat::{Mode, SFlag, umask};
 use nix::unistd::{AccessFlags, Gid, Uid, access, faccessat};
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType, Process};
 
+use super::apparmor;
 use super::capabilities::{CapSet, Sets};
 use super::channel::Failure;
 use super::exit::{NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED};
@@ -116,6 +117,14 @@ impl Program<'_> {
         set_rlimits(self.process.rlimits().as_deref().unwrap_or_default())?;
         // Before the filter, which refuses the call: the keys of whoever started this are not the container's.
         process::leave_session_keyring().during(|| "leave the session keyring")?;
+        if let Some(profile) = self
+            .process
+            .apparmor_profile()
+            .as_deref()
+            .filter(|name| !name.is_empty())
+        {
+            apparmor::of_next_program(profile)?;
+        }
         // Before any filter is loaded: one may be older than this call.
         process::close_on_exec_from(3 + self.kept).during(|| "close what is not for the program")?;
         if !self.no_new_privileges {

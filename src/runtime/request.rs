@@ -66,6 +66,8 @@ pub struct Request {
     pub cap_drop: Vec<String>,
     /// Whether setuid programs give no rights (`PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: bool,
+    /// The AppArmor profile its programs run under; the one of whoever starts it if empty.
+    pub apparmor: String,
     /// Which system calls are refused.
     pub seccomp: Seccomp,
     /// What asks the container to end.
@@ -129,6 +131,7 @@ impl Default for Request {
             cap_add: Vec::new(),
             cap_drop: Vec::new(),
             no_new_privileges: false,
+            apparmor: String::new(),
             seccomp: Seccomp::Default,
             stop_signal: Signal::TERM,
             stop_timeout: Duration::from_secs(10),

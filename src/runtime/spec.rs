@@ -278,7 +278,11 @@ fn process(bundle: &Bundle, request: &Request, granted: CapSet) -> std::result::
         .bounding(set.clone())
         .effective(set.clone())
         .permitted(set);
-    ProcessBuilder::default()
+    let process = match request.apparmor.as_str() {
+        "" => ProcessBuilder::default(),
+        profile => ProcessBuilder::default().apparmor_profile(profile),
+    };
+    process
         .args(request.args.clone())
         .env(environment(bundle, request))
         .cwd(if request.cwd.is_empty() { "/" } else { &request.cwd })

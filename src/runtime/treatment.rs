@@ -1,9 +1,12 @@
 //! How a configuration wants the kernel to treat a process: scheduler, disks, memory, personality (runtime-spec, `config.md#process`
 //! and `config-linux.md`).
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 use oci_spec::runtime::{
-    IOPriorityClass, Linux, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality, LinuxPersonalityDomain,
-    LinuxSchedulerFlag, LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType, Process, Scheduler,
+    ExecCPUAffinity, IOPriorityClass, Linux, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality,
+    LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType,
+    Process, Scheduler,
 };
 
 use crate::error::{Context, Error, Result};
@@ -13,6 +16,44 @@ use crate::sys::scheduling::{self, Scheduling};
 pub(super) fn of_process(process: &Process) -> Result<()> {
     process.scheduler().as_ref().map_or(Ok(()), schedule)?;
     process.io_priority().as_ref().map_or(Ok(()), order_accesses)
+}
+
+/// Has this process run where a further process of a container is to begin, before it is in the container's control groups
+/// (runtime-spec, `config.md#process`, `execCPUAffinity`).
+pub(super) fn begin_on(process: &Process) -> Result<()> {
+    run_on(process, "initial", ExecCPUAffinity::initial)
+}
+
+/// The same where it is to stay, once it is in them: to enter a group lets a process run wherever the group may.
+pub(super) fn stay_on(process: &Process) -> Result<()> {
+    run_on(process, "final", ExecCPUAffinity::cpu_affinity_final)
+}
+
+/// Checks both lists.
+pub(super) fn check_affinity(process: &Process) -> Result<()> {
+    let asked = process.exec_cpu_affinity().as_ref();
+    let lists = asked
+        .into_iter()
+        .flat_map(|asked| [asked.initial(), asked.cpu_affinity_final()]);
+    let mut lists = lists.flatten();
+    let checked = lists.try_for_each(|list| numbers(list, PROCESSORS).map(drop));
+    checked.map_err(|error| error.during("read `process.execCPUAffinity`"))
+}
+
+fn run_on(process: &Process, name: &str, list: fn(&ExecCPUAffinity) -> &Option<String>) -> Result<()> {
+    let asked = process.exec_cpu_affinity().as_ref();
+    let Some(list) = asked
+        .and_then(|asked| list(asked).as_deref())
+        .filter(|list| !list.is_empty())
+    else {
+        return Ok(());
+    };
+    let what = || format!("run on the processors `{list}` of `process.execCPUAffinity.{name}`");
+    let mut set = CpuSet::new();
+    for number in numbers(list, PROCESSORS)? {
+        set.set(number).during(what)?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &set).during(what)
 }
 
 /// What a container asks for all of its processes.
@@ -95,11 +136,25 @@ fn place_memory(asked: &LinuxMemoryPolicy) -> Result<()> {
     scheduling::set_memory_policy(mode, &nodes).during(|| "set `linux.memoryPolicy`")
 }
 
-/// A list such as `0-2,4` as a mask of bits.
+/// What the numbers of a list are.
+const NODES: &str = "memory nodes";
+const PROCESSORS: &str = "processors";
+
+/// Memory nodes as a mask of bits.
 fn mask(list: &str) -> Result<Vec<u64>> {
-    const MOST: usize = 1024;
-    let refuse = || Error::invalid(format!("`{}` is not a list of memory nodes", list.escape_debug()));
     let mut words = Vec::new();
+    for node in numbers(list, NODES)? {
+        words.resize(words.len().max(node / 64 + 1), 0);
+        words[node / 64] |= 1 << (node % 64);
+    }
+    Ok(words)
+}
+
+/// The numbers of a list such as `0-2,4`, which is one of `what`.
+fn numbers(list: &str, what: &str) -> Result<Vec<usize>> {
+    const MOST: usize = 1024;
+    let refuse = || Error::invalid(format!("`{}` is not a list of {what}", list.escape_debug()));
+    let mut all = Vec::new();
     for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let number = |text: &str| text.parse::<usize>().ok().filter(|number| *number < MOST);
@@ -107,12 +162,9 @@ fn mask(list: &str) -> Result<Vec<u64>> {
             .zip(number(last))
             .filter(|(first, last)| first <= last)
             .ok_or_else(refuse)?;
-        for node in first..=last {
-            words.resize(words.len().max(node / 64 + 1), 0);
-            words[node / 64] |= 1 << (node % 64);
-        }
+        all.extend(first..=last);
     }
-    Ok(words)
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -148,9 +148,7 @@ fn a_filter_holds_with_and_without_new_privileges() {
 #[test]
 fn what_is_not_kept_is_refused() {
     for (part, name, value) in [
-        ("process", "apparmorProfile", json!("docker-default")),
         ("process", "selinuxLabel", json!("system_u:system_r:container_t:s0")),
-        ("process", "execCPUAffinity", json!({"initial": "0"})),
         ("linux", "mountLabel", json!("system_u:object_r:container_file_t:s0")),
         ("linux", "netDevices", json!({"eth0": {}})),
         ("linux", "intelRdt", json!({"closID": "x"})),
@@ -160,6 +158,49 @@ fn what_is_not_kept_is_refused() {
         let told = format!("`{part}.{name}` is not supported");
         assert!(!bundle.run().stderr_has(&[&told]).status.success());
     }
+}
+
+/// What of AppArmor a kernel without it can show; on one with it, see `guest::programs_run_under_their_apparmor_profiles`.
+#[test]
+fn a_profile_that_this_kernel_cannot_keep_is_refused() {
+    let mut bundle = Bundle::new(&["true"]);
+    bundle.config["process"]["apparmorProfile"] = json!("docker-default");
+    let ran = bundle.run();
+    match fs::read_to_string("/sys/module/apparmor/parameters/enabled") {
+        Ok(on) if on.starts_with('Y') => ran.stderr_has(&["no such profile is loaded"]),
+        _ => ran.stderr_has(&["AppArmor is not on in this kernel", "apparmor=unconfined"]),
+    };
+    bundle.config["process"]["apparmorProfile"] = json!("unconfined");
+    bundle.run().success();
+}
+
+#[test]
+fn a_further_process_runs_on_the_processors_it_is_given() {
+    let mut bundle = Bundle::new(&["sleep", "1000"]);
+    let allowed = "grep Cpus_allowed_list /proc/self/status";
+    bundle.config["process"]["execCPUAffinity"] = json!({"initial": "0", "final": "1"});
+    bundle.create(&[]).success();
+    bundle.act(&["start", "it"]).success();
+    let own = bundle.act(&["exec", "it", "sh", "-c", allowed]).success().stdout;
+    assert_eq!(own.split_whitespace().last(), Some("1"));
+    let mut process = bundle.config["process"].clone();
+    process["args"] = json!(["sh", "-c", allowed]);
+    for (affinity, expected) in [(json!({"initial": "0"}), "0"), (json!({"final": "0-1"}), "0-1")] {
+        process["execCPUAffinity"] = affinity;
+        fs::write(bundle.file("process.json"), process.to_string()).unwrap();
+        let told = bundle
+            .act(&["exec", "--process", "process.json", "it"])
+            .success()
+            .stdout;
+        assert_eq!(told.split_whitespace().last(), Some(expected), "{process}");
+    }
+    for bad in ["x", "1023-1024", "900"] {
+        process["execCPUAffinity"] = json!({"final": bad});
+        fs::write(bundle.file("process.json"), process.to_string()).unwrap();
+        let refused = bundle.act(&["exec", "--process", "process.json", "it"]);
+        assert!(!refused.stderr_has(&["execCPUAffinity"]).status.success());
+    }
+    bundle.act(&["delete", "--force", "it"]).success();
 }
 
 /// The process in the container may be as far as its program before the one that made it has told its number.

@@ -107,7 +107,8 @@ pub mod functions {
     /// A profile says in Docker's JSON which system calls are refused. It is checked when the container is made, and kept: every
     /// start and `exec` is under it, whatever becomes of the file. It has to allow `execve`, and unless `no_new_privileges` is
     /// set, the calls that change user and capabilities before it. `security_opt` says the same in the words of
-    /// `docker run --security-opt`: `["seccomp=/path/profile.json", "no-new-privileges"]`.
+    /// `docker run --security-opt`: `["seccomp=/path/profile.json", "no-new-privileges", "apparmor=PROFILE"]`. An AppArmor profile is one
+    /// that the kernel has loaded; unless one is named the container has none of its own.
     ///
     /// A device is `"/dev/host"` or `"/dev/host:/dev/inside"`: it is made below the container's `/dev` with the permissions and the
     /// owner it has on the host. `:r`, `:w` or `:rw` behind it allows no more than that: not to write or read, nor to make further

@@ -92,7 +92,7 @@ fn rights(recipe: &Recipe) -> Value {
         "Privileged": recipe.privileged,
         "CapAdd": recipe.cap_add,
         "CapDrop": recipe.cap_drop,
-        "SecurityOpt": security::shown(&recipe.seccomp, recipe.no_new_privileges),
+        "SecurityOpt": security::shown(&recipe.seccomp, recipe.no_new_privileges, &recipe.apparmor),
         "MaskedPaths": masked,
         "ReadonlyPaths": read_only,
         "Sysctls": recipe.sysctls,

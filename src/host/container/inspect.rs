@@ -34,7 +34,7 @@ impl Container {
             "Platform": "linux",
             "MountLabel": "",
             "ProcessLabel": "",
-            "AppArmorProfile": "",
+            "AppArmorProfile": recipe.apparmor,
             "ExecIDs": null,
             "HostConfig": host_config::of(recipe),
             "GraphDriver": { "Name": DRIVER, "Data": self.graph_data(ctx)? },

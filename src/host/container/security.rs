@@ -1,5 +1,5 @@
-//! What a container may do: its system call filter, and whether programs can raise their rights. Said by `seccomp` and
-//! `no_new_privileges`, or in Docker's words by `security_opt`.
+//! What a container may do: its system call filter, its AppArmor profile, and whether programs can raise their rights. Said by
+//! `seccomp` and `no_new_privileges`, or in Docker's words by `security_opt`.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,7 +7,7 @@ use std::io::Read;
 use super::options::ContainerOptions;
 use crate::error::{Context, Error, Kind, Result};
 use crate::runtime::capabilities::{self, CapSet};
-use crate::runtime::{Seccomp, seccomp::Profile};
+use crate::runtime::{Seccomp, apparmor, seccomp::Profile};
 
 /// The most bytes of a profile; Docker's default one has 14 KiB.
 const MAX_PROFILE: u64 = 1 << 20;
@@ -15,11 +15,13 @@ const MAX_PROFILE: u64 = 1 << 20;
 const FORM: &str =
     "it is read as `docker run --security-opt seccomp=FILE` does, see https://docs.docker.com/engine/security/seccomp";
 
-/// Both, resolved.
+/// All, resolved.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Security {
     pub(super) seccomp: Seccomp,
     pub(super) no_new_privileges: bool,
+    /// Empty where none is asked for.
+    pub(super) apparmor: String,
 }
 
 /// A setting that several options can say, as long as they say the same.
@@ -55,15 +57,21 @@ impl Security {
             name: "no_new_privileges",
             value: options.no_new_privileges,
         };
+        let mut apparmor = Said {
+            name: "apparmor",
+            value: None,
+        };
         for text in &options.security_opt.0 {
             match text.split_once('=') {
                 Some(("seccomp", value)) => seccomp.add(value)?,
+                Some(("apparmor", value)) if !value.is_empty() => apparmor.add(value)?,
                 None if text == "no-new-privileges" => no_new_privileges.add(true)?,
                 Some(("no-new-privileges", "true")) => no_new_privileges.add(true)?,
                 Some(("no-new-privileges", "false")) => no_new_privileges.add(false)?,
                 _ => return Err(unknown(text)),
             }
         }
+        apparmor.value.map_or(Ok(()), apparmor::check)?;
         let (add, drop) = (&options.cap_add.0, &options.cap_drop.0);
         let own_users = options.user_namespace()?.is_own();
         let granted = || capabilities::granted(add, drop, options.privileged, own_users);
@@ -75,6 +83,7 @@ impl Security {
                 Some(path) => profile(path, granted()?)?,
             },
             no_new_privileges: no_new_privileges.value.unwrap_or(false),
+            apparmor: apparmor.value.unwrap_or_default().to_owned(),
         })
     }
 }
@@ -87,6 +96,8 @@ fn unknown(text: &str) -> Error {
             "seccomp=default",
             "seccomp=unconfined",
             "seccomp=FILE",
+            "apparmor=PROFILE",
+            "apparmor=unconfined",
             "no-new-privileges",
             "no-new-privileges=true",
             "no-new-privileges=false",
@@ -136,14 +147,15 @@ fn compact(json: &str) -> String {
 }
 
 /// What Docker shows as `HostConfig.SecurityOpt`: what is not the default, or nothing.
-pub(super) fn shown(seccomp: &Seccomp, no_new_privileges: bool) -> Option<Vec<String>> {
+pub(super) fn shown(seccomp: &Seccomp, no_new_privileges: bool, apparmor: &str) -> Option<Vec<String>> {
     let seccomp = match seccomp {
         Seccomp::Default => None,
         Seccomp::Unconfined => Some("seccomp=unconfined".to_owned()),
         Seccomp::Profile(json) => Some(format!("seccomp={json}")),
     };
     let no_new_privileges = no_new_privileges.then(|| "no-new-privileges".to_owned());
-    let all: Vec<String> = no_new_privileges.into_iter().chain(seccomp).collect();
+    let apparmor = (!apparmor.is_empty()).then(|| format!("apparmor={apparmor}"));
+    let all: Vec<String> = no_new_privileges.into_iter().chain(apparmor).chain(seccomp).collect();
     (!all.is_empty()).then_some(all)
 }
 
@@ -193,7 +205,9 @@ mod tests {
             (None, None, &["no-new-privileges=1"]),
             (None, None, &["no-new-privileges:true"]),
             (None, None, &["seccomp"]),
-            (None, None, &["apparmor=unconfined"]),
+            (None, None, &["apparmor="]),
+            (None, None, &["apparmor=unconfined", "apparmor=docker-default"]),
+            (None, None, &["label=disable"]),
             (None, None, &[""]),
             (None, None, &["seccomp=/no/such/file"]),
             (Some("/"), None, &[]),
@@ -216,10 +230,10 @@ mod tests {
         let kept = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"comment":"a \" b \\","names":["bpf"],"action":"SCMP_ACT_ERRNO"}]}"#;
         assert_eq!(said.seccomp, Seccomp::Profile(kept.to_owned()));
         assert_eq!(
-            shown(&said.seccomp, true).unwrap(),
+            shown(&said.seccomp, true, "").unwrap(),
             ["no-new-privileges".to_owned(), format!("seccomp={kept}")]
         );
-        assert_eq!(shown(&Seccomp::Default, false), None);
+        assert_eq!(shown(&Seccomp::Default, false, ""), None);
     }
 
     #[test]

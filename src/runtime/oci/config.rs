@@ -7,8 +7,7 @@ use oci_spec::runtime::{Hook, Hooks, Linux, LinuxNamespaceType, Mount, Process, 
 
 use crate::error::{Context, Error, Result};
 use crate::model::random_hex;
-use crate::runtime::spec;
-use crate::runtime::sysctls;
+use crate::runtime::{apparmor, spec, sysctls, treatment};
 
 /// A bundle as it is on the disk.
 pub(super) struct Config {
@@ -119,7 +118,7 @@ fn check(spec: &Spec) -> Result<()> {
 fn refuse(unsupported: &[(&str, bool)]) -> Result<()> {
     match unsupported.iter().find(|(_, is_asked)| *is_asked) {
         Some((name, _)) => Err(Error::unsupported(format!("`{name}` is not supported"))
-            .hint("have the engine leave it out, such as by `--security-opt apparmor=unconfined` or `label=disable`")),
+            .hint("have the engine leave it out, such as by `--security-opt label=disable`")),
         None => Ok(()),
     }
 }
@@ -144,11 +143,9 @@ pub(super) fn check_process(process: &Process) -> Result<()> {
         )));
     }
     let is_text = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    refuse(&[
-        ("process.apparmorProfile", is_text(process.apparmor_profile())),
-        ("process.selinuxLabel", is_text(process.selinux_label())),
-        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
-    ])?;
+    refuse(&[("process.selinuxLabel", is_text(process.selinux_label()))])?;
+    process.apparmor_profile().as_deref().map_or(Ok(()), apparmor::check)?;
+    treatment::check_affinity(process)?;
     let mut seen = HashSet::new();
     for limit in process.rlimits().iter().flatten() {
         if !seen.insert(limit.typ().to_string()) {

@@ -196,6 +196,7 @@ fn make(place: &Place, record: &Record, spec: &Spec, process: &Process, executio
         streams.hand_over(maps)?;
         program::raise_rlimits(process)?;
     }
+    treatment::begin_on(process)?;
     enter::make(&cgroup(record, execution)?, &init, flags, |parent| {
         let entered = maps.as_ref().map_or(Ok(()), |_| id_maps::become_root());
         let prepared = entered.and_then(|()| prepare(spec, process, filter, execution.preserve_fds, &streams));
@@ -218,6 +219,7 @@ fn prepare<'a>(
 ) -> Result<Program<'a>> {
     nix::unistd::setsid().during(|| "start a session")?;
     spec.linux().as_ref().map_or(Ok(()), treatment::of_container)?;
+    treatment::stay_on(process)?;
     let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
     let identity = Who::Numbered(process.user()).resolve(&root)?;
     streams.install(&root, identity.uid, false)?;

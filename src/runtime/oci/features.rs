@@ -58,7 +58,7 @@ pub fn features() -> Result<Value> {
         "hooks": HOOKS,
         "mountOptions": mount_options::known(),
         "linux": {
-            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "uts"],
+            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": CapSet::known_by_kernel()?.names(),
             "cgroup": {
                 "v1": v1, "v2": v2, "systemd": false, "systemdUser": false,
@@ -72,7 +72,7 @@ pub fn features() -> Result<Value> {
                 "knownFlags": FLAGS,
                 "supportedFlags": FLAGS,
             },
-            "apparmor": {"enabled": false},
+            "apparmor": {"enabled": true},
             "selinux": {"enabled": false},
             "intelRdt": {"enabled": false},
             "mountExtensions": {"idmap": {"enabled": false}},
