@@ -4,6 +4,7 @@
 
 mod file;
 mod limits;
+mod registries;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 
 pub use limits::Limits;
+pub use registries::{Proxies, Registries};
 
 /// Settings of one invocation: the defaults, what the settings file says over them, and flags over both.
 #[derive(Debug, Clone)]

@@ -35,6 +35,7 @@ mod pack;
 mod path_text;
 mod pipe;
 mod recipe;
+pub mod registry;
 mod save;
 mod share;
 mod source;

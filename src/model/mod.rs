@@ -11,6 +11,7 @@ mod moment;
 mod pattern;
 mod platform;
 mod reference;
+mod secret;
 mod suggest;
 mod words;
 
@@ -23,5 +24,6 @@ pub use moment::{Moment, TimeSpan};
 pub use pattern::Pattern;
 pub use platform::Platform;
 pub use reference::Reference;
+pub use secret::Secret;
 pub use suggest::{suggest, unknown};
 pub use words::{Bytes, Command, Pairs, Words};
