@@ -11,7 +11,7 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid};
 use oci_spec::OciSpecError;
-use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, Spec};
+use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, Mount, Spec};
 use serde::{Deserialize, Serialize};
 
 use super::Request;
@@ -66,6 +66,22 @@ impl IdMaps {
     /// Those of a configuration that asks for a user namespace.
     pub(super) fn of(spec: &Spec) -> Option<IdMaps> {
         let linux = spec.linux().as_ref()?;
+        let maps = IdMaps::read(linux.uid_mappings(), linux.gid_mappings());
+        (!maps.uids.is_empty()).then_some(maps)
+    }
+
+    /// Those that a mount of a configuration has for itself: what is `inside` are the numbers on the disk. Errors: `invalid`.
+    pub(super) fn of_mount(mount: &Mount) -> Result<Option<IdMaps>> {
+        let maps = IdMaps::read(mount.uid_mappings(), mount.gid_mappings());
+        if maps.uids.is_empty() && maps.gids.is_empty() {
+            return Ok(None);
+        }
+        check_ranges("uidMappings", &maps.uids)?;
+        check_ranges("gidMappings", &maps.gids)?;
+        Ok(Some(maps))
+    }
+
+    fn read(uids: &Option<Vec<LinuxIdMapping>>, gids: &Option<Vec<LinuxIdMapping>>) -> IdMaps {
         let read = |mappings: &Option<Vec<LinuxIdMapping>>| {
             let mappings = mappings.iter().flatten();
             mappings
@@ -76,8 +92,10 @@ impl IdMaps {
                 })
                 .collect()
         };
-        let (uids, gids): (Vec<_>, Vec<_>) = (read(linux.uid_mappings()), read(linux.gid_mappings()));
-        (!uids.is_empty()).then_some(IdMaps { uids, gids })
+        IdMaps {
+            uids: read(uids),
+            gids: read(gids),
+        }
     }
 
     /// The user on the host.
@@ -114,8 +132,13 @@ impl IdMaps {
         }
     }
 
-    /// A user namespace for mounts that shift what they show. Needs a process with one thread.
-    pub(super) fn shift(&self) -> Result<OwnedFd> {
+    /// A user namespace for mounts that shift what they show, layers among them. Needs a process with one thread.
+    fn shift(&self) -> Result<OwnedFd> {
+        self.with_mounter().namespace()
+    }
+
+    /// A user namespace with these maps. Needs a process with one thread.
+    pub(super) fn namespace(&self) -> Result<OwnedFd> {
         let show = || "make a user namespace";
         // It is there for its namespace alone, and not for longer than this process.
         let child = clone::clone(CloneFlags::CLONE_NEWUSER, None, || {
@@ -124,7 +147,7 @@ impl IdMaps {
             0
         });
         let child = child.during(show).map_err(|error| error.hint(HINT))?;
-        let namespace = self.with_mounter().write(child.pid).and_then(|()| {
+        let namespace = self.write(child.pid).and_then(|()| {
             let file = fs::File::open(format!("/proc/{}/ns/user", child.pid));
             file.map(OwnedFd::from).during(show)
         });
@@ -179,9 +202,9 @@ pub(super) fn to_oci(ranges: &[IdRange]) -> std::result::Result<Vec<LinuxIdMappi
     ranges.iter().map(build).collect()
 }
 
-/// Has a mount show its files as those of a user namespace.
-pub(super) fn shift(copy: &OwnedFd, namespace: impl AsFd) -> Result<()> {
-    mount::shift_ids(copy, namespace).map_err(|errno| {
+/// Has a mount show its files as those of a user namespace, and so those below it when `recursive`.
+pub(super) fn shift(copy: &OwnedFd, namespace: impl AsFd, recursive: bool) -> Result<()> {
+    mount::shift_ids(copy, namespace, recursive).map_err(|errno| {
         let error = Err::<(), _>(errno).during(|| "show files under the numbers of a user namespace");
         let error = error.expect_err("made of an error");
         match errno {
@@ -235,10 +258,21 @@ fn outside(ranges: &[IdRange], inside: u32) -> Option<u32> {
 }
 
 fn check(what: &str, ranges: &[IdRange]) -> Result<()> {
-    let invalid = |why: &str| {
-        Err(Error::invalid(format!("the map of `{what}` of a user namespace {why}"))
-            .hint("a range is `INSIDE:HOST:COUNT`, such as `0:100000:65536`"))
-    };
+    check_ranges(what, ranges)?;
+    match outside(ranges, 0) {
+        Some(_) => Ok(()),
+        None => Err(not_a_map(what, "makes nobody of root, who sets the container up")),
+    }
+}
+
+fn not_a_map(what: &str, why: &str) -> Error {
+    Error::invalid(format!("the map of `{what}` of a user namespace {why}"))
+        .hint("a range is `INSIDE:HOST:COUNT`, such as `0:100000:65536`")
+}
+
+/// What the kernel asks of any map.
+fn check_ranges(what: &str, ranges: &[IdRange]) -> Result<()> {
+    let invalid = |why: &str| Err(not_a_map(what, why));
     if ranges.is_empty() || ranges.len() > MOST_RANGES {
         return invalid("has no range, or more than 340");
     }
@@ -259,10 +293,7 @@ fn check(what: &str, ranges: &[IdRange]) -> Result<()> {
     if overlap(|one| one.inside) || overlap(|one| one.outside) {
         return invalid("has ranges that overlap");
     }
-    match outside(ranges, 0) {
-        Some(_) => Ok(()),
-        None => invalid("makes nobody of root, who sets the container up"),
-    }
+    Ok(())
 }
 
 #[cfg(test)]

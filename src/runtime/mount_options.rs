@@ -95,8 +95,8 @@ pub(super) struct Options {
     pub(super) recursive: bool,
     /// What is passed on between copies, and whether that holds for all mounts below.
     pub(super) propagation: Option<(Propagation, bool)>,
-    /// Whether owners are shown as the container's user namespace maps them.
-    pub(super) shifted: bool,
+    /// Whether owners are shown as a user namespace maps them, and if so, whether that holds for all mounts below.
+    pub(super) shifted: Option<bool>,
     /// Whether what was in its place is copied into it.
     pub(super) copy_up: bool,
     /// For the file system itself.
@@ -120,8 +120,8 @@ impl Options {
             self.propagation = Some((*propagation, false));
         } else if option == "rbind" {
             self.recursive = true;
-        } else if option == "idmap" {
-            self.shifted = true;
+        } else if let "idmap" | "ridmap" = option {
+            self.shifted = Some(option == "ridmap");
         } else if option == "tmpcopyup" {
             self.copy_up = true;
         } else if NOTHING.contains(&option) {
@@ -146,7 +146,10 @@ pub(super) fn known() -> Vec<String> {
     let both = attributes
         .chain(propagation)
         .flat_map(|name| [name.to_owned(), format!("r{name}")]);
-    let others = NOTHING.iter().chain(&OF_ANY).chain(&["idmap", "rbind", "tmpcopyup"]);
+    let others = NOTHING
+        .iter()
+        .chain(&OF_ANY)
+        .chain(&["idmap", "rbind", "ridmap", "tmpcopyup"]);
     let mut names: Vec<String> = both.chain(others.map(|name| (*name).to_owned())).collect();
     names.sort_unstable();
     names

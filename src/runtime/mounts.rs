@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag, fstat};
 use oci_spec::runtime::Mount;
 
-use super::id_maps::Users;
+use super::id_maps::{IdMaps, Users};
 use super::mount_options::{Change, Options};
 use super::{copy_up, devices, id_maps, rootfs};
 use crate::error::{Context, Error, Result};
@@ -51,16 +51,42 @@ pub(super) fn open_sources(
                 let source = mount.source().as_deref().unwrap_or(Path::new(""));
                 let open = || nix::fcntl::open(source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
                 let copy = open_source(mount, source, always, open)?;
-                if let (true, Some(users)) = (Options::of(mount).shifted, users) {
-                    let show = || format!("mount `{}` on `{}`", source.display(), mount.destination().display());
-                    id_maps::shift(&copy, &users.shift).map_err(|error| error.during(show()))?;
-                }
+                let show = || format!("mount `{}` on `{}`", source.display(), mount.destination().display());
+                shift(mount, &copy, users).map_err(|error| error.during(show()))?;
                 Ok(Some(copy))
             } else {
                 Ok(None)
             }
         })
         .collect()
+}
+
+/// Has a copy show its files as those of other users, if the mount asks for it: by its own maps, else by the container's.
+fn shift(mount: &Mount, copy: &OwnedFd, users: Option<&Users>) -> Result<()> {
+    let asked = Options::of(mount).shifted;
+    let recursive = asked == Some(true);
+    match (IdMaps::of_mount(mount)?, asked, users) {
+        (Some(maps), ..) => id_maps::shift(copy, maps.namespace()?, recursive),
+        (None, None, _) => Ok(()),
+        (None, Some(_), Some(users)) => id_maps::shift(copy, &users.shift, recursive),
+        (None, Some(_), None) => Err(Error::invalid(
+            "it has the option `idmap`, and neither it nor the container has maps",
+        )
+        .hint("give the mount `uidMappings` and `gidMappings`, or the container a user namespace")),
+    }
+}
+
+/// Errors: `unsupported` for a mount whose owners cannot be shifted.
+pub(super) fn check_shifts(mounts: &[Mount]) -> Result<()> {
+    let is_shifted = |mount: &Mount| Ok(IdMaps::of_mount(mount)?.is_some() || Options::of(mount).shifted.is_some());
+    mounts.iter().filter(|mount| !is_bind(mount)).try_for_each(|mount| match is_shifted(mount)? {
+        true => Err(Error::unsupported(format!(
+            "the mount on `{}` has maps of users and is no bind mount",
+            mount.destination().display()
+        ))
+        .hint("leave out `uidMappings`, `gidMappings` and `idmap`: only what is on the host already has owners to be shifted")),
+        false => Ok(()),
+    })
 }
 
 fn is_dev(mount: &Mount) -> bool {

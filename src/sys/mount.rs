@@ -228,8 +228,9 @@ pub fn exchange(
     Errno::result(result).map(drop)
 }
 
-/// Has a mount that is attached nowhere show the owners of its files as a user namespace maps them (`MOUNT_ATTR_IDMAP`).
-pub fn shift_ids(mount: impl AsFd, namespace: impl AsFd) -> nix::Result<()> {
+/// Has a mount that is attached nowhere show the owners of its files as a user namespace maps them (`MOUNT_ATTR_IDMAP`); with all
+/// mounts below it when `recursive`.
+pub fn shift_ids(mount: impl AsFd, namespace: impl AsFd, recursive: bool) -> nix::Result<()> {
     const IDMAP: u64 = 0x10_0000;
     let attr = MountAttr {
         set: IDMAP,
@@ -243,7 +244,7 @@ pub fn shift_ids(mount: impl AsFd, namespace: impl AsFd) -> nix::Result<()> {
             libc::SYS_mount_setattr,
             mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
-            EMPTY_PATH,
+            EMPTY_PATH | if recursive { RECURSIVE } else { 0 },
             &raw const attr,
             size_of::<MountAttr>(),
         )

@@ -1,11 +1,11 @@
 //! The rarer parts of a configuration, seen from inside.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{Bundle, program};
+use crate::harness::{Bundle, Output, program};
 
 #[test]
 fn the_kernel_treats_the_process_as_asked() {
@@ -217,5 +217,57 @@ fn descriptors_are_passed_on_only_if_asked() {
             is_kept("3") && is_kept("4") && is_kept("5") == fifth && seen.ends_with("\nkept\n"),
             "{count}: {seen}"
         );
+    }
+}
+
+#[test]
+fn files_of_a_mount_are_shown_as_those_of_other_users() {
+    let mut bundle = Bundle::sh("stat -c '%u:%g' /m/f /m/deep/f 2>/dev/null; touch /m/new 2>/dev/null");
+    for dir in ["src/deep", "other"] {
+        fs::create_dir_all(bundle.file(dir)).unwrap();
+    }
+    for file in ["src/f", "other/f"] {
+        fs::write(bundle.file(file), "").unwrap();
+        chown(bundle.file(file), Some(1000), Some(1001)).unwrap();
+    }
+    chown(bundle.file("src"), Some(1000), Some(1000)).unwrap();
+    let maps = |first: u32, host: u32| json!([{"containerID": first, "hostID": host, "size": 10}]);
+    let mut mount = json!({"destination": "/m", "type": "bind", "source": "src", "options": ["rbind", "ridmap"],
+        "uidMappings": maps(1000, 0), "gidMappings": maps(1000, 0)});
+    // Another file system below, which only `ridmap` shifts too.
+    let run = |bundle: &Bundle| {
+        bundle.write();
+        let inner = bundle.command(&["run", "it"]);
+        let mut unshare = program("unshare");
+        let script = "mount --bind other src/deep && exec \"$@\"";
+        unshare.args(["--mount", "sh", "-euc", script, "sh"]);
+        unshare
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .current_dir(bundle.dir());
+        Output::of(unshare, None)
+    };
+    let base = bundle.config["mounts"].as_array().unwrap().clone();
+    let with = |mount: &Value| Value::from([&base[..], std::slice::from_ref(mount)].concat());
+    bundle.config["mounts"] = with(&mount);
+    assert_eq!(run(&bundle).stdout, "0:1\n0:1\n");
+    let made = fs::metadata(bundle.file("src/new")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (1000, 1000));
+    mount["options"] = json!(["rbind"]);
+    bundle.config["mounts"] = with(&mount);
+    assert_eq!(run(&bundle).stdout, "0:1\n1000:1001\n");
+    for (change, told) in [
+        (json!({"uidMappings": []}), "uidMappings"),
+        (json!({"gidMappings": maps(0, u32::MAX - 3)}), "gidMappings"),
+        (json!({"type": "tmpfs", "options": []}), "no bind mount"),
+        (
+            json!({"uidMappings": [], "gidMappings": [], "options": ["bind", "idmap"]}),
+            "neither it nor the container has maps",
+        ),
+    ] {
+        let mut bad = mount.clone();
+        bad.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        bundle.config["mounts"] = with(&bad);
+        bundle.run().fails_with(1).stderr_has(&[told]);
     }
 }

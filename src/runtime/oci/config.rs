@@ -7,7 +7,7 @@ use oci_spec::runtime::{Hook, Hooks, Linux, LinuxNamespaceType, Mount, Process, 
 
 use crate::error::{Context, Error, Result};
 use crate::model::random_hex;
-use crate::runtime::{apparmor, spec, sysctls, treatment};
+use crate::runtime::{apparmor, mounts, spec, sysctls, treatment};
 
 /// A bundle as it is on the disk.
 pub(super) struct Config {
@@ -71,7 +71,7 @@ fn missing(what: &str) -> Error {
 fn make_absolute(mount: &mut Mount, bundle: &Path) {
     let destination = Path::new("/").join(mount.destination());
     mount.set_destination(destination);
-    if crate::runtime::mounts::is_bind(mount)
+    if mounts::is_bind(mount)
         && let Some(source) = mount.source().clone()
     {
         mount.set_source(Some(bundle.join(source)));
@@ -88,6 +88,7 @@ fn check(spec: &Spec) -> Result<()> {
         .hint("`ociVersion` may be any 1.x"));
     }
     check_process(spec::process_of(spec)?)?;
+    mounts::check_shifts(spec.mounts().as_deref().unwrap_or_default())?;
     let linux = spec.linux().as_ref().ok_or_else(|| missing("linux"))?;
     check_namespaces(linux)?;
     refuse(&[

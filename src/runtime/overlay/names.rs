@@ -69,7 +69,7 @@ impl<'a> Names<'a> {
         if let Some(namespace) = self.shift {
             let copy = mount::copy(&dir, false).during(show)?;
             let place = std::mem::replace(&mut dir, copy);
-            id_maps::shift(&dir, namespace)?;
+            id_maps::shift(&dir, namespace, false)?;
             if self.attach {
                 mount::attach(&dir, &place).during(show)?;
             }
