@@ -1,5 +1,7 @@
 //! Registries (OCI distribution-spec): who may do what there, and how they are reached.
 
+mod credential;
 pub mod credentials;
 
-pub use credentials::{Credential, Credentials};
+pub use credential::Credential;
+pub use credentials::Credentials;

@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Credential, Key, is_legacy};
+use super::{Credential, Key, is_legacy, of_user};
 use crate::error::{Context as _, Error, Result};
 use crate::model::Secret;
 use crate::sys::file;
@@ -52,7 +52,7 @@ impl AuthFile {
 
     /// What a variable has instead of a file.
     pub(super) fn from_environment(text: &Secret) -> Result<AuthFile> {
-        AuthFile::parse(VARIABLE.to_owned(), text.reveal(), false)
+        AuthFile::parse(VARIABLE.to_owned(), text.expose(), false)
     }
 
     fn parse(name: String, text: &str, legacy: bool) -> Result<AuthFile> {
@@ -111,11 +111,11 @@ impl AuthFile {
                 ))
                 .hint(format!("log in again: `hoist registry login {key}`"))
             })?;
-            return Ok(Some(Credential::new(user, password)));
+            return Ok(Some(of_user(user, password)));
         }
         Ok(text("username")
             .zip(text("password"))
-            .map(|(user, password)| Credential::new(user, Secret::new(password))))
+            .map(|(user, password)| of_user(user, Secret::new(password))))
     }
 
     /// Whether the file itself has an entry for exactly this key.
@@ -167,11 +167,12 @@ impl AuthFile {
     pub(super) fn set(&mut self, key: &Key, credential: &Credential) -> Result<()> {
         let known = self.entry(key)?.map(|(name, _)| name.clone());
         let entry = match credential {
-            Credential::Password { user, password } => {
-                json!({ "auth": BASE64.encode(format!("{user}:{}", password.reveal())) })
+            Credential::Anonymous => json!({}),
+            Credential::Basic { user, secret } => {
+                json!({ "auth": BASE64.encode(format!("{user}:{}", secret.expose())) })
             }
-            Credential::Identity(token) => json!({ "identitytoken": token.reveal() }),
-            Credential::Token(token) => json!({ "registrytoken": token.reveal() }),
+            Credential::Identity(token) => json!({ "identitytoken": token.expose() }),
+            Credential::Token(token) => json!({ "registrytoken": token.expose() }),
         };
         self.auths()?.insert(known.unwrap_or_else(|| key.server()), entry);
         Ok(())

@@ -13,7 +13,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Credential, Key};
+use super::{Credential, Key, of_user};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::model::{Context, Secret};
 use crate::sys::pidfd;
@@ -37,7 +37,7 @@ pub(super) struct Helper {
 struct Answer {
     #[serde(rename = "Username", default)]
     user: String,
-    #[serde(rename = "Secret", default)]
+    #[serde(rename = "Secret")]
     secret: Secret,
 }
 
@@ -81,13 +81,16 @@ impl Helper {
         let answer: Answer = serde_json::from_slice(said.as_bytes())
             .map_err(|_| self.failed("get", key, "it did not answer with credentials in JSON"))?;
         let is_empty = answer.user.is_empty() && answer.secret.is_empty();
-        Ok((!is_empty).then(|| Credential::new(answer.user, answer.secret)))
+        Ok((!is_empty).then(|| of_user(answer.user, answer.secret)))
     }
 
     /// Has it keep a credential.
     pub(super) fn store(&self, ctx: &Context, key: &Key, credential: &Credential) -> Result<()> {
-        let secret = credential.secret().reveal();
-        let user = credential.user().unwrap_or(TOKEN_USER);
+        let (user, secret) = match credential {
+            Credential::Anonymous => return Ok(()),
+            Credential::Basic { user, secret } => (user.as_str(), secret.expose()),
+            Credential::Identity(secret) | Credential::Token(secret) => (TOKEN_USER, secret.expose()),
+        };
         let input = json!({ "ServerURL": key.server(), "Username": user, "Secret": secret });
         self.run(ctx, "store", input.to_string().as_bytes())?
             .map(drop)

@@ -10,6 +10,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use super::Credential;
 use crate::config::Registries;
 use crate::error::{Context as _, Error, Result};
 use crate::model::{Context, Secret};
@@ -17,46 +18,11 @@ use file::AuthFile;
 use helper::Helper;
 pub use key::Key;
 
-/// What proves to a registry who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credential {
-    /// A name and a password, or what a registry takes for one.
-    Password {
-        /// The name.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
-    /// A refresh token, which the registry's token server gives others for (`identitytoken`; OAuth 2.0, RFC 6749 section 6).
-    Identity(Secret),
-    /// A token that goes to the registry as it is (`registrytoken`).
-    Token(Secret),
-}
-
-impl Credential {
-    /// A name and a password. The name `<token>` says that the password is an identity token, as credential helpers put it.
-    pub fn new(user: impl Into<String>, password: Secret) -> Credential {
-        match user.into() {
-            user if user == helper::TOKEN_USER => Credential::Identity(password),
-            user => Credential::Password { user, password },
-        }
-    }
-
-    /// The name, where there is one.
-    pub fn user(&self) -> Option<&str> {
-        match self {
-            Credential::Password { user, .. } => Some(user),
-            Credential::Identity(_) | Credential::Token(_) => None,
-        }
-    }
-
-    /// What is to be kept from others.
-    fn secret(&self) -> &Secret {
-        match self {
-            Credential::Password { password: secret, .. }
-            | Credential::Identity(secret)
-            | Credential::Token(secret) => secret,
-        }
+/// A name and a password. The name `<token>` says that the password is an identity token, as credential helpers put it.
+fn of_user(user: String, secret: Secret) -> Credential {
+    match user == helper::TOKEN_USER {
+        true => Credential::Identity(secret),
+        false => Credential::Basic { user, secret },
     }
 }
 

@@ -67,7 +67,7 @@ esac
 
     fn password(&self, key: &str) -> Option<String> {
         match self.find(key).unwrap() {
-            Some(Credential::Password { user, password }) => Some(format!("{user} {}", password.reveal())),
+            Some(Credential::Basic { user, secret }) => Some(format!("{user} {}", secret.expose())),
             None => None,
             other => panic!("{other:?}"),
         }
@@ -75,7 +75,7 @@ esac
 }
 
 fn alice() -> Credential {
-    Credential::new("alice", Secret::new("pass:word"))
+    of_user("alice".to_owned(), Secret::new("pass:word"))
 }
 
 /// What podman 5.8, skopeo 1.22, docker 28 and crane 0.20 wrote of `alice` and `pass:word`.
@@ -127,7 +127,7 @@ fn i31_the_first_file_that_knows_a_registry_decides() {
     let mut credentials = home.credentials();
     credentials.places.environment = Some(Secret::new(entry("e")));
     let found = credentials.find(&Context::new(), &"r.io".parse().unwrap()).unwrap();
-    assert_eq!(found.unwrap().user(), Some("e"));
+    assert_eq!(found, Some(of_user("e".to_owned(), Secret::new("x"))));
 }
 
 #[test]
