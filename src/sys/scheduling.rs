@@ -59,10 +59,13 @@ pub fn set_io_priority(class: u8, level: u8) -> nix::Result<()> {
 
 /// Has the calling thread's memory taken from these nodes, a bit each, in a mode with flags (`MPOL_*`, set_mempolicy(2)).
 pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> nix::Result<()> {
-    // The kernel takes one bit less than it is told of.
-    let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
-    // SAFETY: the mask has as many bits as are told of, but for the one that is not read, and outlives the call.
-    Errno::result(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, nodes.as_ptr(), bits) }).map(drop)
+    // The kernel takes one bit less than it is told of. No nodes is no mask: of an empty one it would read far more than there is.
+    let (mask, bits) = match nodes.len() {
+        0 => (std::ptr::null(), 0),
+        words => (nodes.as_ptr(), words * 64 + 1),
+    };
+    // SAFETY: the mask has as many bits as are told of, but for the one that is not read, and outlives the call, or is null.
+    Errno::result(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }).map(drop)
 }
 
 /// Gives the calling process the habits of another system (personality(2)).

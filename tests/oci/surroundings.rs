@@ -271,3 +271,19 @@ fn files_of_a_mount_are_shown_as_those_of_other_users() {
         bundle.run().fails_with(1).stderr_has(&[told]);
     }
 }
+
+#[test]
+fn memory_is_taken_from_where_it_is_asked_for() {
+    let mut bundle = Bundle::sh("tail -n 1 /proc/self/numa_maps | cut -d ' ' -f 2");
+    for (mode, nodes, flags, shown) in [
+        ("MPOL_DEFAULT", "", json!([]), "default"),
+        ("MPOL_LOCAL", "", json!([]), "local"),
+        ("MPOL_INTERLEAVE", "0", json!([]), "interleave:0"),
+        ("MPOL_BIND", "0", json!(["MPOL_F_STATIC_NODES"]), "bind=static:0"),
+    ] {
+        bundle.config["linux"]["memoryPolicy"] = json!({"mode": mode, "nodes": nodes, "flags": flags});
+        assert_eq!(bundle.run().success().text(), shown, "{mode}");
+    }
+    bundle.config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_DEFAULT", "nodes": "0"});
+    bundle.run().fails_with(1).stderr_has(&["linux.memoryPolicy"]);
+}
