@@ -1,12 +1,16 @@
 //! The harness finds what it is there to find: a test that rests on it would otherwise pass on nothing.
 
 use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::harness::forge::{Files, Item, layer};
 use crate::harness::tree::{Ignore, Tree};
-use crate::harness::{Filters, Hoist, Merged, Output, Peers, assert_same, inputs, program, tool};
+use crate::harness::{
+    Answer, Authority, Fault, Faulty, Filters, Hoist, Merged, Output, Peers, assert_same, inputs, program, tool,
+};
 
 /// A small tree with something of most kinds, the same on each call.
 fn plant(root: &Path) {
@@ -269,5 +273,94 @@ fn forged_archives_without_a_lie_are_good_to_others() {
                 &copy,
             ])
             .success();
+    }
+}
+
+/// What comes for a request by a connection of its own, to its end, however it comes.
+fn ask(wire: &mut (impl Read + Write), method: &str, target: &str, headers: &str) -> (Vec<u8>, Option<ErrorKind>) {
+    write!(
+        wire,
+        "{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    let end = wire.read_to_end(&mut answer).err().map(|error| error.kind());
+    (answer, end)
+}
+
+#[test]
+fn faults_are_what_they_are_called() {
+    let real = Faulty::alone();
+    let blob: Vec<u8> = (0..100).collect();
+    real.always(
+        "GET /blob",
+        Fault::Answer(Answer::status(200).header("Connection", "close").body(blob.clone())),
+    );
+    let faulty = Faulty::before(real.address());
+    let get = |headers: &str| {
+        ask(
+            &mut TcpStream::connect(faulty.address()).unwrap(),
+            "GET",
+            "/blob",
+            headers,
+        )
+    };
+    let body = |answer: &[u8]| answer.split(|byte| *byte == b'\n').next_back().unwrap().to_vec();
+    let text = |answer: &[u8]| String::from_utf8_lossy(answer).into_owned();
+    faulty.once("GET /blob", Fault::Truncate(7));
+    let (answer, end) = get("");
+    assert_eq!((body(&answer).len(), end), (7, None));
+    assert!(text(&answer).contains("Content-Length: 100\r\n"), "{}", text(&answer));
+    faulty.once("GET /blob", Fault::Reset(7));
+    assert_eq!(get("").1, Some(ErrorKind::ConnectionReset));
+    faulty.once("GET /blob", Fault::Drop);
+    assert_eq!(get(""), (Vec::new(), Some(ErrorKind::ConnectionReset)));
+    faulty.once("GET /blob", Fault::Length(-1));
+    assert!(text(&get("").0).contains("Content-Length: 99\r\n"));
+    faulty.once("GET /blob", Fault::Flip(0));
+    assert_ne!(body(&get("").0), blob);
+    faulty.once("GET /blob", Fault::WrongRange);
+    let (answer, _) = get("Range: bytes=50-\r\n");
+    assert!(text(&answer).starts_with("HTTP/1.1 206 ") && text(&answer).contains("Content-Range: bytes 0-49/100\r\n"));
+    faulty.once(
+        "GET /blob",
+        Fault::Answer(Answer::status(429).header("Retry-After", "1")),
+    );
+    assert!(text(&get("Authorization: Basic c2VjcmV0\r\n").0).contains("Retry-After: 1\r\n"));
+    assert_eq!(faulty.count("GET /blob"), 7);
+    assert_eq!(real.count("GET /blob"), 5);
+    real.assert_never_sent("c2VjcmV0");
+    assert!(faulty.seen()[6].header("authorization") == Some("Basic c2VjcmV0"));
+}
+
+#[test]
+fn a_faulty_registry_shows_the_certificate_it_was_given() {
+    let authority = Authority::new();
+    let try_with = |signed: &rustls::ServerConfig| {
+        let faulty = Faulty::with_tls(None, std::sync::Arc::new(signed.clone()));
+        let mut roots = rustls::RootCertStore::empty();
+        let pem = authority.pem().as_bytes();
+        roots
+            .add(rustls::pki_types::pem::PemObject::from_pem_slice(pem).unwrap())
+            .unwrap();
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = rustls::ClientConnection::new(config.into(), "localhost".try_into().unwrap()).unwrap();
+        let mut wire = rustls::StreamOwned::new(client, TcpStream::connect(faulty.address()).unwrap());
+        wire.write_all(b"GET /v2/ HTTP/1.1\r\n\r\n")?;
+        wire.read_exact(&mut [0; 8])
+    };
+    try_with(&authority.sign(&["localhost"]).server()).unwrap();
+    for bad in [
+        authority.sign(&["elsewhere"]),
+        authority.sign_expired(&["localhost"]),
+        Authority::new().sign(&["localhost"]),
+    ] {
+        let error = try_with(&bad.server()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}");
     }
 }

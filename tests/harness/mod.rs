@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "a helper is there before the first test that needs it")]
 
 mod bundle;
+pub(crate) mod certificates;
 pub(crate) mod disk;
 pub(crate) mod fault;
+pub(crate) mod faulty;
 mod filters;
 pub(crate) mod forge;
 mod guest;
@@ -21,6 +23,8 @@ pub(crate) mod tree;
 mod witness;
 
 pub(crate) use bundle::Bundle;
+pub(crate) use certificates::Authority;
+pub(crate) use faulty::{Answer, Fault, Faulty};
 pub(crate) use filters::Filters;
 pub(crate) use guest::Guest;
 pub(crate) use hoist::{Hoist, PROGRAM};
