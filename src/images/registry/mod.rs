@@ -2,6 +2,8 @@
 
 mod credential;
 pub mod credentials;
+pub mod hosts;
 
 pub use credential::Credential;
 pub use credentials::Credentials;
+pub use hosts::Hosts;
