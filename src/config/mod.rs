@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 
 pub use limits::Limits;
-pub use registries::{Proxies, Registries};
+pub use registries::Registries;
 
 /// Settings of one invocation: the defaults, what the settings file says over them, and flags over both.
 #[derive(Debug, Clone)]

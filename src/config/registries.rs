@@ -22,19 +22,6 @@ pub struct Registries {
     pub drop_ins: Vec<PathBuf>,
     /// Directories of certificates by host (`certs.d`); the first that knows a host counts.
     pub certificates: Vec<PathBuf>,
-    /// Ways through proxies.
-    pub proxies: Proxies,
-}
-
-/// What the environment says of proxies. Their addresses may contain passwords.
-#[derive(Debug, Clone, Default)]
-pub struct Proxies {
-    /// For `http://` (`http_proxy`, `HTTP_PROXY`).
-    pub http: Option<Secret>,
-    /// For `https://` (`https_proxy`, `HTTPS_PROXY`).
-    pub https: Option<Secret>,
-    /// Hosts, domains and networks that are reached without (`no_proxy`, `NO_PROXY`).
-    pub except: String,
 }
 
 impl Registries {
@@ -69,19 +56,6 @@ impl Registries {
                 config.join("docker/certs.d"),
                 PathBuf::from("/etc/docker/certs.d"),
             ],
-            proxies: Proxies::from_environment(),
-        }
-    }
-}
-
-impl Proxies {
-    fn from_environment() -> Proxies {
-        let either = |name: &str| variable(name).or_else(|| variable(&name.to_uppercase()));
-        let proxy = |name: &str| either(name).or_else(|| either("all_proxy")).map(Secret::new);
-        Proxies {
-            http: proxy("http_proxy"),
-            https: proxy("https_proxy"),
-            except: either("no_proxy").unwrap_or_default(),
         }
     }
 }
