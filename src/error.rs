@@ -170,6 +170,9 @@ impl Error {
         in_use InUse "in_use";
         conflict Conflict "conflict";
         denied Denied "denied";
+        unauthorized Unauthorized "unauthorized";
+        rate_limited RateLimited "rate_limited";
+        network Network "network";
         timeout Timeout "timeout";
         corrupt Corrupt "corrupt";
         unsupported Unsupported "unsupported";
@@ -224,6 +227,13 @@ impl Error {
     #[must_use]
     pub fn during(mut self, what: impl fmt::Display) -> Error {
         self.0.message = format!("failed to {what}: {}", self.0.message);
+        self
+    }
+
+    /// Puts a remark behind the message, in brackets.
+    #[must_use]
+    pub fn after(mut self, remark: impl fmt::Display) -> Error {
+        self.0.message = format!("{} ({remark})", self.0.message);
         self
     }
 
@@ -296,6 +306,11 @@ impl<T> Context<T> for Result<T> {
     fn during<D: fmt::Display>(self, what: impl FnOnce() -> D) -> Result<T> {
         self.map_err(|cause| cause.during(what()))
     }
+}
+
+/// The kernel's words for one of its error numbers.
+pub fn words(code: i32) -> String {
+    describe(&std::io::Error::from_raw_os_error(code))
 }
 
 /// The kernel's words in lower case and without Rust's `(os error 2)`.

@@ -12,7 +12,7 @@ const MOST_LINES: usize = 700;
 const WAITING: [&str; 0] = [];
 
 /// What may only be used in some modules: the thing, a pattern for it, and where it belongs.
-const CONFINED: [(&str, &str, &[&str]); 10] = [
+const CONFINED: [(&str, &str, &[&str]); 11] = [
     ("`unsafe`", r"\bunsafe\b", &["sys"]),
     ("the crate `libc`", r"(^|[^:\w]|[^x]::)libc::", &["sys"]),
     (
@@ -25,6 +25,12 @@ const CONFINED: [(&str, &str, &[&str]); 10] = [
     ("the crate `cgroups_rs`", r"\bcgroups_rs\b", &["runtime"]),
     ("the crate `tar`", r"\btar::", &["images"]),
     ("the crates of the terminal", r"\b(clap|rustyline)::", &["cli", "repl"]),
+    // The core is blocking; only what talks with other machines has a reactor, and keeps it to itself.
+    (
+        "the crates of HTTP",
+        r"\b(reqwest|tokio|rustls)::",
+        &["images", "server"],
+    ),
     ("printing", r"\be?print(ln)?!", &["cli", "repl"]),
     // To a process of the runtime they are pipes to the one that started it; to `images` they are an archive.
     (

@@ -27,6 +27,11 @@ pub struct Limits {
     pub manifests: usize,
     /// How deep an index may lie within an index.
     pub index_depth: usize,
+    /// Bytes of a registry's answer that hands out a token.
+    #[serde(deserialize_with = "size")]
+    pub token: u64,
+    /// Pages of one list of a registry: of tags, repositories or referrers.
+    pub pages: usize,
     /// Bytes one layer may unpack to, holes of sparse files not counted.
     #[serde(deserialize_with = "size")]
     pub layer_size: u64,
@@ -57,6 +62,8 @@ impl Default for Limits {
             document: 4 << 20,
             manifests: 1000,
             index_depth: 4,
+            token: 1 << 20,
+            pages: 1000,
             layer_size: 1 << 40,
             ratio: 200,
             ratio_floor: 1 << 30,

@@ -4,6 +4,7 @@
 
 mod file;
 mod limits;
+mod proxies;
 mod registries;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 
 pub use limits::Limits;
+pub use proxies::Proxies;
 pub use registries::Registries;
 
 /// Settings of one invocation: the defaults, what the settings file says over them, and flags over both.

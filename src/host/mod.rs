@@ -13,6 +13,8 @@ mod image;
 mod info;
 mod pairing;
 mod plan;
+#[allow(dead_code, reason = "what asks registries comes with its tests")]
+mod registry;
 mod report;
 mod scratch;
 mod usage;
@@ -25,6 +27,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::config::Config;
 use crate::error::{Context as _, Result};
+use crate::images::registry::Transport;
 use crate::images::{Abandoned, Content};
 use crate::model::{ContainerId, Digest, Reference};
 use crate::runtime::{Contents, Status};
@@ -59,6 +62,8 @@ struct Inner {
     /// Present exactly under dry-run.
     plan: Option<Arc<Plan>>,
     scratch: OnceLock<Scratch>,
+    /// The connections to registries, once there are any.
+    transport: OnceLock<Transport>,
     /// The states containers would be in, under dry-run.
     simulated: Mutex<HashMap<ContainerId, Status>>,
     /// What is in the secrets of containers made here, which is kept nowhere else.
@@ -99,6 +104,7 @@ impl Host {
             durable_change: AtomicI64::new(0),
             plan,
             scratch: OnceLock::new(),
+            transport: OnceLock::new(),
             simulated: Mutex::default(),
             secrets: Mutex::default(),
         }));

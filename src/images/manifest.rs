@@ -36,6 +36,9 @@ pub(crate) struct Descriptor {
     pub(crate) annotations: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) platform: Option<Platform>,
+    /// Where else it is to be had; for layers that are not to be handed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) urls: Option<Vec<String>>,
 }
 
 /// Whether a media type is that of a layer which is not to be handed on: OCI's "nondistributable", Docker's "foreign".
@@ -51,6 +54,7 @@ impl Descriptor {
             size,
             annotations: None,
             platform: None,
+            urls: None,
         }
     }
 
@@ -106,6 +110,9 @@ pub(crate) fn parse_described(bytes: &[u8], descriptor: &Descriptor, limits: &Li
     check_type(said, allowed).map_err(|error| error.during(format_args!("read `{}`", descriptor.digest)))?;
     Ok(document)
 }
+
+/// The media types of all documents that can be read.
+pub(crate) const READABLE: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST];
 
 /// Parses a manifest or an index. Errors: `corrupt` for neither and for one that could be taken for both (CVE-2021-41190).
 pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Document> {

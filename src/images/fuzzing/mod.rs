@@ -69,6 +69,8 @@ fn limits() -> Limits {
         layers: 8,
         document: 32 << 10,
         manifests: 8,
+        pages: 100,
+        token: 1 << 10,
         index_depth: 2,
         layer_size: 1 << 20,
         ratio: 20,

@@ -1,9 +1,39 @@
-//! Registries (OCI distribution-spec): who may do what there, and how they are reached.
+//! The registry client (OCI distribution-spec 1.1): how to ask a registry, and what it gives.
+//!
+//! [`Transport`] holds the connections, [`Registry`] is one registry under certain credentials, [`Registry::request`] asks it anything.
+//! Which endpoint and which credentials those are is decided by whoever makes a [`Registry`].
 
+#[allow(dead_code, reason = "the pull that reads blobs comes with its tests")]
+mod blobs;
+mod body;
+mod challenge;
 mod credential;
 pub mod credentials;
+#[allow(dead_code, reason = "so do its documents")]
+mod documents;
+mod endpoint;
+mod failure;
 pub mod hosts;
+mod pages;
+#[allow(dead_code, reason = "and what they are read by")]
+mod request;
+mod retry;
+mod session;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod token;
+mod transport;
 
+pub use blobs::Traffic;
+pub use body::{Body, Opener};
 pub use credential::Credential;
 pub use credentials::Credentials;
+pub use documents::{Head, Received};
+pub use endpoint::{Endpoint, Security};
 pub use hosts::Hosts;
+pub use request::{Registry, Request, Response};
+pub use retry::Retry;
+pub use session::Scope;
+pub use transport::{Settings, Transport};

@@ -1,0 +1,262 @@
+//! What went wrong on the way to a registry and back, in words that name host, status, the server's own message and the way out.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+
+use super::session::Session;
+use crate::error::{Error, Kind};
+
+/// A request that got no answer.
+pub(super) struct Failure {
+    pub(super) error: Error,
+    /// Whether the same may work in a moment.
+    pub(super) is_transient: bool,
+    /// Whether nothing of the request can have reached the server.
+    pub(super) is_unsent: bool,
+}
+
+impl Failure {
+    /// One that no second try helps.
+    pub(super) fn lasting(error: Error) -> Failure {
+        Failure {
+            error,
+            is_transient: false,
+            is_unsent: true,
+        }
+    }
+
+    /// One where nothing has moved for a while.
+    pub(super) fn idle(limit: Duration) -> Failure {
+        let message = format!("nothing came for {}", crate::model::format_duration(limit));
+        Failure {
+            error: Error::network(message),
+            is_transient: true,
+            is_unsent: false,
+        }
+    }
+
+    /// What the client says. The URL may be signed and thereby secret, so that only its host is told.
+    pub(super) fn of_http(cause: reqwest::Error, url: &Url) -> Failure {
+        let host = host(url);
+        let cause = cause.without_url();
+        let io = causes(&cause).find_map(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
+        let tls = causes(&cause).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+        let reason = match (&io, &tls) {
+            (Some(code), _) => crate::error::words(*code),
+            (None, Some(tls)) => tls.to_string(),
+            (None, None) if cause.is_timeout() => "it took too long".to_owned(),
+            (None, None) => causes(&cause).last().map(ToString::to_string).unwrap_or_default(),
+        };
+        let what = if cause.is_connect() { "connect to" } else { "talk with" };
+        let mut error = Error::network(reason.clone()).during(format!("{what} `{host}`"));
+        if let Some(tls) = tls {
+            error = error.hint(tls_hint(tls));
+        }
+        let refused = io == Some(nix::errno::Errno::ECONNREFUSED as i32);
+        let unknown = reason.contains("Name or service not known") || reason.contains("Name does not resolve");
+        Failure {
+            error,
+            is_transient: !refused && !unknown && tls.is_none(),
+            is_unsent: cause.is_connect(),
+        }
+    }
+}
+
+/// An error and all below it, the contents of errors of input and output among them.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
+        let error: &'a (dyn StdError + 'static) = *error;
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        match inner {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+fn tls_hint(tls: &rustls::Error) -> &'static str {
+    match tls {
+        rustls::Error::InvalidMessage(_) => "if the registry speaks plain HTTP, say `tls_verify: false`",
+        _ => {
+            "if the registry's certificate is one of its own making, have its authority trusted by this machine, or say `tls_verify: false`"
+        }
+    }
+}
+
+/// The error for a client that cannot be made: the system's certificates are missing, or those of the settings are wrong.
+pub(super) fn of_client(cause: &reqwest::Error) -> Error {
+    let reason = causes(cause).last().map(ToString::to_string).unwrap_or_default();
+    let error = Error::invalid(reason.clone());
+    match reason.contains("No CA certificates") {
+        true => error.hint("install the package `ca-certificates`"),
+        false => error,
+    }
+}
+
+/// Host and port of a URL.
+pub(super) fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// What a server said with an error (OCI distribution-spec, "Error Codes"; token services have their own ways).
+#[derive(Debug, Default, Deserialize)]
+struct Told {
+    #[serde(default)]
+    errors: Vec<Item>,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    error_description: Option<String>,
+    #[serde(default)]
+    details: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Item {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// Letters of a server's message that are shown.
+const LONGEST: usize = 500;
+
+/// Codes and messages of an error's body; of one that is no JSON, its first line where it is text.
+pub(super) fn told(body: &[u8]) -> (Vec<String>, String) {
+    let Ok(told) = serde_json::from_slice::<Told>(body) else {
+        let text = std::str::from_utf8(body).unwrap_or_default().trim();
+        let line = if text.starts_with('<') {
+            ""
+        } else {
+            text.lines().next().unwrap_or_default()
+        };
+        return (Vec::new(), clean(line));
+    };
+    let codes: Vec<String> = told.errors.iter().map(|item| item.code.clone()).collect();
+    let of_item = |item: &Item| match item.message.is_empty() {
+        true => item.code.to_lowercase().replace('_', " "),
+        false => item.message.clone(),
+    };
+    let items: Vec<String> = told
+        .errors
+        .iter()
+        .map(of_item)
+        .filter(|text| !text.is_empty())
+        .collect();
+    let own = [told.error_description, told.details, told.message, told.error];
+    let text = match items.is_empty() {
+        true => own
+            .into_iter()
+            .flatten()
+            .find(|text| !text.is_empty())
+            .unwrap_or_default(),
+        false => items.join(", "),
+    };
+    (codes, clean(&text))
+}
+
+fn clean(text: &str) -> String {
+    let letters = text.chars().take(LONGEST);
+    let text: String = letters
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    text.trim().trim_end_matches('.').to_owned()
+}
+
+/// The error for an answer that is none of those that were hoped for.
+pub(super) fn refused(session: &Session, status: u16, headers: &HeaderMap, body: &[u8], tries: u32) -> Error {
+    let (codes, text) = told(body);
+    let reason = reqwest::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason());
+    let reason = reason.unwrap_or_default().to_lowercase();
+    let mut message = format!("`{}` answered {status} {reason}", session.endpoint.name);
+    if !text.is_empty() && text.to_lowercase() != reason {
+        message = format!("{message}: {text}");
+    }
+    if tries > 1 {
+        message = format!("{message} (tried {tries} times)");
+    }
+    let has = |wanted: &str| codes.iter().any(|code| code == wanted);
+    let kind = match status {
+        _ if has("TOOMANYREQUESTS") => Kind::RateLimited,
+        401 => Kind::Unauthorized,
+        403 => Kind::Denied,
+        404 | 410 => Kind::NotFound,
+        405 | 501 => Kind::Unsupported,
+        409 => Kind::Conflict,
+        429 => Kind::RateLimited,
+        408 | 500.. => Kind::Network,
+        400.. => Kind::Invalid,
+        _ => Kind::Network,
+    };
+    let error = Error::new(kind, message).status(status);
+    match kind {
+        Kind::Unauthorized | Kind::Denied => error.hint(session.login_hint()),
+        Kind::RateLimited => error.hint(limit_hint(session, headers)),
+        _ => error,
+    }
+}
+
+/// When a server will answer again, as far as it says.
+fn limit_hint(session: &Session, headers: &HeaderMap) -> String {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let now = jiff::Timestamp::now();
+    let wait = header("retry-after").and_then(|text| super::retry::retry_after(text, now));
+    // Docker Hub: `100;w=21600` is a hundred in six hours.
+    let limit = header("ratelimit-limit").and_then(|text| {
+        let (count, window) = text.split_once(";w=")?;
+        let hours = window.parse::<f64>().ok()? / 3600.0;
+        Some(format!("the limit is {} in {hours:.0} hours", clean(count)))
+    });
+    let wait = wait.map(|wait| format!("try again in {}", crate::model::format_duration(wait)));
+    let login = session
+        .credential
+        .is_anonymous()
+        .then(|| "those who log in may have a higher limit".to_owned());
+    let hints: Vec<String> = [wait, limit, login].into_iter().flatten().collect();
+    match hints.is_empty() {
+        true => "try again later".to_owned(),
+        false => hints.join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r20_what_a_server_says_is_found_whatever_its_form() {
+        for (body, text) in [
+            (
+                r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#,
+                "manifest unknown",
+            ),
+            (
+                r#"{"errors":[{"code":"NAME_UNKNOWN"},{"message":"b."}]}"#,
+                "name unknown, b",
+            ),
+            (
+                r#"{"details":"incorrect username or password"}"#,
+                "incorrect username or password",
+            ),
+            (r#"{"error":"invalid_grant","error_description":"expired"}"#, "expired"),
+            ("Too Many\u{1b}[31m Requests\nmore", "Too Many [31m Requests"),
+            ("<html>no</html>", ""),
+            ("", ""),
+            ("\u{0}", ""),
+        ] {
+            assert_eq!(told(body.as_bytes()).1, text, "{body}");
+        }
+        assert_eq!(told(&vec![b'x'; 1 << 20]).1.len(), LONGEST);
+    }
+}
