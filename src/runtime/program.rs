@@ -127,11 +127,15 @@ impl Program<'_> {
         }
         // Before any filter is loaded: one may be older than this call.
         process::close_on_exec_from(3 + self.kept).during(|| "close what is not for the program")?;
+        let entered = enter(self.cwd);
+        if entered.is_ok() {
+            // Before the filter, which may know nothing of it.
+            check_cwd()?;
+        }
         if !self.no_new_privileges {
             // Loading a filter without no_new_privs needs CAP_SYS_ADMIN, which is about to go.
             self.load_filter()?;
         }
-        let entered = enter(self.cwd);
         treatment::of_process(self.process)?;
         let held = capability::limit_bounding(self.capabilities.bounding.bits());
         let held = CapSet::from_bits(held.during(|| "limit the capabilities")?);
@@ -140,10 +144,12 @@ impl Program<'_> {
         match entered {
             Ok(()) => {}
             // A directory that only its owner may enter, on a file system that does not obey root.
-            Err(Errno::EACCES) => enter(self.cwd).during(|| format!("enter the directory `{}`", self.cwd))?,
+            Err(Errno::EACCES) => {
+                enter(self.cwd).during(|| format!("enter the directory `{}`", self.cwd))?;
+                check_cwd()?;
+            }
             Err(errno) => return Err(errno).during(|| format!("enter the directory `{}`", self.cwd)),
         }
-        check_cwd()?;
         capability::keep_over_setuid(false).during(|| "keep no capabilities")?;
         set_capabilities(&self.capabilities, held).during(|| "set the capabilities")?;
         umask(Mode::from_bits_truncate(self.process.user().umask().unwrap_or(UMASK)));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Bundle, Output, program};
 
@@ -158,6 +158,39 @@ fn what_is_not_kept_is_refused() {
         let told = format!("`{part}.{name}` is not supported");
         assert!(!bundle.run().stderr_has(&[&told]).status.success());
     }
+}
+
+#[test]
+fn capabilities_that_cannot_be_given_are_told_of() {
+    let mut bundle = Bundle::sh("grep CapBnd /proc/self/status");
+    bundle.config["process"]["capabilities"] = json!({"bounding": ["CAP_KILL", "CAP_TEST"], "effective": ["CAP_TEST"]});
+    let ran = bundle.run().success();
+    assert_eq!(ran.stdout, "CapBnd:\t0000000000000020\n");
+    ran.stderr_has(&["warning: capabilities that are unknown", ": CAP_TEST"]);
+    // An engine takes what is on standard error for the program's.
+    bundle.write();
+    let logged = bundle
+        .act(&["--log", "log", "--log-format", "json", "run", "it"])
+        .success();
+    assert_eq!(logged.stderr, "");
+    let line: Value = serde_json::from_str(&fs::read_to_string(bundle.file("log")).unwrap()).unwrap();
+    assert_eq!(line["level"], "warning");
+    // What is no capability is wrong for another reason, and said so.
+    bundle.config["process"]["capabilities"]["bounding"] = json!("CAP_KILL");
+    bundle
+        .run()
+        .fails_with(1)
+        .stderr_has(&["config.json", "expected a sequence"]);
+}
+
+/// Nothing on the way to a program is among what its filter has to allow but what `execve` and a change of user need.
+#[test]
+fn a_filter_may_refuse_to_tell_the_working_directory() {
+    let mut bundle = Bundle::sh("cd /bin 2>/dev/null && echo moved; echo ran");
+    bundle.config["process"]["noNewPrivileges"] = json!(false);
+    bundle.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["getcwd", "chdir"], "action": "SCMP_ACT_ERRNO"}]});
+    assert_eq!(bundle.run().success().stdout, "ran\n");
 }
 
 /// What of AppArmor a kernel without it can show; on one with it, see `guest::programs_run_under_their_apparmor_profiles`.

@@ -80,7 +80,16 @@ fn a_namespace_by_its_path_is_joined() {
     assert!(seen.lines().last().unwrap().parse::<u32>().unwrap() > 3, "{seen}");
     guest.config["linux"]["namespaces"][1]["path"] = path("ipc");
     guest.create(&[]).fails_with(1).stderr_has(&["join the namespace"]);
-    guest.config["hostname"] = json!("x");
+    // The name of a joined namespace is set, and that of the host is not.
+    let namespaces = guest.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces[1]["path"] = Value::Null;
+    namespaces.retain(|namespace| namespace["type"] != "network" && namespace["type"] != "pid");
+    guest.config["hostname"] = json!("both");
+    guest.run().success();
+    let name = owner.act(&["exec", "it", "hostname"]).success();
+    assert_eq!(name.text(), "both");
+    let namespaces = guest.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "uts");
     guest
         .create(&[])
         .fails_with(1)
@@ -286,4 +295,20 @@ fn memory_is_taken_from_where_it_is_asked_for() {
     }
     bundle.config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_DEFAULT", "nodes": "0"});
     bundle.run().fails_with(1).stderr_has(&["linux.memoryPolicy"]);
+}
+
+#[test]
+fn mounts_are_listed_in_their_order() {
+    let bundle = Bundle::sh("cut -d ' ' -f 5 /proc/self/mountinfo");
+    let mut asked: Vec<&str> = bundle.config["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| mount["destination"].as_str().unwrap())
+        .collect();
+    asked.retain(|place| *place != "/sys/fs/cgroup");
+    let seen = bundle.run().success().stdout;
+    let listed: Vec<&str> = seen.lines().filter(|place| asked.contains(place)).collect();
+    // Linux 6.15 lists by age, and can give /dev the age it should have.
+    assert_eq!(listed[..asked.len()], asked, "{seen}");
 }

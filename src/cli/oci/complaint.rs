@@ -12,15 +12,30 @@ use crate::runtime::NotExecuted;
 
 /// Tells it. What goes wrong in that is told nobody.
 pub(super) fn tell(global: &Global, error: &Error) {
-    let (message, time) = (in_words_of_engines(error), Timestamp::now());
+    let message = in_words_of_engines(error);
     let _ = writeln!(std::io::stderr().lock(), "error: {message}");
     if let Some(hint) = error.way_out() {
         let _ = writeln!(std::io::stderr().lock(), "help: {hint}");
     }
+    log(global, "error", &message);
+}
+
+/// Tells what was done without. Only in the file, if there is one: what is said on standard error is taken for the program's.
+pub(super) fn warn(global: &Global, message: &str) {
+    match &global.log {
+        Some(_) => log(global, "warning", message),
+        None => {
+            let _ = writeln!(std::io::stderr().lock(), "warning: {message}");
+        }
+    }
+}
+
+fn log(global: &Global, level: &str, message: &str) {
     let Some(path) = &global.log else { return };
+    let time = Timestamp::now().to_string();
     let line = match global.log_format {
-        LogFormat::Json => json!({"level": "error", "msg": message, "time": time.to_string()}).to_string(),
-        LogFormat::Text => format!("time={:?} level=error msg={message:?}", time.to_string()),
+        LogFormat::Json => json!({"level": level, "msg": message, "time": time}).to_string(),
+        LogFormat::Text => format!("time={time:?} level={level} msg={message:?}"),
     };
     let file = OpenOptions::new().append(true).create(true).open(path);
     let _ = file.and_then(|mut file| writeln!(file, "{line}"));

@@ -218,16 +218,17 @@ impl Act {
                 .hint("leave `--systemd-cgroup` out; engines call it the cgroup driver, or manager, `cgroupfs`"));
         }
         let place = |id: &str| Place::new(&global.root, id);
+        let warn = |text: &str| complaint::warn(global, text);
         match self {
             Act::Create(create) => {
                 let (id, creation) = create.split();
                 seal()?;
-                oci::create(&place(&id)?, &creation)
+                oci::create(&place(&id)?, &creation, &warn)
             }
             Act::Run(run) => {
                 let (id, creation) = run.create.split();
                 seal()?;
-                return oci::run(&place(&id)?, &creation, run.detach, run.keep);
+                return oci::run(&place(&id)?, &creation, run.detach, run.keep, &warn);
             }
             Act::Exec(exec) => return exec.perform(global),
             Act::Start { id } => oci::start(&place(&id)?),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Hook, Hooks, Linux, LinuxNamespaceType, Mount, Process, Spec};
 
+use super::grants;
 use crate::error::{Context, Error, Result};
 use crate::model::random_hex;
 use crate::runtime::{apparmor, mounts, spec, sysctls, treatment};
@@ -17,6 +18,8 @@ pub(super) struct Config {
     pub(super) spec: Spec,
     /// The directory that is to be the container's root.
     pub(super) rootfs: PathBuf,
+    /// What it asks for in vain, if anything, to be told to whoever asked.
+    pub(super) warning: Option<String>,
 }
 
 impl Config {
@@ -25,7 +28,7 @@ impl Config {
         let bundle = std::fs::canonicalize(bundle).during(|| format!("find the bundle `{}`", bundle.display()))?;
         let path = bundle.join("config.json");
         let text = std::fs::read(&path).during(|| format!("read `{}`", path.display()))?;
-        let mut spec: Spec = serde_json::from_slice(&text)
+        let (mut spec, unknown): (Spec, _) = grants::read(&text, Some("process"))
             .map_err(|cause| Error::invalid(format!("failed to read `{}`: {cause}", path.display())).source(cause))?;
         let root = spec.root().as_ref().ok_or_else(|| missing("root"))?;
         let rootfs = bundle.join(root.path());
@@ -34,8 +37,14 @@ impl Config {
             mounts.iter_mut().for_each(|mount| make_absolute(mount, &bundle));
         }
         check(&spec).map_err(|error| error.target(path.display().to_string()))?;
+        let warning = grants::not_given(spec::process_of(&spec)?, unknown)?;
         place_cgroup(&mut spec, id)?;
-        Ok(Config { bundle, spec, rootfs })
+        Ok(Config {
+            bundle,
+            spec,
+            rootfs,
+            warning,
+        })
     }
 
     /// The hooks of one point in a container's life.
@@ -102,12 +111,12 @@ fn check(spec: &Spec) -> Result<()> {
             linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()),
         ),
     ])?;
-    let owns = |typ| owns(linux, typ);
-    if spec.hostname().as_ref().is_some_and(|name| !name.is_empty()) && !owns(LinuxNamespaceType::Uts) {
-        return Err(shared("hostname", "uts"));
-    }
-    if spec.domainname().as_ref().is_some_and(|name| !name.is_empty()) && !owns(LinuxNamespaceType::Uts) {
-        return Err(shared("domainname", "uts"));
+    let names = [("hostname", spec.hostname()), ("domainname", spec.domainname())];
+    let named = names
+        .into_iter()
+        .find(|(_, name)| name.as_ref().is_some_and(|name| !name.is_empty()));
+    if let (Some((what, _)), false) = (named, has(linux, LinuxNamespaceType::Uts)) {
+        return Err(hosts(what, "uts"));
     }
     for (name, value) in linux.sysctl().iter().flatten() {
         sysctls::check_owned(name, value, &|typ| has(linux, typ))?;
@@ -124,12 +133,12 @@ fn refuse(unsupported: &[(&str, bool)]) -> Result<()> {
     }
 }
 
-/// Settings of a namespace are its owner's.
-fn shared(what: &str, namespace: &str) -> Error {
+/// Settings of a namespace that is the host's are the host's.
+fn hosts(what: &str, namespace: &str) -> Error {
     Error::invalid(format!(
-        "`{what}` cannot be set: the container has no `{namespace}` namespace of its own"
+        "`{what}` cannot be set: the container has the `{namespace}` namespace of the host"
     ))
-    .hint("leave it out, or list the namespace without a path")
+    .hint("leave it out, or list the namespace")
 }
 
 pub(super) fn check_process(process: &Process) -> Result<()> {

@@ -51,11 +51,12 @@ pub struct Creation {
     pub no_new_keyring: bool,
 }
 
-/// Makes a container whose program waits for [`start`](super::start()).
+/// Makes a container whose program waits for [`start`](super::start()). What it asks for in vain is passed to `warn`.
 ///
 /// Errors: `already_exists`; `invalid` and `unsupported` for its configuration.
-pub fn create(place: &Place, creation: &Creation) -> Result<()> {
+pub fn create(place: &Place, creation: &Creation, warn: &dyn Fn(&str)) -> Result<()> {
     let config = Config::read(&creation.bundle, &place.id)?;
+    config.warning.iter().for_each(|warning| warn(warning));
     place.make()?;
     let door = gate::open(place);
     let made = door.and_then(|door| Made::make(place, &config, creation, Some(door)));
@@ -66,9 +67,10 @@ pub fn create(place: &Place, creation: &Creation) -> Result<()> {
 }
 
 /// Makes and starts a container. Unless it is `detached`, returns with its exit code when it has ended, and removes it then unless
-/// it is to be `kept`; signals to this process go to the container.
-pub fn run(place: &Place, creation: &Creation, detached: bool, kept: bool) -> Result<u8> {
+/// it is to be `kept`; signals to this process go to the container. What it asks for in vain is passed to `warn`.
+pub fn run(place: &Place, creation: &Creation, detached: bool, kept: bool, warn: &dyn Fn(&str)) -> Result<u8> {
     let config = Config::read(&creation.bundle, &place.id)?;
+    config.warning.iter().for_each(|warning| warn(warning));
     let signals = match detached {
         true => None,
         false => Some(Forwarded::block()?),

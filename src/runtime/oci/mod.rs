@@ -11,6 +11,7 @@ mod delete;
 mod exec;
 mod features;
 mod gate;
+mod grants;
 mod hooks;
 mod signals;
 mod start;
