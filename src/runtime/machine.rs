@@ -4,12 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use nix::sys::statfs::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, NFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
-    XFS_SUPER_MAGIC, statfs,
+    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, NFS_SUPER_MAGIC, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC,
+    statfs,
 };
 use serde::Serialize;
 
 use crate::error::{Context, Result};
+
+/// `linux/magic.h`; `nix` has it for other C libraries than musl only.
+const XFS_SUPER_MAGIC: FsType = FsType(0x5846_5342);
 
 /// The machine.
 #[derive(Debug, Clone, Serialize)]
