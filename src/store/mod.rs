@@ -194,6 +194,9 @@ fn configure(connection: &Connection) -> Result<()> {
     connection
         .pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
         .map_err(failed)?;
+    // A statement that is kept would otherwise be made anew for each other value it is given: the tables have no statistics to gain by.
+    let keep_plan = rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG;
+    connection.set_db_config(keep_plan, true).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
