@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::events::{Event, Journal};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ContainerId;
+use crate::sys::file;
 
 /// The files of one container.
 #[derive(Debug, Clone)]
@@ -121,16 +122,35 @@ pub(super) fn write(path: &Path, content: &[u8], durable: bool) -> Result<()> {
         .during(|| format!("write `{}`", path.display()))
 }
 
+/// Writes a file that nobody looks for yet, with exactly this mode. One that is `durable` has its content on the disk; its name gets
+/// there with the next durable [`write()`] beside it.
+pub(super) fn write_first(path: &Path, content: &[u8], mode: u32, durable: bool) -> Result<()> {
+    let store = || -> std::io::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(path)?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(content)?;
+        match durable {
+            true => file.sync_all(),
+            false => Ok(()),
+        }
+    };
+    store().during(|| format!("write `{}`", path.display()))
+}
+
 /// [`write()`] of a value as JSON.
 pub(super) fn write_json<T: Serialize>(path: &Path, value: &T, durable: bool) -> Result<()> {
-    let content = serde_json::to_vec(value)
-        .map_err(|cause| Error::internal(format!("failed to write `{}`: {cause}", path.display())))?;
-    write(path, &content, durable)
+    write(path, &json(path, value)?, durable)
+}
+
+/// A value as it is written to a file.
+pub(super) fn json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|cause| Error::internal(format!("failed to write `{}`: {cause}", path.display())))
 }
 
 /// Reads a JSON file; `None` if it does not exist. What does not parse is `corrupt`.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let content = match fs::read(path) {
+    let content = match file::read_small(path) {
         Ok(content) => content,
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(cause).during(|| format!("read `{}`", path.display())),

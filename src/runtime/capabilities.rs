@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use crate::error::{Context, Error, Result};
 use crate::model::suggest;
@@ -144,10 +145,14 @@ impl CapSet {
         Ok(CapSet::from_bits(u64::MAX >> (63 - last.min(63))))
     }
 
-    /// What this process may hand to a container: its bounding set (`PR_CAPBSET_READ`).
+    /// What this process may hand to a container: its bounding set (`PR_CAPBSET_READ`), which stays what it was at first.
     pub fn available() -> Result<CapSet> {
+        static HELD: OnceLock<CapSet> = OnceLock::new();
+        if let Some(held) = HELD.get() {
+            return Ok(*held);
+        }
         let (held, _) = capability::bounding().during(|| "read the bounding set")?;
-        Ok(CapSet::from_bits(held))
+        Ok(*HELD.get_or_init(|| CapSet::from_bits(held)))
     }
 
     /// Whether the set has this one.

@@ -33,7 +33,8 @@ fn write(bundle: &Bundle, request: &Request, spec: &oci_spec::runtime::Spec) -> 
     }
     take_after(&bundle.upper(), &request.lower[0])?;
     write_etc(bundle, request)?;
-    Settings::of(request).write(bundle)?;
+    // The directory is not a container's yet, so nobody can see these half written; they are on the disk before what makes it one.
+    Settings::of(request).write_first(bundle)?;
     bundle::write_json(&bundle.config(), spec, !request.volatile)
 }
 
@@ -66,11 +67,9 @@ fn write_etc(bundle: &Bundle, request: &Request) -> Result<()> {
         ("hosts", hosts(hostname, request)?.into_bytes()),
         ("resolv.conf", resolv),
     ];
-    files.iter().try_for_each(|(name, content)| {
-        let path = bundle.etc(name);
-        bundle::write(&path, content, !request.volatile)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).during(|| format!("write `/etc/{name}`"))
-    })
+    files
+        .iter()
+        .try_for_each(|(name, content)| bundle::write_first(&bundle.etc(name), content, 0o644, !request.volatile))
 }
 
 fn hosts(hostname: &str, request: &Request) -> Result<String> {

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
+use crate::sys::file;
 use crate::sys::pidfd::{self, End};
 
 /// `PF_FORKNOEXEC`: the process was forked and has executed nothing since (include/linux/sched.h).
@@ -69,7 +71,7 @@ fn start_time(pid: i32) -> Option<u64> {
 }
 
 fn stat(pid: i32) -> Option<String> {
-    fs::read_to_string(format!("/proc/{pid}/stat")).ok()
+    file::read_small_text(format!("/proc/{pid}/stat").as_ref()).ok()
 }
 
 /// A field by its number in proc_pid_stat(5).
@@ -82,10 +84,12 @@ fn number(stat: &str, field: usize) -> Option<u64> {
 /// What tells this run of the machine from the ones before (random(4)).
 pub(super) fn boot_id() -> Result<String> {
     const FILE: &str = "/proc/sys/kernel/random/boot_id";
-    Ok(fs::read_to_string(FILE)
-        .during(|| format!("read `{FILE}`"))?
-        .trim()
-        .to_owned())
+    static ID: OnceLock<String> = OnceLock::new();
+    if let Some(id) = ID.get() {
+        return Ok(id.clone());
+    }
+    let text = fs::read_to_string(FILE).during(|| format!("read `{FILE}`"))?;
+    Ok(ID.get_or_init(|| text.trim().to_owned()).clone())
 }
 
 #[cfg(test)]

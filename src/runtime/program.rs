@@ -137,8 +137,9 @@ impl Program<'_> {
             self.load_filter()?;
         }
         treatment::of_process(self.process)?;
-        let held = capability::limit_bounding(self.capabilities.bounding.bits());
-        let held = CapSet::from_bits(held.during(|| "limit the capabilities")?);
+        let held = capability::Sets::get().during(|| "read the capabilities")?;
+        let held = CapSet::from_bits(held.permitted);
+        capability::limit_bounding(self.capabilities.bounding.bits()).during(|| "limit the capabilities")?;
         capability::keep_over_setuid(true).during(|| "keep capabilities")?;
         self.become_user()?;
         match entered {
@@ -213,7 +214,7 @@ impl Program<'_> {
     }
 }
 
-/// What is asked for, as far as this process had it itself: `held` in its bounding set.
+/// What is asked for, as far as this process had it itself: `held` in its permitted set.
 fn set_capabilities(asked: &Sets, held: CapSet) -> nix::Result<()> {
     let permitted = asked.permitted.intersection(held);
     let inheritable = asked.inheritable.intersection(held);

@@ -4,13 +4,14 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fstat, fstatat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, unlinkat};
@@ -116,10 +117,57 @@ pub fn set_mtime(fd: BorrowedFd<'_>, seconds: i64, nanos: u32) -> nix::Result<()
     nix::sys::stat::futimens(fd, &time, &time)
 }
 
+/// A small file's content, with the fewest calls: the kernel's own files tell no size, and `open(2)` of the static program is two.
+pub fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::from(openat(
+        AT_FDCWD,
+        path,
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?);
+    let mut content = vec![0; SMALL];
+    let mut length = 0;
+    loop {
+        match file.read(&mut content[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+            Err(cause) => return Err(cause),
+        }
+        if length == content.len() {
+            content.resize(2 * length, 0);
+        }
+    }
+    content.truncate(length);
+    Ok(content)
+}
+
+/// The same for text.
+pub fn read_small_text(path: &Path) -> std::io::Result<String> {
+    String::from_utf8(read_small(path)?).map_err(|cause| std::io::Error::new(ErrorKind::InvalidData, cause))
+}
+
+/// As much as most small files have.
+const SMALL: usize = 4096;
+
+/// Writes to a file that is there, by one call, with as few others.
+pub fn write_small(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let file = openat(AT_FDCWD, path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    File::from(file).write_all(content)
+}
+
 /// Sets an extended attribute of what `fd` refers to, even if it was opened with `O_PATH`.
 pub fn set_xattr(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> nix::Result<()> {
     let path = c_path(&magic_path(fd))?;
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: both strings end with NUL and live through the call; the value's pointer and length belong together.
+    let result = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    Errno::result(result).map(drop)
+}
+
+/// Sets an extended attribute of what lies at a path that nobody else can change.
+pub fn set_xattr_of_path(path: &Path, name: &CStr, value: &[u8]) -> nix::Result<()> {
+    let path = c_path(path)?;
     // SAFETY: both strings end with NUL and live through the call; the value's pointer and length belong together.
     let result = unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
     Errno::result(result).map(drop)

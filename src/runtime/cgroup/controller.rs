@@ -1,13 +1,13 @@
 //! What one controller is to the rest: which limits it serves, and how they reach its files.
 
 use std::fmt::Display;
-use std::io::Write as _;
 use std::path::Path;
 
 use super::hierarchy::Version;
 use super::{blkio, cpu, cpuset, memory, pids};
 use crate::error::{Context, Error, Result};
 use crate::runtime::limits::Limits;
+use crate::sys::file;
 
 /// One controller of the kernel.
 pub(super) trait Controller: Sync {
@@ -26,17 +26,15 @@ pub(super) const CONTROLLERS: [&dyn Controller; 5] =
     [&memory::Memory, &cpu::Cpu, &cpuset::Cpuset, &pids::Pids, &blkio::Blkio];
 
 /// Writes one file of a group. It must exist: the kernel makes them, and one that is missing is a feature missing.
-pub(super) fn write(group: &Path, file: &str, value: &str) -> Result<()> {
-    let path = group.join(file);
-    let opened = std::fs::OpenOptions::new().write(true).open(&path);
-    let written = opened.and_then(|mut file| file.write_all(value.as_bytes()));
-    written.during(|| format!("write `{value}` to `{}`", path.display()))
+pub(super) fn write(group: &Path, name: &str, value: &str) -> Result<()> {
+    let path = group.join(name);
+    file::write_small(&path, value.as_bytes()).during(|| format!("write `{value}` to `{}`", path.display()))
 }
 
 /// Reads one file of a group.
-pub(super) fn read(group: &Path, file: &str) -> Result<String> {
-    let path = group.join(file);
-    std::fs::read_to_string(&path).during(|| format!("read `{}`", path.display()))
+pub(super) fn read(group: &Path, name: &str) -> Result<String> {
+    let path = group.join(name);
+    file::read_small_text(&path).during(|| format!("read `{}`", path.display()))
 }
 
 /// The value of a row `name value`, as in `memory.events`.

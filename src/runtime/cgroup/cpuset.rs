@@ -69,6 +69,18 @@ pub(super) fn inherit(group: &Path, parent: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The same for a group just made; false if its parent has nothing to give yet.
+pub(super) fn inherit_at_birth(group: &Path, parent: &Path) -> Result<bool> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let own = read(parent, file)?;
+        if own.trim().is_empty() {
+            return Ok(false);
+        }
+        write(group, file, own.trim())?;
+    }
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -60,6 +60,9 @@ impl Group {
 
     /// Makes the groups of a path, of which only the last may not be there yet, unless it is `shared` too.
     fn make_below(hierarchy: &Hierarchy, parent: &Path, path: &Path, shared: bool) -> Result<PathBuf> {
+        if hierarchy.version == Version::V1 && !shared && Group::make_last(hierarchy, parent, path)? {
+            return Ok(parent.join(path));
+        }
         let mut group = parent.to_owned();
         let mut names = path.iter().peekable();
         while let Some(name) = names.next() {
@@ -74,6 +77,15 @@ impl Group {
             }
         }
         Ok(group)
+    }
+
+    /// Makes the last of a path's v1 groups; false if it is the others that are lacking something.
+    fn make_last(hierarchy: &Hierarchy, parent: &Path, path: &Path) -> Result<bool> {
+        let group = parent.join(path);
+        match (std::fs::create_dir(&group), group.parent()) {
+            (Ok(()), Some(above)) if hierarchy.has("cpuset") => cpuset::inherit_at_birth(&group, above),
+            (made, _) => Ok(made.is_ok()),
+        }
     }
 
     /// The group if it is there.

@@ -6,6 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Context, Result};
+use crate::sys::file;
 
 /// The interface a hierarchy speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -31,10 +32,10 @@ pub(super) struct Hierarchy {
 impl Hierarchy {
     /// All that are mounted where this process sees them.
     pub(super) fn detect() -> Result<Vec<Hierarchy>> {
-        let read = |file: &str| std::fs::read_to_string(file).during(|| format!("read `{file}`"));
+        let read = |name: &str| file::read_small_text(name.as_ref()).during(|| format!("read `{name}`"));
         let mut found = parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
         for unified in found.iter_mut().filter(|one| one.version == Version::V2) {
-            let offered = std::fs::read_to_string(unified.mount_point.join("cgroup.controllers")).unwrap_or_default();
+            let offered = file::read_small_text(&unified.mount_point.join("cgroup.controllers")).unwrap_or_default();
             unified.controllers = offered.split_whitespace().map(str::to_owned).collect();
         }
         Ok(found)

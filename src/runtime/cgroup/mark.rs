@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use super::Cgroup;
 use super::group::SLICE;
 use super::hierarchy::Hierarchy;
-use super::{Cgroup, Group};
 use crate::error::{Context as _, Result};
 use crate::sys::file;
 
@@ -29,9 +29,8 @@ impl Mark {
         Ok(Mark(text))
     }
 
-    fn set(&self, group: &Path) -> std::io::Result<()> {
-        let group = std::fs::File::open(group)?;
-        Ok(file::set_xattr(group.as_fd(), ATTRIBUTE.to_bytes(), &self.0)?)
+    fn set(&self, group: &Path) -> nix::Result<()> {
+        file::set_xattr_of_path(group, ATTRIBUTE, &self.0)
     }
 
     fn is_on(&self, group: &Path) -> bool {
@@ -43,7 +42,9 @@ impl Mark {
 impl Cgroup {
     /// Says whose the groups are. A hierarchy that keeps no attributes does without: the container's other groups tell.
     pub fn mark(&self, mark: &Mark) {
-        self.groups.iter().for_each(|group: &Group| drop(mark.set(&group.path)));
+        for group in &self.groups {
+            let _ = mark.set(&group.path);
+        }
     }
 }
 

@@ -16,9 +16,17 @@ const EVENTS: &str = "cgroup.events";
 /// Enables controllers for what is below. One that cannot be is no fault yet: it is if a limit needs it,
 /// and then the group's own `cgroup.controllers` tells.
 pub(super) fn hand_down(hierarchy: &Hierarchy, parent: &Path) {
+    let mut here = CONTROLLERS
+        .map(|one| one.name(Version::V2))
+        .into_iter()
+        .filter(|name| hierarchy.has(name))
+        .peekable();
+    if here.peek().is_none() {
+        return;
+    }
     let enabled = read(parent, "cgroup.subtree_control").unwrap_or_default();
-    for controller in CONTROLLERS.map(|one| one.name(Version::V2)) {
-        if hierarchy.has(controller) && !enabled.split_whitespace().any(|one| one == controller) {
+    for controller in here {
+        if !enabled.split_whitespace().any(|one| one == controller) {
             let _ = write(parent, "cgroup.subtree_control", &format!("+{controller}"));
         }
     }
