@@ -39,6 +39,7 @@ mod lifetimes;
 mod logs;
 mod mounts;
 mod namespaces;
+mod nursery;
 mod oci;
 mod power_cut;
 mod privileged;

@@ -30,7 +30,7 @@ use crate::error::{Context as _, Result};
 use crate::images::registry::Transport;
 use crate::images::{Abandoned, Content};
 use crate::model::{ContainerId, Digest, Reference};
-use crate::runtime::{Contents, Status};
+use crate::runtime::{self, Contents, Status};
 use crate::store::{Lease, Store, Tx, forget_leases};
 use crate::sys::file;
 
@@ -258,6 +258,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        runtime::await_ending();
         if *self.changed_names.get_mut() {
             // Nobody is left to tell: the next process to open the store writes it.
             let _ = self.write_index();

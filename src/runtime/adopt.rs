@@ -170,6 +170,7 @@ impl Orphan {
                         pidfd: init,
                     },
                     root: None,
+                    mounts: None,
                 };
                 let mut running = Running {
                     process,
@@ -180,6 +181,7 @@ impl Orphan {
                     restarts: self.record.restarts(),
                     adopted: Some(self.record.init),
                     ended: None,
+                    told: None,
                 };
                 let hearers = Hearers {
                     log: Log::open(&bundle.log(), settings.log).ok(),

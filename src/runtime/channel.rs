@@ -88,6 +88,8 @@ pub(super) enum Message {
     Failed(Failure),
     /// It ended.
     Exited(Exit),
+    /// After that: nothing is left of its run but the supervisor itself.
+    Tidied,
     /// To the process being set up: all is recorded, run the program. To its parent: this is the process's number.
     Go(i32),
     /// To the supervisor: end the program now.
@@ -130,10 +132,6 @@ impl Channel {
     /// The end that was handed to this process.
     pub(super) fn from_fd(fd: OwnedFd) -> Channel {
         Channel(fd)
-    }
-
-    pub(super) fn into_fd(self) -> OwnedFd {
-        self.0
     }
 
     /// Sends, waiting for room. `EPIPE` if the other end is gone.

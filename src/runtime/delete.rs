@@ -8,7 +8,7 @@ use super::bundle::{self, Bundle};
 use super::cgroup::Cgroup;
 use super::state::Record;
 use super::wait::until_ended;
-use super::{Signal, launch, restart};
+use super::{Remains, Signal, launch, restart};
 use crate::error::{Context, Result};
 use crate::model;
 use crate::sys::file::{self, Lock};
@@ -22,15 +22,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Can be called again after a failure or a crash at any point, and does nothing for a container that does not exist. Of several
 /// processes that remove the same one, the first does it while the others wait.
 pub fn delete(bundle: &Bundle) -> Result<()> {
-    delete_by(bundle, |dir| file::lock(dir, false).map(Some)).map(drop)
+    delete_by(bundle, |dir| file::lock(dir, false).map(Some), None).map(drop)
+}
+
+/// The same right after a run that this process has seen to its end; with it goes what remains of that.
+pub fn delete_after(bundle: &Bundle, remains: Remains) -> Result<()> {
+    delete_by(bundle, |dir| file::lock(dir, false).map(Some), Some(remains)).map(drop)
 }
 
 /// The same, unless another process is at it: then nothing happens, and it is false.
 pub fn try_delete(bundle: &Bundle) -> Result<bool> {
-    delete_by(bundle, file::try_lock)
+    delete_by(bundle, file::try_lock, None)
 }
 
-fn delete_by(bundle: &Bundle, lock: impl FnOnce(File) -> nix::Result<Option<Lock>>) -> Result<bool> {
+fn delete_by(
+    bundle: &Bundle,
+    lock: impl FnOnce(File) -> nix::Result<Option<Lock>>,
+    remains: Option<Remains>,
+) -> Result<bool> {
     launch::reap();
     let what = || format!("lock `{}`", bundle.dir.display());
     let _lock = match File::open(&bundle.dir) {
@@ -44,23 +53,43 @@ fn delete_by(bundle: &Bundle, lock: impl FnOnce(File) -> nix::Result<Option<Lock
     if bundle.dir.exists() {
         bundle::write(&bundle.removing(), b"", false)?;
     }
-    let ctx = model::Context::new().with_timeout(PATIENCE);
-    end_processes(&ctx, bundle)?;
-    Cgroup::open(bundle.id.as_str()).and_then(|cgroup| cgroup.kill_all().and_then(|()| cgroup.remove()))?;
+    let are_tidied = remains.is_some_and(|remains| {
+        // What was written takes its room until the mounts are gone.
+        let wrote = std::fs::read_dir(bundle.upper()).is_ok_and(|mut entries| entries.next().is_some());
+        // The supervisor is at it, and this takes as long.
+        let _ = remove_trees(bundle);
+        let are_tidied = remains.are_tidied();
+        if wrote {
+            remains.wait();
+        }
+        are_tidied
+    });
+    if !are_tidied {
+        end_processes(bundle)?;
+    }
     launch::reap();
     bundle::remove_tree(&bundle.run_dir)?;
-    for dir in [bundle.upper(), bundle.work()] {
-        bundle::remove_tree(&dir)?;
-    }
+    remove_trees(bundle)?;
     bundle::remove_tree(&bundle.dir)?;
     Ok(true)
 }
 
-/// The supervisor goes last: it has the container's mount and sees to its control groups.
-fn end_processes(ctx: &model::Context, bundle: &Bundle) -> Result<()> {
-    let Some(record) = Record::read(bundle)? else {
-        return Ok(());
-    };
+fn remove_trees(bundle: &Bundle) -> Result<()> {
+    bundle::remove_tree(&bundle.upper())?;
+    bundle::remove_tree(&bundle.work())
+}
+
+/// Ends all that runs, and takes the control groups away.
+fn end_processes(bundle: &Bundle) -> Result<()> {
+    let ctx = model::Context::new().with_timeout(PATIENCE);
+    if let Some(record) = Record::read(bundle)? {
+        end_recorded(&ctx, bundle, &record)?;
+    }
+    Cgroup::open(bundle.id.as_str()).and_then(|cgroup| cgroup.kill_all().and_then(|()| cgroup.remove()))
+}
+
+/// The supervisor goes last: it has the container's mounts and sees to its control groups.
+fn end_recorded(ctx: &model::Context, bundle: &Bundle, record: &Record) -> Result<()> {
     // Marked as it is, the container gets no further run; one that began before the mark is the record's.
     if record.pause(bundle)?.is_some() {
         restart::wake(record.supervisor);

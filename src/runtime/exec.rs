@@ -44,7 +44,9 @@ pub fn exec(
     stdin: Stdin,
     output: Output<'_>,
 ) -> Result<Exit> {
-    spawn(bundle, request, Manner::Attached, stdin)?.attach(ctx, output)
+    let (exit, remains) = spawn(bundle, request, Manner::Attached, stdin)?.attach(ctx, output)?;
+    remains.wait();
+    Ok(exit)
 }
 
 /// The same with a conversation in place of input and output. If the person leaves, it goes on.
@@ -65,12 +67,12 @@ fn spawn(bundle: &Bundle, request: &ExecRequest, mode: Manner, stdin: Stdin) -> 
     }
     let text = serde_json::to_vec(request)
         .map_err(|cause| Error::internal(format!("failed to pass a command on: {cause}")))?;
-    Helper::spawn(launch::EXEC, bundle, mode, stdin, Some(launch::in_memory(&text)?))
+    Helper::spawn(launch::EXEC, bundle, mode, stdin, Some(&launch::in_memory(&text)?))
 }
 
 /// The helper's whole life; returns its exit code.
-pub(super) fn main(args: Vec<OsString>) -> u8 {
-    let Ok(assignment) = Assignment::accept(args) else {
+pub(super) fn main(caller: OwnedFd, args: Vec<OsString>) -> u8 {
+    let Ok(assignment) = Assignment::accept(caller, args) else {
         return 2;
     };
     u8::from(run(&assignment.bundle, assignment.caller).is_err())
@@ -106,7 +108,7 @@ fn run(bundle: &Bundle, caller: Channel) -> Result<()> {
     let ended = pump.run()?;
     let (code, signal) = exit::reap(&child)?;
     told.tell("exec_die", false, &[("exitCode", code.to_string())]);
-    ended.tell(&Exit {
+    let _ = ended.tell(&Exit {
         code,
         signal,
         oom_killed: false,

@@ -3,10 +3,11 @@
 //! A process with threads cannot safely be copied, so the copy is a fresh one that has a single thread. It is run from a mount
 //! that cannot be written to: a container that gets hold of it by `/proc/PID/exe` cannot change the program (CVE-2019-5736).
 
+use std::collections::VecDeque;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -22,10 +23,11 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::channel::{Channel, Message};
 use super::supervise::Manner;
-use super::{Bundle, Conversation, Exit, Outcome, Stream};
+use super::{Bundle, Conversation, Exit, Outcome, Stream, nursery, process};
 use crate::error::{Context, Error, Result};
 use crate::model;
 use crate::sys::mount::{self, Attributes};
+use crate::sys::pidfd;
 
 /// The name under which the program supervises a container.
 pub(super) const SUPERVISOR: &str = "hoist-supervisor";
@@ -35,7 +37,12 @@ pub(super) const EXEC: &str = "hoist-exec";
 static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
 static SEALED: OnceLock<Option<OwnedFd>> = OnceLock::new();
 /// Helpers that outlive the call that started them, to be reaped when they end.
-static LEFT: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+static LEFT: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+
+/// Supervisors of runs that are over: they let go of what they have, the oldest first.
+static ENDING: Mutex<VecDeque<OwnedFd>> = Mutex::new(VecDeque::new());
+/// As many of them may take their time.
+const MOST_ENDING: usize = 2;
 
 /// Sets the program that is run as supervisor, once, before the first container is started; by default it is this one.
 pub fn set_executable(path: impl Into<PathBuf>) {
@@ -66,7 +73,7 @@ pub struct Output<'a> {
 
 /// A process that supervises, and the connection to it.
 pub(super) struct Helper {
-    child: Child,
+    child: OwnedFd,
     channel: Channel,
 }
 
@@ -77,29 +84,30 @@ impl Helper {
         bundle: &Bundle,
         manner: Manner,
         stdin: Stdin,
-        third: Option<File>,
+        third: Option<&File>,
     ) -> Result<Helper> {
         reap();
         let (channel, theirs) = Channel::pair()?;
+        let own = std::io::stdin();
         let stdin = match stdin {
-            Stdin::Null => Stdio::null(),
-            Stdin::Inherit => Stdio::inherit(),
-            Stdin::Bytes(bytes) => Stdio::from(in_memory(&bytes)?),
+            Stdin::Null => None,
+            Stdin::Inherit => Some(own.as_fd().try_clone_to_owned().during(|| "pass standard input on")?),
+            Stdin::Bytes(bytes) => Some(in_memory(&bytes)?.into()),
         };
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "this is the launcher that all processes come from"
-        )]
-        let child = Command::new(executable())
-            .arg0(role)
-            .args([&bundle.dir, &bundle.run_dir])
-            .args([bundle.id.as_str(), manner.name()])
-            .env_clear()
-            .stdin(stdin)
-            .stdout(theirs.into_fd())
-            .stderr(third.map_or_else(Stdio::null, Stdio::from))
-            .spawn()
-            .during(|| format!("start the supervisor of `{}`", bundle.id.short()))?;
+        let words: [&OsStr; 5] = [
+            role.as_ref(),
+            bundle.dir.as_ref(),
+            bundle.run_dir.as_ref(),
+            bundle.id.as_str().as_ref(),
+            manner.name().as_ref(),
+        ];
+        let streams = [
+            stdin.as_ref().map(OwnedFd::as_fd),
+            Some(theirs.as_fd()),
+            third.map(File::as_fd),
+        ];
+        let child = nursery::make(&words, streams).unwrap_or_else(|| execute(&words, streams));
+        let child = child.during(|| format!("start the supervisor of `{}`", bundle.id.short()))?;
         Ok(Helper { child, channel })
     }
 
@@ -110,31 +118,30 @@ impl Helper {
         result.map(drop)
     }
 
-    /// Waits until the program has ended and its supervisor with it. If the context ends first, the program is killed.
-    pub(super) fn attach(mut self, ctx: &model::Context, output: Output<'_>) -> Result<Exit> {
-        let result = self.listen(ctx, Some(output));
-        let _ = self.child.wait();
-        result?.ok_or_else(|| Error::internal("the supervisor ended before the container"))
+    /// Waits until the program has ended. If the context ends first, the program is killed. After an error nothing is left of the helper.
+    pub(super) fn attach(self, ctx: &model::Context, output: Output<'_>) -> Result<(Exit, Remains)> {
+        match self.listen(ctx, Some(output)) {
+            Ok(Some(exit)) => Ok((exit, Remains(Some(self)))),
+            other => {
+                let _ = pidfd::reap(&self.child);
+                other.and(Err(Error::internal("the supervisor ended before the container")))
+            }
+        }
     }
 
     /// Talks with the program until one of the two sides ends it. If that is the program, its helper ends too, unless it `goes_on`.
-    pub(super) fn converse(
-        mut self,
-        ctx: &model::Context,
-        conversation: &Conversation,
-        goes_on: bool,
-    ) -> Result<Outcome> {
+    pub(super) fn converse(self, ctx: &model::Context, conversation: &Conversation, goes_on: bool) -> Result<Outcome> {
         let result = conversation.hold(ctx, &self.channel, false);
         match result {
             Ok(Outcome::Ended(_)) if goes_on => self.leave(),
             Ok(Outcome::Left(_)) => self.leave(),
-            _ => drop(self.child.wait()),
+            _ => drop(pidfd::reap(&self.child)),
         }
         result
     }
 
     fn leave(self) {
-        LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(self.child);
+        leave(self.child);
     }
 
     /// Says something to the supervisor before it has asked.
@@ -189,6 +196,88 @@ impl Helper {
     }
 }
 
+/// What may still be there of a run that has ended: its supervisor, which tidies up.
+#[must_use]
+pub struct Remains(Option<Helper>);
+
+impl Remains {
+    /// Returns when nothing is.
+    pub fn wait(mut self) {
+        if let Some(helper) = self.0.take() {
+            let _ = pidfd::reap(&helper.child);
+        }
+    }
+
+    /// Waits until nothing is but the supervisor itself, which ends; false if that cannot be said.
+    pub(super) fn are_tidied(&self) -> bool {
+        let Some(helper) = &self.0 else { return false };
+        loop {
+            match helper.channel.receive_from(helper.child.as_fd()) {
+                Ok(Some(Message::Tidied)) => return true,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return false,
+            }
+        }
+    }
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        if let Some(helper) = self.0.take() {
+            let mut ending = ENDING.lock().unwrap_or_else(PoisonError::into_inner);
+            ending.push_back(helper.child);
+            if ending.len() > MOST_ENDING
+                && let Some(oldest) = ending.pop_front()
+            {
+                let _ = pidfd::reap(oldest);
+            }
+        }
+    }
+}
+
+/// Waits for supervisors that are about to end.
+pub fn await_ending() {
+    let ending = std::mem::take(&mut *ENDING.lock().unwrap_or_else(PoisonError::into_inner));
+    for child in ending {
+        let _ = pidfd::reap(child);
+    }
+}
+
+/// Starts this program under another name, with these streams and no others: a child of this process.
+pub(super) fn execute(words: &[&OsStr], streams: nursery::Streams<'_>) -> Result<OwnedFd> {
+    let stdio = |stream: Option<BorrowedFd<'_>>| -> std::io::Result<Stdio> {
+        Ok(match stream {
+            Some(stream) => stream.try_clone_to_owned()?.into(),
+            None => Stdio::null(),
+        })
+    };
+    let [stdin, stdout, stderr] = streams;
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the launcher that all processes come from"
+    )]
+    let mut command = Command::new(executable());
+    let (name, args) = words
+        .split_first()
+        .ok_or_else(|| Error::internal("a helper without a name"))?;
+    command.arg0(name).args(args).env_clear();
+    let started = || -> std::io::Result<Child> {
+        command
+            .stdin(stdio(stdin)?)
+            .stdout(stdio(stdout)?)
+            .stderr(stdio(stderr)?);
+        command.spawn()
+    };
+    let child = { started }().during(|| "start a process")?;
+    let pid = i32::try_from(child.id()).map_err(|_| Error::internal("a process number out of range"))?;
+    pidfd::open(pid).during(|| "find a process just made")
+}
+
+/// Lets a child live without anybody waiting for its end.
+pub(super) fn leave(child: OwnedFd) {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+}
+
 /// Starts this program with arguments of its own, for which nobody waits.
 pub(super) fn let_go(args: &[String]) -> Result<()> {
     #[allow(
@@ -210,7 +299,7 @@ pub(super) fn let_go(args: &[String]) -> Result<()> {
 pub(super) fn reap() {
     LEFT.lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        .retain(|child| !process::has_ended(child) || pidfd::reap(child).is_err_and(|errno| errno == Errno::EINTR));
 }
 
 /// A file in memory with this content, read from its start.

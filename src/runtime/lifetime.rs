@@ -69,9 +69,13 @@ impl Lifetime<'_> {
     }
 
     /// Writes down how it ended, then tidies up.
-    pub(super) fn conclude(&self, running: Option<Running>, exit: &Exit) -> Result<()> {
-        let written = exit.write(self.bundle, !self.settings.volatile);
+    pub(super) fn conclude(&self, mut running: Option<Running>, exit: &Exit) -> Result<()> {
         let is_seen_through = running.as_ref().is_some_and(Running::was_seen_through);
+        // Who waits for the end of what is gone with it looks at no file.
+        if let (true, Some(run)) = (self.settings.volatile, &mut running) {
+            run.tell(exit);
+        }
+        let written = exit.write(self.bundle, !self.settings.volatile);
         let tidied = running.map_or(Ok(()), |run| run.tidy(exit));
         match self.settings.after.is_empty() || is_seen_through {
             true => tidied.and(written),

@@ -41,6 +41,7 @@ mod mount_options;
 mod mount_points;
 mod mounts;
 mod namespaces;
+mod nursery;
 pub mod oci;
 mod overlay;
 mod probe;
@@ -80,7 +81,7 @@ pub use cgroup::{Access, Pressure, Rule, Stats, check_limits};
 pub use channel::Stream;
 pub use conversation::{Conversation, Outcome};
 pub use create::create;
-pub use delete::{delete, try_delete};
+pub use delete::{delete, delete_after, try_delete};
 pub use detach_keys::DetachKeys;
 pub use events::{Event, Journal};
 pub use exec::{exec, exec_in_front};
@@ -89,7 +90,7 @@ pub use health::{Health, HealthCheck, HealthStatus, ProbeResult, health};
 pub use id_maps::{IdMaps, IdRange};
 pub use kill::{kill, pause, stop, unpause};
 pub use lacks::{Lack, lacks};
-pub use launch::{Output, Sink, Stdin, seal_self, set_executable};
+pub use launch::{Output, Remains, Sink, Stdin, await_ending, seal_self, set_executable};
 pub use logs::{Follower, LogBounds, LogLine, follow, logs};
 pub use machine::{Machine, machine};
 pub use mount_points::make_mount_points;
@@ -112,11 +113,23 @@ use crate::sys::mount::Attributes;
 /// What this process is to be, by the name it was started under: `None` is the command line, for everybody else. Otherwise it has
 /// been one of the runtime's helpers, and this is its exit code. To be called before any thread is started.
 pub fn entry(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
-    let name = args.next()?;
-    if name == launch::SUPERVISOR {
-        return Some(supervise::main(args.collect()));
+    let role = args.next()?.to_str().and_then(role)?;
+    Some(match supervise::part_from_caller() {
+        Ok(caller) => role(caller, args.collect()),
+        Err(_) => 2,
+    })
+}
+
+/// The whole life of a helper: it is given the connection to its caller and its words, and returns its exit code.
+type Role = fn(OwnedFd, Vec<OsString>) -> u8;
+
+fn role(name: &str) -> Option<Role> {
+    match name {
+        launch::SUPERVISOR => Some(supervise::main),
+        launch::EXEC => Some(exec::main),
+        nursery::NURSERY => Some(nursery::main),
+        _ => None,
     }
-    (name == launch::EXEC).then(|| exec::main(args.collect()))
 }
 
 /// Starts a container and returns once its program runs; it goes on without this process.
@@ -126,10 +139,10 @@ pub fn entry(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
 pub fn start(ctx: &model::Context, bundle: &Bundle, secrets: &Contents) -> Result<()> {
     launchable(ctx, bundle)?;
     let (role, mode) = (launch::SUPERVISOR, supervise::Manner::Detached);
-    launch::Helper::spawn(role, bundle, mode, Stdin::Null, secrets.pass()?)?.detach(ctx)
+    launch::Helper::spawn(role, bundle, mode, Stdin::Null, secrets.pass()?.as_ref())?.detach(ctx)
 }
 
-/// Starts a container and returns when it has ended, and nothing of it is left but its files.
+/// Starts a container and returns when it has ended, with what may still be there of it: to be waited for, or to be removed with it.
 ///
 /// If the context ends first, or this process does, the container is killed.
 pub fn run(
@@ -138,10 +151,10 @@ pub fn run(
     secrets: &Contents,
     stdin: Stdin,
     output: Output<'_>,
-) -> Result<Exit> {
+) -> Result<(Exit, Remains)> {
     launchable(ctx, bundle)?;
     let (role, mode) = (launch::SUPERVISOR, supervise::Manner::Attached);
-    launch::Helper::spawn(role, bundle, mode, stdin, secrets.pass()?)?.attach(ctx, output)
+    launch::Helper::spawn(role, bundle, mode, stdin, secrets.pass()?.as_ref())?.attach(ctx, output)
 }
 
 /// Starts a container and talks with its program, as long as both like: if the person leaves, or this process ends, it goes on.
@@ -153,7 +166,7 @@ pub fn run_in_front(
 ) -> Result<Outcome> {
     launchable(ctx, bundle)?;
     let mode = supervise::Manner::InFront;
-    let helper = launch::Helper::spawn(launch::SUPERVISOR, bundle, mode, Stdin::Null, secrets.pass()?)?;
+    let helper = launch::Helper::spawn(launch::SUPERVISOR, bundle, mode, Stdin::Null, secrets.pass()?.as_ref())?;
     helper.say(&match conversation.size() {
         Some((rows, columns)) => channel::Message::Resize(rows, columns),
         None => channel::Message::Go(0),

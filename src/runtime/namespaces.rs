@@ -2,10 +2,11 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use super::state::state;
 use super::{Bundle, Namespace, NetworkMode, Request, kill};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ContainerId;
+use crate::sys::network;
 
 /// `CLONE_NEWTIME` of `linux/sched.h`.
 pub(super) const NEW_TIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
@@ -90,6 +92,35 @@ fn flag(typ: LinuxNamespaceType) -> CloneFlags {
     }
 }
 
+/// What keeps the mounts of a process there when it has ended.
+pub(super) fn mounts_of(pid: i32) -> Option<OwnedFd> {
+    let place = format!("/proc/{pid}/ns/mnt");
+    nix::fcntl::open(place.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()
+}
+
+/// A network namespace in which only the loopback interface is up, and nothing runs.
+static PREPARED: Mutex<Option<OwnedFd>> = Mutex::new(None);
+
+/// Makes a network namespace for the next container, unless there is one: it takes the kernel longer than all others together. The calling
+/// process must have a single thread. An error other than of going back is none: the container will have one made.
+pub(super) fn prepare() -> Result<()> {
+    let mut prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if prepared.is_some() {
+        return Ok(());
+    }
+    let open = || nix::fcntl::open("/proc/self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    let (Ok(own), Ok(())) = (open(), unshare(CloneFlags::CLONE_NEWNET)) else {
+        return Ok(());
+    };
+    *prepared = network::bring_loopback_up().and_then(|()| open()).ok();
+    setns(&own, CloneFlags::CLONE_NEWNET).during(|| "come back to the network namespace")
+}
+
+/// Forgets what was made ahead: a copy of this process uses it.
+pub(super) fn forget_prepared() {
+    PREPARED.lock().unwrap_or_else(PoisonError::into_inner).take();
+}
+
 /// The namespaces of a container that is being started.
 pub(super) struct Namespaces {
     /// Those to be made.
@@ -104,6 +135,8 @@ struct Joined {
 }
 
 enum Whose {
+    /// One that was made ahead.
+    Nobodys(OwnedFd),
     /// Another container's. Its first process stands for it: by descriptor, so that a number used again names no other.
     Container { join: Join, owner: OwnedFd },
     /// The one at this path.
@@ -135,6 +168,18 @@ impl Namespaces {
             new: new(spec),
             joined: by_path.collect::<Result<_>>()?,
         })
+    }
+
+    /// Uses what was made ahead by this process or the one it is a copy of, if it fits: a network namespace belongs to the user namespace
+    /// it was made in.
+    pub(super) fn take_prepared(&mut self) {
+        let prepared = PREPARED.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let fits = self.new.contains(CloneFlags::CLONE_NEWNET) && !self.new.contains(CloneFlags::CLONE_NEWUSER);
+        if let Some(namespace) = prepared.filter(|_| fits) {
+            let (flag, whose) = (CloneFlags::CLONE_NEWNET, Whose::Nobodys(namespace));
+            self.new -= flag;
+            self.joined.push(Joined { flag, whose });
+        }
     }
 
     /// Whether the end of the first process leaves others running: it is the first of its own process namespace only.
@@ -174,7 +219,7 @@ impl Namespaces {
         let Some(joined) = self.joined(CloneFlags::CLONE_NEWIPC) else {
             return Ok(None);
         };
-        if matches!(joined.whose, Whose::Path { .. }) {
+        if !matches!(joined.whose, Whose::Container { .. }) {
             return Ok(None);
         }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
@@ -205,6 +250,7 @@ impl Joined {
                 Err(Errno::ESRCH) => Err(join.ended()),
                 result => result.during(|| join.what()),
             },
+            Whose::Nobodys(namespace) => setns(namespace, flag).during(|| "join a network namespace made ahead"),
             Whose::Path { path, namespace } => setns(namespace, flag)
                 .during(|| format!("join the namespace `{}`", path.display()))
                 .map_err(|error| match error.kind() {

@@ -77,19 +77,19 @@ impl Ended {
         self.listener.is_some()
     }
 
-    /// Tells whoever listens how it ended, and waits for the one who started it to have read all before.
-    pub(super) fn tell(self, exit: &Exit) {
+    /// Tells whoever listens how it ended, and waits for the one who started it to have read all before; returns the connection to it.
+    pub(super) fn tell(self, exit: &Exit) -> Option<Channel> {
         let message = Message::Exited(exit.clone());
         if let Some(visitors) = self.visitors {
             visitors.part(&message);
         }
-        if let Some(Listener { channel, .. }) = self.listener {
-            let rest = self.rest.into_iter();
-            let mut messages = rest
-                .map(|(stream, bytes)| Message::Output(stream, bytes))
-                .chain([message]);
-            let _ = messages.try_for_each(|message| channel.send(&message));
-        }
+        let channel = self.listener?.channel;
+        let rest = self.rest.into_iter();
+        let mut messages = rest
+            .map(|(stream, bytes)| Message::Output(stream, bytes))
+            .chain([message]);
+        let _ = messages.try_for_each(|message| channel.send(&message));
+        Some(channel)
     }
 }
 

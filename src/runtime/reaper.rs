@@ -20,7 +20,7 @@ use crate::sys::clone;
 use crate::sys::process::{self, Arguments};
 
 /// What others see it as.
-const NAME: &str = "hoist-init";
+const NAME: &[u8] = b"hoist-init";
 
 /// Makes a process that becomes the program, and stands by it to its end; returns the exit code.
 pub(super) fn run(program: Program<'_>, maker: &dyn Maker, arguments: Option<&Arguments>) -> i32 {

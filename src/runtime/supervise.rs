@@ -33,7 +33,7 @@ use super::state::{Boot, Record};
 use super::streams::Ends;
 use super::user::Who;
 use super::visitors::Visitors;
-use super::{Contents, Seccomp, Signal, mounts, overlay, program, restart, secrets, spec, state, streams};
+use super::{Contents, Seccomp, Signal, mounts, namespaces, overlay, program, restart, secrets, spec, state, streams};
 use crate::error::{Context, Error, Result};
 use crate::sys::process::Arguments;
 use crate::sys::{self, clone, pidfd};
@@ -72,26 +72,13 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
-    /// Reads the command line, takes the connection out of the way of standard output, and parts from the caller's session.
-    pub(super) fn accept(args: Vec<OsString>) -> Result<Assignment> {
-        // What the caller had open is not for a process that may outlive it; none of this process's values owns one of them yet.
-        sys::process::close_from(3).during(|| "let go of what the caller had open")?;
+    /// Reads the command line.
+    pub(super) fn accept(caller: OwnedFd, args: Vec<OsString>) -> Result<Assignment> {
         let [dir, run_dir, id, manner] = <[OsString; 4]>::try_from(args).map_err(|_| misused())?;
         let manner = Manner::ALL.into_iter().find(|known| manner == known.name());
         let (Some(id), Some(manner)) = (id.to_str(), manner) else {
             return Err(misused());
         };
-        let caller = std::io::stdout()
-            .as_fd()
-            .try_clone_to_owned()
-            .during(|| "take the connection")?;
-        let null = null()?;
-        nix::unistd::dup2_stdout(&null).during(|| "let go of standard output")?;
-        // Not dumpable: a container's process can neither trace nor open a helper that enters it (CVE-2016-9962).
-        nix::unistd::setsid()
-            .and_then(|_| nix::unistd::chdir("/"))
-            .and_then(|()| nix::sys::prctl::set_dumpable(false))
-            .during(|| "part from the caller")?;
         let bundle = Bundle {
             id: id.parse()?,
             dir: dir.into(),
@@ -105,6 +92,26 @@ impl Assignment {
     }
 }
 
+/// Takes the connection to the caller out of the way of standard output, and leaves what else the caller has but its two other streams.
+pub(super) fn part_from_caller() -> Result<OwnedFd> {
+    // What the caller had open is not for a process that may outlive it; none of this process's values owns one of them yet.
+    sys::process::close_from(3).during(|| "let go of what the caller had open")?;
+    let stdout = std::io::stdout();
+    let caller = stdout.as_fd().try_clone_to_owned().during(|| "take the connection")?;
+    nix::unistd::dup2_stdout(null()?).during(|| "let go of standard output")?;
+    nix::unistd::chdir("/").during(|| "part from the caller")?;
+    // Not dumpable: a container's process can neither trace nor open a helper that enters it (CVE-2016-9962).
+    nix::sys::prctl::set_dumpable(false).during(|| "part from the caller")?;
+    start_session()?;
+    sys::process::note_ignored_signals();
+    Ok(caller)
+}
+
+/// What a person types at the caller's terminal is not for a helper.
+pub(super) fn start_session() -> Result<()> {
+    nix::unistd::setsid().during(|| "part from the caller").map(drop)
+}
+
 fn misused() -> Error {
     Error::invalid("this name of the program is for its own use")
 }
@@ -114,8 +121,8 @@ pub(super) fn null() -> Result<OwnedFd> {
 }
 
 /// The supervisor's whole life; returns its exit code.
-pub(super) fn main(args: Vec<OsString>) -> u8 {
-    let Ok(assignment) = Assignment::accept(args) else {
+pub(super) fn main(caller: OwnedFd, args: Vec<OsString>) -> u8 {
+    let Ok(assignment) = Assignment::accept(caller, args) else {
         return 2;
     };
     let Assignment { bundle, manner, caller } = assignment;
@@ -248,6 +255,8 @@ pub(super) struct Running {
     pub(super) adopted: Option<Process>,
     /// What is to be told to those who listened, once it has ended.
     pub(super) ended: Option<Ended>,
+    /// Who was told, and waits for the rest.
+    pub(super) told: Option<Channel>,
 }
 
 /// A container's first process and what belongs to it.
@@ -255,6 +264,8 @@ pub(super) struct Spawned {
     pub(super) child: clone::Child,
     /// Keeps the overlay from being torn down in the first process's last moments, which everybody waits for.
     pub(super) root: Option<OwnedFd>,
+    /// Keeps all its mounts from that.
+    pub(super) mounts: Option<OwnedFd>,
     pub(super) ends: Option<Ends>,
 }
 
@@ -270,7 +281,8 @@ impl Running {
         let started = Timestamp::now();
         let not_started = |error: Error| Failure::new(&error, exit::NOT_STARTED);
         let began = Instant::now();
-        let namespaces = Namespaces::open(bundle, spec, &settings.joins).map_err(not_started)?;
+        let mut namespaces = Namespaces::open(bundle, spec, &settings.joins).map_err(not_started)?;
+        namespaces.take_prepared();
         let outlive_first = namespaces.outlive_first();
         if outlive_first {
             // Their supervisor may have been killed.
@@ -300,6 +312,7 @@ impl Running {
                     restarts: previous.map_or(0, |exit| exit.restarts + 1),
                     adopted: None,
                     ended: None,
+                    told: None,
                 })
             }
             Err(failure) => {
@@ -314,6 +327,7 @@ impl Running {
         let check = settings.health.as_ref();
         let mut prober = check.map(|check| Prober::new(bundle, check, self.started));
         let child = &self.process.child;
+        self.process.mounts = namespaces::mounts_of(child.pid);
         // One that was killed before it became the program may have nothing that can be watched.
         let ends = self.process.ends.take().map(Ends::connect);
         let (mut input, outputs) = ends.and_then(Result::ok).unwrap_or_default();
@@ -364,14 +378,22 @@ impl Running {
         self.ended.as_ref().is_some_and(Ended::has_listener)
     }
 
-    /// Tells those who listen how it ended, and clears up after the run: whoever lets go of the overlay last waits for it to be torn
+    /// Tells those who listen how it ended.
+    pub(super) fn tell(&mut self, exit: &Exit) {
+        if let Some(ended) = self.ended.take() {
+            self.told = ended.tell(exit);
+        }
+    }
+
+    /// Tells those who listen how it ended, and clears up after the run: whoever lets go of the mounts last waits for them to be torn
     /// down.
     pub(super) fn tidy(mut self, exit: &Exit) -> Result<()> {
-        if let Some(ended) = self.ended.take() {
-            ended.tell(exit);
-        }
+        self.tell(exit);
         self.cgroup.remove()?;
-        drop(self.process.root);
+        if let Some(told) = self.told {
+            let _ = told.send(&Message::Tidied);
+        }
+        drop((self.process.root, self.process.mounts));
         Ok(())
     }
 }
@@ -492,6 +514,7 @@ fn spawn(
         Spawned {
             child,
             root: Some(root),
+            mounts: None,
             ends: Some(ends),
         },
         setup,
@@ -502,7 +525,7 @@ pub(super) fn filter(seccomp: &Seccomp, spec: &Spec) -> Result<Option<Filter>> {
     let capabilities = spec::capabilities(spec::process_of(spec)?)?.bounding;
     match seccomp {
         Seccomp::Unconfined => Ok(None),
-        Seccomp::Default => Profile::docker_default().compile(capabilities).map(Some),
+        Seccomp::Default => Filter::docker_default(capabilities).map(Some),
         Seccomp::Profile(json) => Profile::parse(json.as_bytes())?.compile(capabilities).map(Some),
     }
 }

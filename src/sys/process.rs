@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -146,19 +147,46 @@ impl Arguments {
         Some(Arguments { start, length })
     }
 
-    /// Has others see this name instead. Nothing in this process may read its arguments any more.
-    pub fn replace(&self, name: &str) {
+    /// Has others see these words instead, each but the last with a zero byte at its end; what is too long is cut off. Nothing in this
+    /// process may read its arguments any more.
+    pub fn replace(&self, words: &[u8]) {
         let place = std::ptr::with_exposed_provenance_mut::<u8>(self.start);
-        let shown = &name.as_bytes()[..name.len().min(self.length.saturating_sub(1))];
+        let shown = &words[..words.len().min(self.length.saturating_sub(1))];
         // SAFETY: the kernel put the arguments of this process there, on its stack, which is writable and stays; the standard library
         // keeps pointers to them that it reads only when asked for arguments, which is said above not to happen.
         unsafe {
             place.write_bytes(0, self.length);
             place.copy_from_nonoverlapping(shown.as_ptr(), shown.len());
         }
+        let name = words.split(|byte| *byte == 0).next().unwrap_or_default();
         if let Ok(name) = std::ffi::CString::new(name) {
             let _ = nix::sys::prctl::set_name(&name);
         }
+    }
+}
+
+/// Makes a descriptor standard input (0), output (1) or error (2).
+pub fn replace_stream(number: u8, by: BorrowedFd<'_>) -> nix::Result<()> {
+    match number {
+        0 => nix::unistd::dup2_stdin(by),
+        1 => nix::unistd::dup2_stdout(by),
+        2 => nix::unistd::dup2_stderr(by),
+        _ => Err(Errno::EBADF),
+    }
+}
+
+/// The signals that this process was started with ignored, by bit, if that was looked at.
+static IGNORED: OnceLock<u64> = OnceLock::new();
+
+/// Looks once which signals are ignored (proc_pid_status(5), `SigIgn`); copies of this process need not look again.
+pub fn note_ignored_signals() {
+    if IGNORED.get().is_some() {
+        return;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let digits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    if let Some(ignored) = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()) {
+        let _ = IGNORED.set(ignored);
     }
 }
 
@@ -168,7 +196,9 @@ pub fn reset_signals() -> nix::Result<()> {
     // the C library, which would keep two signals to itself that this process may have been started with ignored.
     let default = [0u64; 4];
     let no_old = std::ptr::null_mut::<[u64; 4]>();
-    for signal in 1..=libc::SIGRTMAX() {
+    // What has a handler loses it with `execve` (signal(7)).
+    let ignored = IGNORED.get().copied().unwrap_or(u64::MAX);
+    for signal in (1..=libc::SIGRTMAX()).filter(|signal| ignored >> (signal - 1) & 1 == 1) {
         // SAFETY: the action has the kernel's size and names no code to be called; for SIGKILL and SIGSTOP the call fails and changes
         // nothing, which is as it should be.
         unsafe {

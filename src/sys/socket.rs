@@ -46,18 +46,27 @@ pub fn accept(listener: impl AsFd) -> nix::Result<OwnedFd> {
     }
 }
 
-/// Sends a descriptor, with a byte that carries it.
-pub fn send_fd(socket: impl AsFd, fd: BorrowedFd<'_>) -> nix::Result<()> {
-    let fds = [fd.as_raw_fd()];
+/// The most descriptors that come with one message.
+const MOST_FDS: usize = 3;
+
+/// Sends a message and descriptors with it, three at most.
+pub fn send(socket: impl AsFd, message: &[u8], fds: &[BorrowedFd<'_>]) -> nix::Result<()> {
+    let fds: Vec<RawFd> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
     let rights = [ControlMessage::ScmRights(&fds)];
-    let socket = socket.as_fd().as_raw_fd();
-    sendmsg::<()>(socket, &[IoSlice::new(&[0])], &rights, MsgFlags::MSG_NOSIGNAL, None).map(drop)
+    let rights = if fds.is_empty() { &[] } else { &rights[..] };
+    let (socket, parts) = (socket.as_fd().as_raw_fd(), [IoSlice::new(message)]);
+    loop {
+        match sendmsg::<()>(socket, &parts, rights, MsgFlags::MSG_NOSIGNAL, None) {
+            Err(Errno::EINTR) => {}
+            result => return result.map(drop),
+        }
+    }
 }
 
-/// Takes a descriptor that was sent; `None` if nothing was and the other end is gone.
-pub fn receive_fd(socket: impl AsFd) -> nix::Result<Option<OwnedFd>> {
-    let (mut byte, mut space) = ([0], cmsg_space!(RawFd));
-    let mut parts = [IoSliceMut::new(&mut byte)];
+/// Takes a message and the descriptors that came with it: how long it is, 0 if the other end is gone.
+pub fn receive(socket: impl AsFd, message: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = cmsg_space!([RawFd; MOST_FDS]);
+    let mut parts = [IoSliceMut::new(message)];
     let socket = socket.as_fd().as_raw_fd();
     let message = loop {
         match recvmsg::<()>(socket, &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
@@ -66,12 +75,23 @@ pub fn receive_fd(socket: impl AsFd) -> nix::Result<Option<OwnedFd>> {
         }
     };
     let rights = message.cmsgs()?.find_map(|message| match message {
-        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+        ControlMessageOwned::ScmRights(fds) => Some(fds),
         _ => None,
     });
-    // SAFETY: the kernel made this descriptor for this process as it took the message, so it is open and nobody else owns it. There
-    // was room for one only.
-    Ok(rights.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
+    let fds = rights.into_iter().flatten();
+    // SAFETY: the kernel made these descriptors for this process as it took the message, so they are open and nobody else owns them.
+    let fds = fds.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
+    Ok((message.bytes, fds))
+}
+
+/// Sends a descriptor, with a byte that carries it.
+pub fn send_fd(socket: impl AsFd, fd: BorrowedFd<'_>) -> nix::Result<()> {
+    send(socket, &[0], &[fd])
+}
+
+/// Takes a descriptor that was sent; `None` if nothing was and the other end is gone.
+pub fn receive_fd(socket: impl AsFd) -> nix::Result<Option<OwnedFd>> {
+    receive(socket, &mut [0]).map(|(_, fds)| fds.into_iter().next())
 }
 
 /// Lets so many bytes wait for the other end of a connection, if that is allowed (`CAP_NET_ADMIN`).

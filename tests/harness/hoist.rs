@@ -350,6 +350,19 @@ impl Running {
         }
     }
 
+    /// The numbers of its children that go by this name.
+    pub(crate) fn children(&self, name: &str) -> Vec<u32> {
+        let parent = format!("PPid:\t{}", self.0.id());
+        let is_one = |process: &PathBuf| {
+            let words = fs::read(process.join("cmdline")).unwrap_or_default();
+            let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+            words.starts_with(&[name.as_bytes(), &[0]].concat()) && status.lines().any(|line| line == parent)
+        };
+        let all = list(Path::new("/proc")).into_iter().filter(is_one);
+        all.filter_map(|process| process.file_name()?.to_str()?.parse().ok())
+            .collect()
+    }
+
     /// Waits until something is so, which is to come about before its end.
     #[track_caller]
     pub(crate) fn until(&self, is_so: impl Fn() -> bool) {

@@ -53,7 +53,7 @@ fn a_namespace_by_its_path_is_joined() {
     owner.act(&["start", "it"]).success();
     let pid = owner.state()["pid"].clone();
     let mut guest = Bundle::sh(
-        "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; readlink /proc/self/ns/uts; ls /proc | grep -c '^[0-9]'",
+        "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; readlink /proc/self/ns/uts; set -- /proc/[0-9]*; echo $#",
     );
     let path = |kind: &str| json!(format!("/proc/{pid}/ns/{kind}"));
     for namespace in guest.config["linux"]["namespaces"].as_array_mut().unwrap() {
@@ -77,7 +77,7 @@ fn a_namespace_by_its_path_is_joined() {
         "{seen}"
     );
     // The owner's first process among them.
-    assert!(seen.lines().last().unwrap().parse::<u32>().unwrap() > 3, "{seen}");
+    assert!(seen.lines().last().unwrap().parse::<u32>().unwrap() > 1, "{seen}");
     guest.config["linux"]["namespaces"][1]["path"] = path("ipc");
     guest.create(&[]).fails_with(1).stderr_has(&["join the namespace"]);
     // The name of a joined namespace is set, and that of the host is not.

@@ -117,7 +117,7 @@ fn the_root_is_seen_running_and_stopped() {
         ))
         .ok()
     };
-    until(|| read("f").is_some());
+    until(|| read("f").as_deref() == Some("b\n"));
     assert_eq!(read("m/f").as_deref(), Some("a\n"));
     runtime::stop(&Context::new(), &bundle, Signal::TERM, Duration::ZERO).unwrap();
     assert_eq!((read("m/f"), read("f").as_deref()), (None, Some("b\n")));

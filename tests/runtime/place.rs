@@ -118,7 +118,8 @@ pub(super) fn run(ctx: &Context, bundle: &Bundle, stdin: Stdin) -> Result<Ran, E
         stdout: Box::new(|bytes| stdout.extend_from_slice(bytes)),
         stderr: Box::new(|bytes| stderr.extend_from_slice(bytes)),
     };
-    let exit = runtime::run(ctx, bundle, &Contents::default(), stdin, output)?;
+    let (exit, remains) = runtime::run(ctx, bundle, &Contents::default(), stdin, output)?;
+    remains.wait();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Ran {
         exit,

@@ -170,7 +170,8 @@ fn a_cancelled_or_late_run_is_killed_and_gone() {
             stderr: Box::new(|_| {}),
         },
     )
-    .unwrap_err();
+    .err()
+    .unwrap();
     assert_eq!(error.kind(), Kind::Cancelled);
     assert_eq!(status(&bundle), Status::Exited);
     let limited = Context::new().with_timeout(Duration::from_millis(300));

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::image::Matching;
 use crate::host::{Host, Item, Report};
 use crate::model::{ContainerId, Context};
-use crate::runtime;
+use crate::runtime::{self, Remains};
 use crate::store::lease_is_dead;
 
 /// Options of a container's `remove`.
@@ -48,20 +48,24 @@ impl Container {
     /// Marks, deletes, forgets: whoever finds the mark after a crash goes on from there. A container that ends with its
     /// process needs no mark: the owner's end is one.
     pub(super) fn remove_now(&self) -> Result<()> {
-        if self.facts.row.owner.is_some() && !KeptRow::is_in(&self.bundle()) {
-            return self.finish_removal();
-        }
-        self.host.store().write_durably(|tx| tx.mark_removing(self.id()))?;
-        self.finish_removal()
+        self.remove_after(None)
     }
 
-    fn finish_removal(&self) -> Result<()> {
-        self.host.finish_removal(self.id())?;
+    /// The same, with what remains of a run that has just ended.
+    pub(super) fn remove_after(&self, run: Option<Remains>) -> Result<()> {
+        if self.facts.row.owner.is_none() || KeptRow::is_in(&self.bundle()) {
+            self.host.store().write_durably(|tx| tx.mark_removing(self.id()))?;
+        }
+        match run {
+            Some(remains) => runtime::delete_after(&self.bundle(), remains)?,
+            None => runtime::delete(&self.bundle())?,
+        }
+        self.forget()?;
         self.tell("destroy", &[]);
         Ok(())
     }
 
-    /// Under dry-run, takes the row away only.
+    /// Takes the row away; under dry-run, that only.
     pub(super) fn forget(&self) -> Result<()> {
         self.host.store().write(|tx| tx.delete_container(self.id())).map(drop)
     }

@@ -9,7 +9,7 @@ use super::{Container, ContainerOptions, Status};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::model::{Command, ContainerId, Context, format_duration};
-use crate::runtime::{self, Exit, NotExecuted, Output, RestartPolicy, Stdin};
+use crate::runtime::{self, Exit, NotExecuted, Output, Remains, RestartPolicy, Stdin};
 
 /// How much of a failed command's last words its error quotes.
 const QUOTED_LINES: usize = 5;
@@ -144,16 +144,21 @@ impl Host {
             .as_ref()
             .map_or(Stdin::Null, |bytes| Stdin::Bytes(bytes.0.clone()));
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let exit = collecting(&mut stdout, &mut stderr, sink, |output| {
+        let ran = collecting(&mut stdout, &mut stderr, sink, |output| {
             container.check_owners()?;
             runtime::run(ctx, &container.bundle(), &container.secrets()?, stdin, output)
         });
+        let (exit, remains) = match ran {
+            Ok((exit, remains)) => (Ok(exit), Some(remains)),
+            Err(error) => (Err(error), None),
+        };
         let removed = match options.keep {
             true => {
+                remains.into_iter().for_each(Remains::wait);
                 container.give_up();
                 Ok(())
             }
-            false => container.remove_now(),
+            false => container.remove_after(remains),
         };
         let run = match exit {
             Ok(exit) => finished(

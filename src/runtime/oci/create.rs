@@ -314,6 +314,7 @@ fn spawn(config: &Config, creation: &Creation, cgroup: &Cgroup, gate: &Gate<'_>,
     let flags = namespaces.new - CloneFlags::CLONE_NEWCGROUP - NEW_TIME;
     // A process of the container can neither trace nor open the one that becomes its first (CVE-2016-9962).
     nix::sys::prctl::set_dumpable(false).during(|| "protect this process")?;
+    sys::process::note_ignored_signals();
     let time = TimeNamespace::make(spec, namespaces.new)?;
     let child = clone::clone(flags, cgroup.clone_into_fd(), || {
         // The other end is the creator's alone: its end is to be noticed.

@@ -191,6 +191,7 @@ fn make(place: &Place, record: &Record, spec: &Spec, process: &Process, executio
     let flags = namespaces::listed(spec);
     let streams = streams(process, execution.console_socket.as_deref())?;
     nix::sys::prctl::set_dumpable(false).during(|| "protect this process")?;
+    crate::sys::process::note_ignored_signals();
     let maps = IdMaps::of(spec);
     if let Some(maps) = &maps {
         streams.hand_over(maps)?;

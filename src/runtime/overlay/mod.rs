@@ -14,6 +14,7 @@ mod tests;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 
@@ -106,7 +107,7 @@ impl Overlay<'_> {
 
     /// The first way that this kernel knows and these layers fit in.
     fn rung(&self) -> Result<Rung> {
-        Ok(match knows_each().during(|| "use the overlay file system")? {
+        Ok(match knows_each_lastingly().during(|| "use the overlay file system")? {
             true => Rung::Each,
             false if self.lower.len() * LONGEST_NAME <= LONGEST_VALUE => Rung::Joined,
             false => Rung::Classic,
@@ -166,6 +167,22 @@ impl Overlay<'_> {
 
 /// Bytes that a layer named by its descriptor may take in a list.
 const LONGEST_NAME: usize = "/proc/self/fd/12345:".len();
+
+/// Does ahead what every mount begins with.
+pub(super) fn prepare() {
+    // What fails now is tried again.
+    let _ = knows_each_lastingly();
+}
+
+/// The answer does not change while the machine runs.
+fn knows_each_lastingly() -> nix::Result<bool> {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(*known);
+    }
+    let known = knows_each()?;
+    Ok(*KNOWN.get_or_init(|| known))
+}
 
 /// Whether layers can be given one by one. A kernel that only collects options takes any and fails later.
 fn knows_each() -> nix::Result<bool> {

@@ -13,7 +13,7 @@ mod syscalls;
 #[cfg(test)]
 mod tests;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
@@ -76,7 +76,27 @@ pub struct Filter {
 /// The first bytes of a stored filter, with the version of its form.
 const MAGIC: [u8; 8] = *b"hoistsf1";
 
+/// The last filter made of Docker's default profile, and for which capabilities.
+static LAST_DEFAULT: Mutex<Option<(CapSet, Filter)>> = Mutex::new(None);
+
+/// Does ahead what most containers begin with.
+pub(super) fn prepare() {
+    // What fails now is tried again.
+    let _ = Filter::docker_default(CapSet::container_default());
+}
+
 impl Filter {
+    /// That of Docker's default profile; made once by a process that needs it for the same capabilities again.
+    pub fn docker_default(capabilities: CapSet) -> Result<Filter> {
+        let mut last = LAST_DEFAULT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, filter)) = last.as_ref().filter(|(known, _)| *known == capabilities) {
+            return Ok(filter.clone());
+        }
+        let filter = Profile::docker_default().compile(capabilities)?;
+        *last = Some((capabilities, filter.clone()));
+        Ok(filter)
+    }
+
     /// Applies the filter to the calling thread and all it will start; there is no way back.
     /// `denied` unless the thread has `CAP_SYS_ADMIN` or no_new_privs, `unsupported` if the kernel has no filters.
     pub fn load(&self) -> Result<()> {
