@@ -1,7 +1,7 @@
 //! What a container sees of its control groups: `/sys/fs/cgroup`, mounted anew in its own cgroup namespace, so that its own groups
 //! are the top (cgroup_namespaces(7)). It cannot write there (CVE-2022-0492), unless it is privileged.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -9,16 +9,16 @@ use nix::unistd::symlinkat;
 
 use super::cgroup::{View, ViewMount};
 use crate::error::{Context, Result};
-use crate::sys::mount::{self, Attributes, Filesystem};
+use crate::sys::mount::{self, Attributes, Filesystem, Propagation};
 
 const QUIET: Attributes = Attributes::NO_SUID.with(Attributes::NO_DEV).with(Attributes::NO_EXEC);
 
-/// Mounts the view on an open place; `access` is `READ_ONLY` or nothing.
-pub(super) fn attach(view: &View, place: BorrowedFd<'_>, access: Attributes) -> Result<()> {
+/// Mounts the view on an open place, seen from a namespace of its own or not; `access` is `READ_ONLY` or nothing.
+pub(super) fn attach(view: &View, is_own: bool, place: BorrowedFd<'_>, access: Attributes) -> Result<()> {
     if let [only] = view.mounts.as_slice()
         && only.directory.is_empty()
     {
-        return attach_hierarchy(only, place, access);
+        return attach_hierarchy(only, is_own, place, access);
     }
     let tmpfs = Filesystem::open("tmpfs").during(|| "use the file system `tmpfs`")?;
     tmpfs.set("mode", "755").during(|| "set its mode")?;
@@ -30,7 +30,7 @@ pub(super) fn attach(view: &View, place: BorrowedFd<'_>, access: Attributes) -> 
         let place = mkdirat(&top, name, Mode::from_bits_truncate(0o755))
             .and_then(|()| openat(&top, name, flags, Mode::empty()))
             .during(|| format!("make the directory `{name}`"))?;
-        attach_hierarchy(hierarchy, place.as_fd(), access)?;
+        attach_hierarchy(hierarchy, is_own, place.as_fd(), access)?;
     }
     for (name, target) in &view.links {
         symlinkat(target.as_str(), &top, name.as_str()).during(|| format!("make the link `{name}`"))?;
@@ -38,8 +38,14 @@ pub(super) fn attach(view: &View, place: BorrowedFd<'_>, access: Attributes) -> 
     mount::change(&top, access, None, false).during(|| "make it read-only")
 }
 
-fn attach_hierarchy(hierarchy: &ViewMount, place: BorrowedFd<'_>, access: Attributes) -> Result<()> {
+fn attach_hierarchy(hierarchy: &ViewMount, is_own: bool, place: BorrowedFd<'_>, access: Attributes) -> Result<()> {
     let show = || format!("mount the control groups `{}`", hierarchy.directory);
+    if hierarchy.filesystem == "cgroup2"
+        && !is_own
+        && let Ok(hosts) = hosts(hierarchy, access)
+    {
+        return mount::attach(&hosts, place).during(show);
+    }
     let filesystem = Filesystem::open(hierarchy.filesystem).during(show)?;
     for option in hierarchy.options.split(',').filter(|option| !option.is_empty()) {
         let set = match option.split_once('=') {
@@ -50,4 +56,13 @@ fn attach_hierarchy(hierarchy: &ViewMount, place: BorrowedFd<'_>, access: Attrib
     }
     let mounted = filesystem.mount(QUIET.with(access)).during(show)?;
     mount::attach(&mounted, place).during(show)
+}
+
+/// The host's own mount. A new one would be the same, but it settles options that hold for the whole machine, and for that waits for a
+/// grace period of 5 to 12 ms.
+fn hosts(hierarchy: &ViewMount, access: Attributes) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let copy = mount::copy(nix::fcntl::open(&hierarchy.source, flags, Mode::empty())?, false)?;
+    mount::change(&copy, QUIET.with(access), Some(Propagation::Private), false)?;
+    Ok(copy)
 }

@@ -199,8 +199,9 @@ impl Init<'_> {
     fn mount(&self) -> Result<Mounted> {
         let mounts = self.spec.mounts().as_deref().unwrap_or_default();
         let sysctl = |proc: BorrowedFd<'_>| self.set_sysctls(proc);
+        let is_own = self.namespaces.include(CloneFlags::CLONE_NEWCGROUP);
         let cgroup =
-            |place: BorrowedFd<'_>, access| cgroup_view::attach(&self.cgroup.container_mounts(), place, access);
+            |place: BorrowedFd<'_>, access| cgroup_view::attach(&self.cgroup.container_mounts(), is_own, place, access);
         mounts::mount_all(self.root.as_fd(), mounts, &self.sources, &sysctl, &cgroup)
     }
 

@@ -187,6 +187,11 @@ impl Namespaces {
         !self.new.contains(CloneFlags::CLONE_NEWPID)
     }
 
+    /// Whether it is in one of this type that is not the host's.
+    pub(super) fn include(&self, flag: CloneFlags) -> bool {
+        self.new.contains(flag) || self.joined(flag).is_some()
+    }
+
     fn joined(&self, flag: CloneFlags) -> Option<&Joined> {
         self.joined.iter().find(|joined| joined.flag == flag)
     }

@@ -107,7 +107,7 @@ pub struct ViewMount {
     pub filesystem: &'static str,
     /// The data of that mount, such as `cpu,cpuacct`; empty for v2.
     pub options: String,
-    /// The container's group on the host, to be bound where there is no such namespace.
+    /// Where the host has it.
     pub source: PathBuf,
 }
 
@@ -133,7 +133,7 @@ pub(super) fn view(groups: &[Group]) -> View {
             directory: name(group),
             filesystem,
             options,
-            source: group.path.clone(),
+            source: group.mount_point.clone(),
         }
     });
     let pairs = groups
