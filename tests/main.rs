@@ -43,6 +43,7 @@ mod nursery;
 mod oci;
 mod power_cut;
 mod privileged;
+mod pull;
 mod readme;
 mod runtime;
 mod scripts;

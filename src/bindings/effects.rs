@@ -169,6 +169,7 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("image::list", READ),
     ("image::load", &[Effect::Write, Effect::Fs]),
     ("image::prune", DELETE),
+    ("image::pull", &[Effect::Write, Effect::Net]),
     ("image::remove", DELETE),
     ("image::save", &[Effect::Read, Effect::Fs]),
     ("image::select", READ),

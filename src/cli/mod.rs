@@ -4,6 +4,7 @@ mod container;
 mod doc;
 mod eval;
 mod events;
+mod image;
 mod oci;
 mod run;
 mod signals;
@@ -130,6 +131,9 @@ enum Command {
     System(system::System),
     Oci(OciCommand),
     Container(container::Containers),
+    #[command(subcommand)]
+    Image(image::Images),
+    Pull(image::Pull),
     Exec(container::Exec),
     Attach(container::Attach),
     Logs(container::Logs),
@@ -234,6 +238,8 @@ impl App {
                 "an OCI runtime was to be this process, and nothing else",
             )),
             Command::Container(containers) => containers.execute(self),
+            Command::Image(images) => images.execute(self),
+            Command::Pull(pull) => pull.execute(self),
             Command::Exec(exec) => exec.execute(self),
             Command::Attach(attach) => attach.execute(self),
             Command::Logs(logs) => logs.execute(self),

@@ -13,7 +13,6 @@ mod image;
 mod info;
 mod pairing;
 mod plan;
-#[allow(dead_code, reason = "what asks registries comes with its tests")]
 mod registry;
 mod report;
 mod scratch;
@@ -41,7 +40,8 @@ pub use container::{
 };
 pub use events::{EventFilter, EventQuery};
 pub use image::{
-    BroughtIn, CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, RemoveImage, SaveOptions,
+    BroughtIn, CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, Policy, PullOptions,
+    PulledImage, RemoveImage, SaveOptions,
 };
 pub use info::Info;
 pub use plan::{Action, Plan};
@@ -159,7 +159,8 @@ impl Host {
     }
 
     fn clear_staged(&self) -> Result<()> {
-        self.content().abandoned()?.iter().try_for_each(Abandoned::remove)
+        self.content().abandoned()?.iter().try_for_each(Abandoned::remove)?;
+        self.content().forget_partials()
     }
 
     fn end_dead_leases(&self) -> Result<()> {

@@ -5,17 +5,18 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::{Kind, Result};
 use crate::model::Context;
 
-/// Things worked on at once; each keeps threads of its own busy.
-const AT_ONCE: usize = 2;
+/// Things worked on at once where each keeps threads of its own busy.
+pub(crate) const FEW: usize = 2;
 
-/// Does the work on all items, and gives the results in their order; the first failure stops the rest and is what is told.
+/// Does the work on all items, so many at once, and gives the results in their order; the first failure stops the rest and is what is told.
 pub(crate) fn run<T: Send, R: Send>(
     ctx: &Context,
+    at_once: usize,
     items: Vec<T>,
     work: impl Fn(&Context, T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
     let group = ctx.child();
-    let jobs = AT_ONCE.min(items.len());
+    let jobs = at_once.min(items.len());
     let queue = Mutex::new(items.into_iter().enumerate());
     let worker = || {
         let mut done = Vec::new();
@@ -66,13 +67,13 @@ mod tests {
 
     #[test]
     fn results_keep_the_order_of_the_items() {
-        let squares = run(&Context::new(), (0..100).collect(), |_, n: u32| Ok(n * n)).unwrap();
+        let squares = run(&Context::new(), 2, (0..100).collect(), |_, n: u32| Ok(n * n)).unwrap();
         assert_eq!(squares, (0..100).map(|n| n * n).collect::<Vec<_>>());
     }
 
     #[test]
     fn the_first_failure_stops_the_rest_and_is_told() {
-        let error = run(&Context::new(), vec![0, 1, 2], |ctx, n| match n {
+        let error = run(&Context::new(), 2, vec![0, 1, 2], |ctx, n| match n {
             0 => loop {
                 ctx.check()?;
                 std::thread::yield_now();

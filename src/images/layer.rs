@@ -55,6 +55,19 @@ pub(crate) fn stage(
     input: impl Read + Send,
     expected: &Expected,
 ) -> Result<StagedLayer> {
+    let blob = BlobWriter::create(staging.free_path(), hasher_like(expected.blob.as_ref()))?;
+    stage_into(ctx, content, staging, input, expected, blob)
+}
+
+/// The same with its blob kept where `blob` says.
+pub(crate) fn stage_into(
+    ctx: &Context,
+    content: &Content,
+    staging: &Staging,
+    input: impl Read + Send,
+    expected: &Expected,
+    mut blob: BlobWriter,
+) -> Result<StagedLayer> {
     let (encoding, mut input) = compression::peek(input)?;
     let has_tree = expected
         .diff_id
@@ -64,7 +77,6 @@ pub(crate) fn stage(
         dir: staging.free_path(),
         record: staging.free_path(),
     });
-    let mut blob = BlobWriter::create(staging.free_path(), hasher_like(expected.blob.as_ref()))?;
     let (feed, stream) = pipe::queue(expected.plain_hasher(encoding));
     let unpacked = std::thread::scope(|scope| {
         let pump = scope.spawn(|| pipe::pump(ctx, &mut input, feed, |chunk| blob.write(chunk)));
@@ -183,6 +195,39 @@ impl Expected {
 }
 
 impl StagedLayer {
+    /// Whether the blob that is here holds the layer that is here. Errors: `corrupt`.
+    pub(crate) fn check_pair(ctx: &Context, content: &Content, diff_id: &Digest, blob: &Digest) -> Result<()> {
+        if blob == diff_id {
+            return Ok(());
+        }
+        let mut plain = compression::decoder(content.open_blob(blob)?, content.limits())?;
+        let found = content::hash(ctx, &mut plain, diff_id)?;
+        content::check_digest(&found, diff_id, "the uncompressed layer")
+    }
+
+    /// A layer whose tree is there and whose blob is not, nor needed: it can be made again.
+    pub(crate) fn without_blob(
+        content: &Content,
+        diff_id: &Digest,
+        blob: (&Digest, u64),
+        media_type: &str,
+    ) -> Result<StagedLayer> {
+        let record = content.record(diff_id)?;
+        let layer = Layer {
+            diff_id: diff_id.clone(),
+            blob: blob.0.clone(),
+            blob_size: blob.1,
+            media_type: media_type.to_owned(),
+            size: record.size,
+        };
+        Ok(StagedLayer {
+            layer,
+            links: links::of(&record),
+            blob: None,
+            tree: None,
+        })
+    }
+
     /// A layer whose blob and tree are there already.
     pub(crate) fn present(
         content: &Content,
@@ -232,10 +277,12 @@ impl StagedLayer {
 }
 
 /// A blob being written and hashed.
-struct BlobWriter {
+pub(crate) struct BlobWriter {
     path: PathBuf,
     file: File,
     hasher: Hasher,
+    /// Bytes that are in the file from before, and are not written once more.
+    had: u64,
     written: u64,
     started: u64,
 }
@@ -243,22 +290,30 @@ struct BlobWriter {
 impl BlobWriter {
     fn create(path: PathBuf, hasher: Hasher) -> Result<BlobWriter> {
         let file = File::create_new(&path).during(|| format!("make `{}`", path.display()))?;
-        Ok(BlobWriter {
+        Ok(BlobWriter::resume(path, file, 0, hasher))
+    }
+
+    /// One whose first bytes are in the file, which stands behind them; they come once more to be hashed.
+    pub(crate) fn resume(path: PathBuf, file: File, had: u64, hasher: Hasher) -> BlobWriter {
+        BlobWriter {
             path,
             file,
             hasher,
+            had,
             written: 0,
-            started: 0,
-        })
+            started: had,
+        }
     }
 
     fn write(&mut self, chunk: &[u8]) -> Result<()> {
         self.hasher.update(chunk);
+        let before = self.had.saturating_sub(self.written);
+        let before = usize::try_from(before).unwrap_or(usize::MAX).min(chunk.len());
         self.file
-            .write_all(chunk)
+            .write_all(&chunk[before..])
             .during(|| format!("write `{}`", Path::new(&self.path).display()))?;
         self.written += chunk.len() as u64;
-        if self.written - self.started >= WRITEBACK {
+        if self.written.saturating_sub(self.started) >= WRITEBACK {
             file::start_writeback(self.file.as_fd(), self.started, self.written - self.started);
             self.started = self.written;
         }

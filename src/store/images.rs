@@ -7,7 +7,7 @@ use rusqlite::{Row, params};
 
 use super::{Tx, parsed, read_time, time};
 use crate::error::Result;
-use crate::model::Digest;
+use crate::model::{Digest, Platform};
 
 /// One image, without its layers.
 #[derive(Debug, Clone)]
@@ -54,6 +54,15 @@ pub struct LayerRow {
 }
 
 impl ImageRow {
+    /// The platform it is for.
+    pub fn platform(&self) -> Platform {
+        Platform {
+            os: self.os.clone(),
+            architecture: self.architecture.clone(),
+            variant: self.variant.clone(),
+        }
+    }
+
     /// The row of an image of which nothing but its id is known, so that what needs it can stay.
     pub fn lost(id: &Digest, now: Timestamp) -> ImageRow {
         ImageRow {
@@ -159,6 +168,24 @@ impl Tx<'_> {
     /// The images whose manifest has this digest.
     pub fn images_by_manifest(&self, manifest: &Digest) -> Result<Vec<ImageRow>> {
         self.all("SELECT * FROM image WHERE manifest = ?1", [manifest.as_str()], image)
+    }
+
+    /// Notes that a registry has an image under this digest.
+    pub fn set_source(&self, digest: &Digest, image: &Digest) -> Result<()> {
+        self.execute(
+            "INSERT OR IGNORE INTO source (digest, image) VALUES (?1, ?2)",
+            params![digest.as_str(), image.as_str()],
+        )?;
+        Ok(())
+    }
+
+    /// The images that a registry has under this digest.
+    pub fn images_by_source(&self, digest: &Digest) -> Result<Vec<ImageRow>> {
+        self.all(
+            "SELECT image.* FROM source JOIN image ON image.id = source.image WHERE source.digest = ?1 ORDER BY image.added",
+            [digest.as_str()],
+            image,
+        )
     }
 
     /// The images whose id or manifest's digest starts with these hexadecimal digits, at most `limit`.

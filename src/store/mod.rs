@@ -35,9 +35,10 @@ pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
+    include_str!("migrations/003-sources.sql"),
 ];
 
 /// The way out of a damaged database.

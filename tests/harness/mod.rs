@@ -17,6 +17,7 @@ pub(crate) mod members;
 mod merged;
 mod output;
 pub(crate) mod peers;
+pub(crate) mod registry;
 mod screen;
 pub(crate) mod source;
 pub(crate) mod tree;
@@ -31,6 +32,7 @@ pub(crate) use hoist::{Hoist, PROGRAM};
 pub(crate) use merged::Merged;
 pub(crate) use output::{Output, assert_same};
 pub(crate) use peers::Peers;
+pub(crate) use registry::{Guard, Registry};
 pub(crate) use screen::Screen;
 pub(crate) use witness::Witness;
 

@@ -3,8 +3,10 @@
 pub mod acts;
 pub mod facts;
 pub mod namespace;
+mod transfer;
 
 pub(super) use namespace::change;
+pub use transfer::pull_from;
 
 use rhai::{Module, exported_module};
 use serde_json::{Value, json};

@@ -125,6 +125,7 @@ pub mod functions {
 
     use super::{LoadOptions, change, entry, history_of, save_to, tell};
     use crate::bindings::filter::filtered;
+    use crate::bindings::image::transfer::pull_from;
     use crate::bindings::prelude::*;
     use crate::bindings::report::Report;
     use crate::bindings::value::{from_json, list, or_unit};
@@ -235,6 +236,37 @@ pub mod functions {
             tell(session, &brought);
             Ok(list(brought.images))
         })
+    }
+
+    /// Brings an image from a registry, if it is not here, and returns it.
+    ///
+    /// A name without a registry is Docker Hub's. A registry on this machine's loopback may speak plain HTTP, any other has to have a
+    /// valid certificate. What is here already is not fetched, a layer as little as a whole image, and nothing is visible before all of it
+    /// is here. A pull that was interrupted goes on where it was. Of an image for several platforms comes the one that suits this machine
+    /// best. Throws `not_found`, `unauthorized`, `denied`, `rate_limited`, `network`, `corrupt` and `no_space`.
+    ///
+    /// ```rhai,images
+    /// assert::eq(image::pull("tools").name, "tools:latest"); // It is here: no registry is asked.
+    /// ```
+    #[rhai_fn(name = "pull", return_raw)]
+    pub fn pull(ctx: NativeCallContext, image: &str) -> Scripted<Image> {
+        pull_options(ctx, image, Map::new())
+    }
+
+    /// Brings an image from a registry and returns it.
+    ///
+    /// Options: `policy` (`"missing"`, the default: where it is not here; `"always"`: the registry is asked, and what is here already is not
+    /// fetched again; `"newer"`: the same, but where there is no answer the image that is here will do; `"never"`), `platform` (such as
+    /// `"linux/arm64"`), `all_tags` (default `false`: every tag of the repository; the image of the name is returned, or the last one),
+    /// `retries` (default 4: of what fails and may work in a moment), `timeout`, `tls_verify` (`false`: whatever certificate, or plain HTTP),
+    /// `username` and `password`. An image that is asked for by digest gets that as its name.
+    ///
+    /// ```rhai,throws=network
+    /// image::pull("localhost:1/team/app:1.0", #{ policy: "always", timeout: 1.minutes, retries: 0 });
+    /// ```
+    #[rhai_fn(name = "pull", return_raw)]
+    pub fn pull_options(ctx: NativeCallContext, image: &str, options: Map) -> Scripted<Image> {
+        native(&ctx, |session| pull_from(session, image, &options::parse(options)?))
     }
 
     /// Writes an image, or an array of images, to an archive that Docker and Podman load, and returns a `Saved` with its `path`,

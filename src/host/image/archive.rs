@@ -125,7 +125,8 @@ impl Host {
         let (image, named) = self.store().read(|tx| self.resolve(tx, source))?;
         let names = match named {
             super::resolve::Named::Reference(name) => vec![name],
-            super::resolve::Named::Id => image.references().to_vec(),
+            // A name that is a digest means the same everywhere, and archives have no place for it.
+            super::resolve::Named::Id => image.references().iter().filter_map(Reference::tagged).collect(),
         };
         let (_, stored) = self.held_image(lease, image.id().as_str())?;
         Ok((stored, names))

@@ -6,20 +6,20 @@ use super::Image;
 use crate::error::Result;
 use crate::host::Host;
 use crate::images;
-use crate::model::{Context, Pattern};
+use crate::model::{Context, Pattern, Reference};
 
 impl Image {
     /// The image in the field names of Docker's `GET /images/{name}/json`.
     pub fn inspect(&self) -> Result<Value> {
         let config: Value = serde_json::from_slice(&self.facts.row.config).unwrap_or_default();
         let stored = self.stored()?;
-        let familiar = |name: &crate::model::Reference| format!("{}@{}", name.familiar_repository(), self.digest());
+        let familiar = |name: &Reference| format!("{}@{}", name.familiar_repository(), self.digest());
         let mut digests: Vec<String> = self.references().iter().map(familiar).collect();
         digests.dedup();
         let field = |name: &str| config.get(name).cloned().unwrap_or(Value::Null);
         Ok(json!({
             "Id": self.id(),
-            "RepoTags": self.tags(),
+            "RepoTags": self.references().iter().filter_map(Reference::tagged).map(|name| name.familiar()).collect::<Vec<_>>(),
             "RepoDigests": digests,
             "Parent": self.parent().map_or("", |parent| parent.as_str()),
             "Comment": config["history"].as_array().and_then(|h| h.last()).map_or(json!(""), |h| h["comment"].as_str().unwrap_or("").into()),

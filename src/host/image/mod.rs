@@ -5,6 +5,7 @@ mod commit;
 mod filter;
 mod inspect;
 mod listing;
+mod pull;
 mod remove;
 mod resolve;
 mod tag;
@@ -29,6 +30,7 @@ pub(super) use commit::Changes;
 pub use commit::CommitOptions;
 pub use filter::ImageFilter;
 pub use listing::Matching;
+pub use pull::{Policy, PullOptions, PulledImage};
 pub use remove::RemoveImage;
 
 /// What lists show for an image without a name.
@@ -190,12 +192,7 @@ impl Image {
 
     /// The platform it is for.
     pub fn platform(&self) -> Platform {
-        let row = &self.facts.row;
-        Platform {
-            os: row.os.clone(),
-            architecture: row.architecture.clone(),
-            variant: row.variant.clone(),
-        }
+        self.facts.row.platform()
     }
 
     /// The image it was made from, if that happened here.

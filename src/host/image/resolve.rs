@@ -4,7 +4,7 @@ use super::Image;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::images;
-use crate::model::{Digest, Reference};
+use crate::model::{Digest, Platform, Reference};
 use crate::store::{ImageRow, Lease, Tx};
 
 /// How an image was named, which decides what removing it means.
@@ -69,10 +69,21 @@ fn lookup(tx: &Tx, text: &str) -> Result<(ImageRow, Named)> {
 }
 
 fn by_digest(tx: &Tx, digest: &Digest) -> Result<Option<ImageRow>> {
-    match tx.image(digest)? {
-        Some(row) => Ok(Some(row)),
-        None => Ok(tx.images_by_manifest(digest)?.into_iter().next()),
+    if let Some(row) = tx.image(digest)? {
+        return Ok(Some(row));
     }
+    let found = known(tx, digest)?;
+    // An index stands for several.
+    let machine = Platform::machine();
+    let suits = |row: &ImageRow| machine.suits(&row.platform()).unwrap_or(usize::MAX);
+    Ok(found.into_iter().min_by_key(suits))
+}
+
+/// The images that have this digest at a registry: as their manifest's, or as that of an index they were chosen from.
+pub(super) fn known(tx: &Tx, digest: &Digest) -> Result<Vec<ImageRow>> {
+    let mut found = tx.images_by_manifest(digest)?;
+    found.extend(tx.images_by_source(digest)?);
+    Ok(found)
 }
 
 /// A digest in a name decides; the tag beside it is not looked at (distribution/reference).

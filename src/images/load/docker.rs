@@ -63,6 +63,7 @@ fn layer(path: &str, diff_id: Digest) -> FoundLayer {
         diff_id,
         blob,
         media_type: None,
+        size: 0,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::files::Files;
 use super::{FoundLayer, diff_ids};
 use crate::error::{Error, Result};
+use crate::images::choice::{self, rank};
 use crate::images::content::check_digest;
 use crate::images::limits::{self, Limits};
 use crate::images::manifest::{self, Descriptor, Document, IMAGE_NAME, Manifest, REF_NAME};
@@ -49,15 +50,11 @@ pub(super) fn manifests(files: &Files, limits: &Limits) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// How well what an entry describes suits this machine; the less, the better.
-fn rank(entry: &Descriptor) -> Option<usize> {
-    Platform::machine().suits(entry.platform.as_ref()?)
-}
-
 /// Drops attestations, and where one name stands for several platforms, all but the one that suits this machine best.
 fn one_per_name(entries: &[Descriptor]) -> Vec<Descriptor> {
     let images = || entries.iter().filter(|entry| !entry.is_attestation());
-    let is_better = |one: &Descriptor, other: &Descriptor| match (rank(one), rank(other)) {
+    let machine = Platform::machine();
+    let is_better = |one: &Descriptor, other: &Descriptor| match (rank(one, &machine), rank(other, &machine)) {
         (Some(one), Some(other)) => one < other,
         (one, _) => one.is_some() && other.platform.is_some(),
     };
@@ -100,29 +97,7 @@ fn pick(files: &Files, entries: Vec<Descriptor>) -> Result<(Descriptor, Option<S
     if images.iter().any(|entry| files.has(&path_of(&entry.digest))) {
         images.retain(|entry| files.has(&path_of(&entry.digest)));
     }
-    let best = images
-        .iter()
-        .filter_map(|entry| Some((rank(entry)?, entry)))
-        .min_by_key(|(rank, _)| *rank);
-    if let Some((_, best)) = best {
-        return Ok((best.clone(), None));
-    }
-    let machine = Platform::machine();
-    let platforms: Vec<String> = images
-        .iter()
-        .filter_map(|entry| Some(entry.platform.as_ref()?.to_string()))
-        .collect();
-    let platforms = platforms.join(", ");
-    match images.pop() {
-        Some(only) if images.is_empty() => {
-            let warning = format!("the image is for `{platforms}`, and this machine is `{machine}`");
-            let warning = only.platform.is_some().then_some(warning);
-            Ok((only, warning))
-        }
-        _ => Err(Error::not_found(format!(
-            "the index has no image for `{machine}`, only for {platforms}"
-        ))),
-    }
+    choice::choose(images, None)
 }
 
 fn path_of(digest: &Digest) -> String {
@@ -187,6 +162,7 @@ impl Found {
                 diff_id,
                 blob: Some(layer.digest.clone()),
                 media_type,
+                size: layer.size,
             })
         });
         Ok(super::Found {

@@ -3,29 +3,27 @@
 //! [`Transport`] holds the connections, [`Registry`] is one registry under certain credentials, [`Registry::request`] asks it anything.
 //! Which endpoint and which credentials those are is decided by whoever makes a [`Registry`].
 
-#[allow(dead_code, reason = "the pull that reads blobs comes with its tests")]
 mod blobs;
 mod body;
 mod challenge;
 mod credential;
 pub mod credentials;
-#[allow(dead_code, reason = "so do its documents")]
 mod documents;
 mod endpoint;
 mod failure;
 pub mod hosts;
 mod pages;
-#[allow(dead_code, reason = "and what they are read by")]
 mod request;
 mod retry;
 mod session;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod token;
 mod transport;
 
+pub(crate) use blobs::Download;
 pub use blobs::Traffic;
 pub use body::{Body, Opener};
 pub use credential::Credential;

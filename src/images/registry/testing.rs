@@ -11,16 +11,16 @@ use crate::model::Secret;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) method: String,
-    pub(super) path: String,
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) path: String,
     /// Head and body, as text.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Asked {
     /// A header's value.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.text.lines().filter_map(|line| line.split_once(": "));
         lines
             .find(|(found, _)| found.eq_ignore_ascii_case(name))
@@ -30,14 +30,14 @@ impl Asked {
 
 /// Bytes to answer with.
 #[derive(Clone)]
-pub(super) struct Reply {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) bytes: Vec<u8>,
     /// Whether the connection ends after them.
-    pub(super) is_last: bool,
+    pub(crate) is_last: bool,
 }
 
 /// A whole answer.
-pub(super) fn reply(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+pub(crate) fn reply(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Reply {
     let mut head = format!("HTTP/1.1 {status} X\r\n");
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -56,7 +56,7 @@ pub(super) fn reply(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Reply
 
 impl Reply {
     /// The same, cut off this many bytes before its end.
-    pub(super) fn cut(mut self, before_end: usize) -> Reply {
+    pub(crate) fn cut(mut self, before_end: usize) -> Reply {
         self.bytes.truncate(self.bytes.len() - before_end);
         self.is_last = true;
         self
@@ -65,15 +65,15 @@ impl Reply {
 
 type Answers = dyn Fn(&Asked) -> Reply + Send + Sync;
 
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     is_over: Arc<AtomicBool>,
 }
 
 impl Server {
     /// A server that answers by this function; what a registry is first asked for is answered by 200.
-    pub(super) fn new(answers: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Server {
+    pub(crate) fn new(answers: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (asked, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
@@ -96,22 +96,22 @@ impl Server {
     }
 
     /// Its registry, under a name that is this machine's.
-    pub(super) fn registry(&self, credential: Credential) -> Registry {
+    pub(crate) fn registry(&self, credential: Credential) -> Registry {
         self.registry_named(&self.address.to_string(), credential)
     }
 
-    pub(super) fn registry_named(&self, name: &str, credential: Credential) -> Registry {
+    pub(crate) fn registry_named(&self, name: &str, credential: Credential) -> Registry {
         Registry::new(&Transport::new(quick()), Endpoint::new(name, None).unwrap(), credential)
     }
 
     /// What it was asked, but for the first look.
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         let asked = self.asked.lock().unwrap();
         asked.iter().filter(|asked| asked.path != "/v2/").cloned().collect()
     }
 
     /// Everything it was sent.
-    pub(super) fn heard(&self) -> String {
+    pub(crate) fn heard(&self) -> String {
         self.asked
             .lock()
             .unwrap()
@@ -129,7 +129,7 @@ impl Drop for Server {
 }
 
 /// Settings under which nothing rests long.
-pub(super) fn quick() -> Settings {
+pub(crate) fn quick() -> Settings {
     Settings {
         retry: Retry {
             first: Duration::from_millis(1),
@@ -141,7 +141,7 @@ pub(super) fn quick() -> Settings {
 }
 
 /// Whom the tests log in as.
-pub(super) fn user() -> Credential {
+pub(crate) fn user() -> Credential {
     Credential::Basic {
         user: "ann".into(),
         secret: Secret::new("hunter2"),

@@ -128,7 +128,7 @@ impl Layout {
         let group = ctx.child();
         std::thread::scope(|scope| {
             let parts = self.files.values().collect();
-            let verify = || jobs::run(&group, parts, |ctx, part: &Part| part.verify(ctx));
+            let verify = || jobs::run(&group, jobs::FEW, parts, |ctx, part: &Part| part.verify(ctx));
             let verified = scope.spawn(|| verify().inspect_err(|_| group.cancel()));
             let worked = work(&group).inspect_err(|_| group.cancel());
             let verified = verified.join().expect("a verifier does not panic");
@@ -171,7 +171,7 @@ fn blobs(ctx: &Context, form: &Form<'_>, images: &[Named<'_>]) -> Result<BTreeMa
         .iter()
         .flat_map(|(image, _)| image.layers.iter().map(|layer| (&layer.blob, layer)))
         .collect();
-    let made = jobs::run(ctx, layers.into_iter().collect(), |ctx, (stored, layer)| {
+    let made = jobs::run(ctx, jobs::FEW, layers.into_iter().collect(), |ctx, (stored, layer)| {
         Ok((stored.clone(), form.blob(ctx, layer)?))
     })?;
     Ok(made.into_iter().collect())
