@@ -123,11 +123,11 @@ fn a_container_sees_itself_alone() {
     assert_eq!(
         inside(
             &hoist,
-            "grep -c . /proc/mounts >/dev/null; grep -c hoist-test /proc/mounts",
+            "grep -c . /proc/mounts >/dev/null; grep -c hoist-test /proc/mounts || true",
             ""
         )
         .trim(),
-        "1"
+        "0"
     );
     // What may tell of the host or change it.
     for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"] {

@@ -12,7 +12,7 @@ use crate::harness::Hoist;
 fn supervisors_of_one_script_know_nothing_of_each_other() {
     let hoist = Hoist::with_busybox();
     let script = r#"for i in 1..=4 { container::run_detached("busybox", ["sleep", "1000"], #{name: `c${i}`, env: #{WORD: `known-to-${i}-only`}}); }
-        print("up"); sleep(60.s);"#;
+        print("up"); sleep(60000.millis);"#;
     let mut running = hoist.command(&["eval", script]).spawn();
     running.wait_for("up");
     let supervisors = running.children("hoist-supervisor");
