@@ -91,7 +91,7 @@ pub use id_maps::{IdMaps, IdRange};
 pub use kill::{kill, pause, stop, unpause};
 pub use lacks::{Lack, lacks};
 pub use launch::{Output, Remains, Sink, Stdin, await_ending, seal_self, set_executable};
-pub use logs::{Follower, LogBounds, LogLine, follow, logs};
+pub use logs::{Follower, LogBounds, LogLine, follow, logs, logs_backward};
 pub use machine::{Machine, machine};
 pub use mount_points::make_mount_points;
 pub use namespaces::host_name;

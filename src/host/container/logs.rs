@@ -133,8 +133,17 @@ impl Container {
     /// Reads what it wrote so far, piece by piece.
     pub fn read_log(&self, options: &LogOptions, take: Take<'_>) -> Result<()> {
         let wanted = options.wanted()?;
-        let lines = runtime::logs(&self.bundle())?.filter(|line| line.as_ref().map_or(true, &wanted));
-        if options.hand_on(lines, take)? {
+        let is_wanted = |line: &Result<LogLine>| line.as_ref().map_or(true, &wanted);
+        let goes_on = match options.tail {
+            None => options.hand_on(runtime::logs(&self.bundle())?.filter(is_wanted), take)?,
+            Some(tail) => {
+                let tail = usize::try_from(tail).unwrap_or(usize::MAX);
+                let last = runtime::logs_backward(&self.bundle())?.filter(is_wanted).take(tail);
+                let last: Vec<_> = last.collect::<Result<_>>()?;
+                options.hand_on(last.into_iter().rev().map(Ok), take)?
+            }
+        };
+        if goes_on {
             take(Logged::Pause)?;
         }
         Ok(())

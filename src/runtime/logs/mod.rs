@@ -3,6 +3,7 @@
 //!
 //! A log that has grown to its size is set aside as `log.1`, and what was that as `log.2`; the oldest goes.
 
+mod backward;
 mod reader;
 mod writer;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Stream;
 
+pub use backward::logs_backward;
 pub use reader::{Follower, follow, logs};
 pub(super) use writer::Log;
 

@@ -17,7 +17,7 @@ use crate::runtime::Bundle;
 use crate::runtime::state::Record;
 
 /// One of the files of a log.
-struct Part {
+pub(super) struct Part {
     reader: BufReader<File>,
     inode: u64,
     /// A line of which the end has not been written yet.
@@ -52,6 +52,11 @@ impl Part {
         parsed.map(Some).ok_or_else(|| strange(id, &line))
     }
 
+    /// The file, of which nothing was read yet.
+    pub(super) fn into_file(self) -> File {
+        self.reader.into_inner()
+    }
+
     /// Goes to the end of what is written.
     fn skip(&mut self) -> std::io::Result<()> {
         let size = self.reader.seek(SeekFrom::End(0))?;
@@ -64,7 +69,7 @@ impl Part {
     }
 }
 
-fn strange(id: &str, line: &[u8]) -> Error {
+pub(super) fn strange(id: &str, line: &[u8]) -> Error {
     let start = String::from_utf8_lossy(&line[..line.len().min(LONGEST_TAG)]);
     let start = start.trim_end().escape_debug().to_string();
     Error::corrupt(format!("failed to read the log of `{id}`: `{start}` is no log line"))
@@ -74,7 +79,7 @@ fn strange(id: &str, line: &[u8]) -> Error {
 ///
 /// They are opened from the newest on: one that is set aside meanwhile is met a second time, and none is missed. One number may be
 /// missing.
-fn parts(path: &Path) -> Result<Vec<Part>> {
+pub(super) fn parts(path: &Path) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
     let (mut number, mut missing) = (0, 0);
     while missing < 2 {
