@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adopt::{self, PipeId};
 use super::bundle::{self, Bundle};
-use super::cgroup::Cgroup;
+use super::cgroup;
 use super::changes::Changes;
 use super::exit::{self, Exit};
 use super::launch;
@@ -300,9 +300,7 @@ fn of_record(bundle: &Bundle, record: &Record) -> Result<State> {
     {
         return Ok(state);
     }
-    let frozen = Cgroup::open(bundle.id.as_str())
-        .and_then(|cgroup| cgroup.is_frozen())
-        .unwrap_or(false);
+    let frozen = cgroup::is_frozen(bundle.id.as_str()).unwrap_or(false);
     let status = if frozen { Status::Paused } else { Status::Running };
     Ok(State {
         status,

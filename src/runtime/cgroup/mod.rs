@@ -24,6 +24,7 @@ mod v2;
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -357,6 +358,33 @@ impl Cgroup {
     pub fn container_mounts(&self) -> View {
         support::view(&self.groups)
     }
+}
+
+/// Whether the processes of a container that runs are frozen; what [`Cgroup::is_frozen`] says of its groups, for who looks at many.
+pub fn is_frozen(id: &str) -> Result<bool> {
+    static SEEN: OnceLock<Vec<Hierarchy>> = OnceLock::new();
+    check(id, &Limits::default())?;
+    let freezer = |hierarchies: &[Hierarchy]| {
+        let of = |fits: &dyn Fn(&Hierarchy) -> bool| {
+            hierarchies
+                .iter()
+                .filter(|one| fits(one))
+                .find_map(|one| Group::find(one, id))
+        };
+        of(&|one| one.version == Version::V1 && one.has("freezer")).or_else(|| of(&|one| one.version == Version::V2))
+    };
+    let seen = SEEN.get_or_init(|| Hierarchy::detect().unwrap_or_default());
+    // One that is not where it was looked for may be where another hierarchy has been mounted since.
+    let Some(group) =
+        freezer(seen).map_or_else(|| Hierarchy::detect().map(|all| freezer(&all)), |found| Ok(Some(found)))?
+    else {
+        return Ok(false);
+    };
+    let frozen = match group.version {
+        Version::V1 => v1::is_frozen(&group.path),
+        Version::V2 => v2::is_frozen(&group.path),
+    };
+    unless_gone(frozen, false)
 }
 
 /// Whether a container could be made with these limits, as far as that can be said without a machine.
