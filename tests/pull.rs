@@ -341,6 +341,33 @@ fn nothing_is_fetched_again_after_a_kill_but_what_was_on_its_way() {
     assert_sound(&hoist);
 }
 
+#[test]
+fn a_container_has_its_image_pulled_if_it_says_so() {
+    let (registry, peers, hoist) = (Registry::new(), Peers::new(), Hoist::new());
+    registry.put(&peers, &archive("busybox.skopeo.docker.tar"), "app:1", &[]);
+    let name = registry.name("app:1");
+    let run = |options: &str| format!(r#"container::run("{name}", ["/bin/echo", "hi"], #{{{options}}}).text()"#);
+    assert_eq!(error(&hoist, &run("")).0, "not_found");
+    assert_eq!(error(&hoist, &run(r#"pull: "never""#)).0, "not_found");
+    assert_eq!(hoist.value(&run(r#"pull: "missing""#)), "hi");
+    registry.asked();
+    assert_eq!(hoist.value(&run(r#"pull: "missing""#)), "hi");
+    assert!(registry.asked().is_empty());
+    assert_eq!(hoist.value(&run(r#"pull: "always""#)), "hi");
+    assert_eq!(registry.asked(), ["GET /v2/", "HEAD /v2/app/manifests/1"]);
+}
+
+#[test]
+fn on_a_terminal_a_line_tells_how_far_it_is() {
+    let (registry, peers, hoist) = (Registry::new(), Peers::new(), Hoist::new());
+    registry.put(&peers, &archive("layers.skopeo.docker.tar"), "app:1", &[]);
+    let name = registry.name("app:1");
+    let pull = hoist.command(&["pull", &name]).env("TERM", "xterm");
+    let mut screen = pull.on_screen();
+    screen.wait_for(" layers, ");
+    assert_eq!(screen.code(), 0);
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the moment itself is what is tested: no event marks it"

@@ -17,6 +17,7 @@ mod compare;
 mod containers;
 mod forge;
 mod images;
+mod pull;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -31,7 +32,7 @@ const PODMAN_IMAGE: &str = "example.org/busybox:skopeo";
 const REST: Duration = Duration::from_millis(200);
 
 type Case = (&'static str, fn(&Arena));
-const CASES: [Case; 15] = [
+const CASES: [Case; 16] = [
     ("start", containers::start),
     ("run", containers::container_run),
     ("exec", containers::exec),
@@ -47,6 +48,7 @@ const CASES: [Case; 15] = [
     ("tag", images::tag),
     ("prune", images::prune),
     ("memory", images::memory),
+    ("pull", pull::pull),
 ];
 
 /// What holds the arena: a file with a file system, mounted where nobody else sees it, and gone at the end.

@@ -11,6 +11,14 @@ pub trait Console: Send + Sync {
     /// Writes one line meant for a person: logs, questions, notes.
     fn talk(&self, line: &str);
 
+    /// Shows how far something is, in a line that the next one replaces and that nothing keeps; an empty one takes it away.
+    fn status(&self, _line: &str) {}
+
+    /// Whether somebody sees that line.
+    fn has_status(&self) -> bool {
+        false
+    }
+
     /// Asks a person and returns the line answered; `None` when nobody is there to answer.
     fn ask(&self, question: &str) -> io::Result<Option<String>>;
 }

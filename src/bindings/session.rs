@@ -167,6 +167,18 @@ impl Session {
         }
     }
 
+    /// Shows how far something is, unless only what is wrong is to be said.
+    pub fn status(&self, line: &str) {
+        if self.has_status() {
+            self.0.settings.console.status(line);
+        }
+    }
+
+    /// Whether somebody sees how far something is.
+    pub fn has_status(&self) -> bool {
+        Level::Info >= self.0.settings.level && self.0.settings.console.has_status()
+    }
+
     /// Sets the exit code, the first time it is called.
     pub fn set_exit(&self, code: u8) {
         lock(&self.0.exit).get_or_insert(code);

@@ -1,14 +1,27 @@
 //! Standard output for data, standard error for talk, and the person at the keyboard.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 
 use crate::bindings::{Console, table};
+use crate::config::variable;
 use crate::error::Error;
 use crate::host::Plan;
+use crate::sys::pty;
 
 /// The terminal, or whatever the standard streams are connected to.
 #[derive(Default)]
-pub(super) struct Terminal {}
+pub(super) struct Terminal {
+    /// Whether the last line is one that the next replaces.
+    has_line: Mutex<bool>,
+}
+
+/// Columns of a terminal that does not tell.
+const USUAL_WIDTH: usize = 80;
+
+/// Goes back to the start of the line, and empties it (ECMA-48, `EL`).
+const CLEAR: &str = "\r\x1b[K";
 
 impl Terminal {
     /// `error: …`, then `help: …`.
@@ -39,8 +52,27 @@ impl Console for Terminal {
     }
 
     fn talk(&self, line: &str) {
+        self.status("");
         // There is nobody left to tell that standard error is closed.
         let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+
+    fn status(&self, line: &str) {
+        let mut has_line = self.has_line.lock().unwrap_or_else(PoisonError::into_inner);
+        if !line.is_empty() || *has_line {
+            // A line that is longer would stay when the next one comes.
+            let width = pty::size(io::stderr().as_fd())
+                .map_or(USUAL_WIDTH, |size| usize::from(size.columns))
+                .max(2)
+                - 1;
+            let shown: String = line.chars().take(width).collect();
+            let _ = write!(io::stderr().lock(), "{CLEAR}{shown}");
+        }
+        *has_line = !line.is_empty();
+    }
+
+    fn has_status(&self) -> bool {
+        io::stderr().is_terminal() && variable("TERM").is_some_and(|kind| kind != "dumb")
     }
 
     fn ask(&self, question: &str) -> io::Result<Option<String>> {

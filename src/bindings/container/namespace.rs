@@ -86,7 +86,8 @@ pub mod functions {
     /// Runs a command in a new container to its end and returns the `Run`.
     ///
     /// Options of the run: `check` (default `true`: throw `exit_status` when the exit code is not 0), `keep` (do not remove the
-    /// container afterwards), `stream` (pass output through as it comes), `stdin` (text or a blob), `timeout` (throws `timeout`).
+    /// container afterwards), `stream` (pass output through as it comes), `stdin` (text or a blob), `timeout` (throws `timeout`),
+    /// `pull` (`"missing"`, `"always"`, `"newer"`: when a registry is asked for the image, as `image::pull` does; without it none is).
     ///
     /// Options of the container: `tty`, `interactive`, `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
     /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `mounts`, `tmpfs`, `secrets`, `devices`, `device_cgroup_rules`, `network` (`"none"`, the

@@ -102,6 +102,7 @@ const FLAGS: &[Flag] = &[
     flag("pid", None, "pid", Text, "MODE", "Which processes it sees: private, host or container:NAME"),
     flag("pids-limit", None, "pids_limit", Number, "N", "The most processes and threads"),
     flag("privileged", None, "privileged", Switch, "", "It may do all that this process may"),
+    flag("pull", None, "pull", Text, "WHEN", "When a registry is asked for the image: missing, always, newer or never"),
     flag("read-only", None, "read_only", Switch, "", "The root file system refuses writes"),
     flag("restart", None, "restart", Text, "POLICY", "no, on-failure[:N], always or unless-stopped"),
     flag("rm", None, "rm", Switch, "", "Remove the container once it has ended"),

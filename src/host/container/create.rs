@@ -78,6 +78,9 @@ impl Host {
         term: Term<'_>,
     ) -> Result<Container> {
         ctx.check()?;
+        if let Some(policy) = options.pull {
+            self.pull_for_container(ctx, image_name, policy)?;
+        }
         let owner = term.owner();
         let own = match owner {
             Some(_) => None,

@@ -9,6 +9,7 @@ use super::secrets::SecretOptions;
 use super::user_namespace::{UserNamespace, Userns};
 use super::{Container, HealthOption, LogOption};
 use crate::error::{Error, Result};
+use crate::host::Policy;
 use crate::model::{ByteSize, Bytes, Command, ContainerId, Pairs, TimeSpan, Words};
 use crate::runtime::{Access, Bind, Device, Namespace, NetworkMode, RestartPolicy, Rlimit, Rule, Tmpfs};
 
@@ -116,6 +117,8 @@ pub struct ContainerOptions {
     pub health: HealthOption,
     /// How much of what it writes is kept.
     pub log: LogOption,
+    /// When a registry is asked for the image; without it, none is.
+    pub pull: Option<Policy>,
     /// `run_detached`, `create`: remove the container once it has ended.
     pub rm: bool,
     /// `run`: leave the container in place afterwards.

@@ -108,6 +108,19 @@ impl Host {
         })
     }
 
+    /// Sees to it that what a container is to be made of is here, as far as the policy has a registry asked for it.
+    pub(in crate::host) fn pull_for_container(&self, ctx: &Context, text: &str, policy: Policy) -> Result<()> {
+        let is_enough = matches!(policy, Policy::Missing | Policy::Never);
+        if is_enough && self.find_image(text)?.is_some() {
+            return Ok(());
+        }
+        let options = PullOptions {
+            policy,
+            ..PullOptions::default()
+        };
+        self.pull_image(ctx, text, &options, &Unwatched).map(drop)
+    }
+
     fn pull_one(
         &self,
         ctx: &Context,
@@ -340,6 +353,11 @@ impl PulledImage {
         self
     }
 }
+
+/// Nobody is told.
+struct Unwatched;
+
+impl Watcher for Unwatched {}
 
 /// Whether nobody could say what the registry has.
 fn is_no_answer(error: &Error) -> bool {
