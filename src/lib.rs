@@ -4,7 +4,7 @@
 //! | Row | Modules |
 //! |---|---|
 //! | 6 | `cli` → `repl` |
-//! | 5 | `script` → `bindings` |
+//! | 5 | `script` → `bindings` → `server` |
 //! | 4 | `host` |
 //! | 3 | `images`, `runtime` |
 //! | 2 | `store` |
@@ -21,5 +21,6 @@ pub mod model;
 pub mod repl;
 pub mod runtime;
 pub mod script;
+pub mod server;
 pub mod store;
 pub mod sys;

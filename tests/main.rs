@@ -49,6 +49,7 @@ mod runtime;
 mod scripts;
 mod seccomp;
 mod secrets;
+mod server;
 mod terminals;
 mod usage;
 mod users;

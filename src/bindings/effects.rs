@@ -78,6 +78,7 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("Run.json", PURE),
     ("Run.lines", PURE),
     ("Run.text", PURE),
+    ("Server.stop", &[Effect::Net]),
     ("Time.format", PURE),
     ("array.chunk", PURE),
     ("array.flatten", PURE),
@@ -190,6 +191,10 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("regex::is_match", PURE),
     ("regex::replace", PURE),
     ("regex::split", PURE),
+    (
+        "registry::serve",
+        &[Effect::Read, Effect::Write, Effect::Delete, Effect::Net],
+    ),
     ("semver::compare", PURE),
     ("semver::is_valid", PURE),
     ("semver::parse", PURE),

@@ -66,6 +66,7 @@ pub mod json;
 pub mod log;
 pub mod parallel;
 pub mod regex;
+pub mod registry;
 pub mod report;
 pub mod run;
 pub mod saved;
@@ -141,6 +142,7 @@ pub const NAMESPACES: &[Group] = &[
         exported_module!(log::functions)
     }),
     group("regex", "Regular expressions.", || exported_module!(regex::functions)),
+    group("registry", "The store as a registry.", registry::functions),
     group(
         "semver",
         "Versions, compared and sorted by Semantic Versioning.",
@@ -205,6 +207,7 @@ pub const GLOBALS: &[Group] = &[
         "What a batch removed and kept, with the reason of each.",
         || exported_module!(report::functions),
     ),
+    group("servers", "A registry that is being served.", registry::methods),
     group("archives", "What `save` wrote.", || exported_module!(saved::functions)),
     group("errors", "What `catch` binds when a function fails.", || {
         exported_module!(error::functions)
@@ -223,6 +226,7 @@ pub fn objects() -> &'static [Shape] {
             Shape::of::<run::Run>(),
             Shape::of::<report::Report>(),
             Shape::of::<saved::Saved>(),
+            Shape::of::<registry::Server>(),
         ]
     });
     &OBJECTS

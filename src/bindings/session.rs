@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::host::{Host, Plan};
 use crate::model::Context;
+use crate::server::registry::Server;
 
 /// What a session starts from.
 pub struct Settings {
@@ -36,6 +37,7 @@ struct Inner {
     opening: Mutex<()>,
     deferred: Mutex<Vec<FnPtr>>,
     temporary: Mutex<Vec<PathBuf>>,
+    servers: Mutex<Vec<Server>>,
     files: Files,
     exit: Mutex<Option<u8>>,
     output: Mutex<Output>,
@@ -66,6 +68,7 @@ impl Session {
             opening: Mutex::default(),
             deferred: Mutex::default(),
             temporary: Mutex::default(),
+            servers: Mutex::default(),
             files: Files::default(),
             exit: Mutex::default(),
             output: Mutex::default(),
@@ -202,6 +205,18 @@ impl Session {
     /// Keeps a path to be removed at the end of the script.
     pub fn keep_temporary(&self, path: PathBuf) {
         lock(&self.0.temporary).push(path);
+    }
+
+    /// Keeps a server until the end of the script.
+    pub fn keep_server(&self, server: Server) {
+        lock(&self.0.servers).push(server);
+    }
+
+    /// Stops all servers, after requests under way.
+    pub fn stop_servers(&self) {
+        for server in std::mem::take(&mut *lock(&self.0.servers)) {
+            server.stop();
+        }
     }
 
     /// Removes temporary files and directories; what cannot be removed is logged.

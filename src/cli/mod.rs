@@ -7,6 +7,7 @@ mod events;
 mod image;
 mod oci;
 mod run;
+mod serve;
 mod signals;
 mod system;
 mod terminal;
@@ -129,6 +130,8 @@ enum Command {
     Events(events::Events),
     #[command(subcommand)]
     System(system::System),
+    #[command(subcommand)]
+    Serve(serve::Serve),
     Oci(OciCommand),
     Container(container::Containers),
     #[command(subcommand)]
@@ -234,6 +237,7 @@ impl App {
             Command::Doc(doc) => doc.execute(self),
             Command::Events(events) => events.execute(self),
             Command::System(system) => system.execute(self),
+            Command::Serve(serve) => serve.execute(self),
             Command::Oci(_) => Err(Error::internal(
                 "an OCI runtime was to be this process, and nothing else",
             )),

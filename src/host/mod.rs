@@ -15,6 +15,7 @@ mod pairing;
 mod plan;
 mod registry;
 mod report;
+mod repository;
 mod scratch;
 mod usage;
 mod volume;
@@ -46,6 +47,7 @@ pub use image::{
 pub use info::Info;
 pub use plan::{Action, Plan};
 pub use report::{Item, Report};
+pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob};
 pub use usage::Usage;
 
 pub use crate::store::REBUILD;

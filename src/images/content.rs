@@ -267,6 +267,11 @@ impl Content {
         self.replace(&self.index_path(), &self.index(entries))
     }
 
+    /// The layout's directory.
+    pub(super) fn layout_dir(&self) -> PathBuf {
+        self.root.join("content")
+    }
+
     pub(super) fn index_path(&self) -> PathBuf {
         self.root.join("content/index.json")
     }

@@ -105,7 +105,7 @@ pub(crate) fn stage_into(
     Ok(StagedLayer {
         layer,
         links: links::of(&record),
-        blob: Some(path),
+        blob: path,
         tree,
     })
 }
@@ -279,7 +279,8 @@ impl StagedLayer {
 /// A blob being written and hashed.
 pub(crate) struct BlobWriter {
     path: PathBuf,
-    file: File,
+    /// Nothing where the blob is stored already, and only hashed.
+    file: Option<File>,
     hasher: Hasher,
     /// Bytes that are in the file from before, and are not written once more.
     had: u64,
@@ -288,7 +289,7 @@ pub(crate) struct BlobWriter {
 }
 
 impl BlobWriter {
-    fn create(path: PathBuf, hasher: Hasher) -> Result<BlobWriter> {
+    pub(crate) fn create(path: PathBuf, hasher: Hasher) -> Result<BlobWriter> {
         let file = File::create_new(&path).during(|| format!("make `{}`", path.display()))?;
         Ok(BlobWriter::resume(path, file, 0, hasher))
     }
@@ -297,7 +298,7 @@ impl BlobWriter {
     pub(crate) fn resume(path: PathBuf, file: File, had: u64, hasher: Hasher) -> BlobWriter {
         BlobWriter {
             path,
-            file,
+            file: Some(file),
             hasher,
             had,
             written: 0,
@@ -305,22 +306,40 @@ impl BlobWriter {
         }
     }
 
-    fn write(&mut self, chunk: &[u8]) -> Result<()> {
+    /// One of a blob that is stored: it is hashed like this digest, and kept nowhere.
+    pub(crate) fn unwritten(like: &Digest) -> BlobWriter {
+        BlobWriter {
+            path: PathBuf::new(),
+            file: None,
+            hasher: Hasher::like(like),
+            had: 0,
+            written: 0,
+            started: 0,
+        }
+    }
+
+    /// Bytes so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    pub(crate) fn write(&mut self, chunk: &[u8]) -> Result<()> {
         self.hasher.update(chunk);
         let before = self.had.saturating_sub(self.written);
         let before = usize::try_from(before).unwrap_or(usize::MAX).min(chunk.len());
-        self.file
-            .write_all(&chunk[before..])
-            .during(|| format!("write `{}`", Path::new(&self.path).display()))?;
         self.written += chunk.len() as u64;
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(&chunk[before..])
+            .during(|| format!("write `{}`", Path::new(&self.path).display()))?;
         if self.written.saturating_sub(self.started) >= WRITEBACK {
-            file::start_writeback(self.file.as_fd(), self.started, self.written - self.started);
+            file::start_writeback(file.as_fd(), self.started, self.written - self.started);
             self.started = self.written;
         }
         Ok(())
     }
 
-    fn finish(self) -> (PathBuf, Digest, u64) {
-        (self.path, self.hasher.finish(), self.written)
+    /// Where it is, if it was written; what it is; its bytes.
+    pub(crate) fn finish(self) -> (Option<PathBuf>, Digest, u64) {
+        (self.file.map(|_| self.path), self.hasher.finish(), self.written)
     }
 }

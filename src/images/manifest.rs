@@ -183,7 +183,7 @@ pub(crate) fn check_count(count: usize, limits: &Limits) -> Result<()> {
 }
 
 /// The media type a manifest states; OCI's where it states none.
-pub(crate) fn media_type_of(bytes: &[u8]) -> String {
+pub fn media_type_of(bytes: &[u8]) -> String {
     let raw: Option<RawDocument<'_>> = serde_json::from_slice(bytes).ok();
     match raw {
         Some(RawDocument {

@@ -44,6 +44,11 @@ impl Content {
             .during(|| format!("make the tar of the layer `{diff_id}` again"))
     }
 
+    /// The same for whoever reads it later.
+    pub fn remade(&self, diff_id: &Digest) -> Result<Box<dyn Read + Send>> {
+        Ok(Box::new(self.rebuilt(diff_id)?))
+    }
+
     /// Lets a layer's blob go, once it is proved that its tar can be made again without it; returns the bytes given back.
     ///
     /// Errors: `corrupt` where it cannot, and the blob stays.

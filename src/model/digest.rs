@@ -123,10 +123,15 @@ impl Hasher {
         Hasher::default()
     }
 
+    /// SHA-512 that has seen nothing.
+    pub fn sha512() -> Hasher {
+        Hasher(Algorithm::Sha512(sha2::Sha512::new()))
+    }
+
     /// The algorithm of a digest, which has seen nothing.
     pub fn like(digest: &Digest) -> Hasher {
         match digest.algorithm() {
-            "sha512" => Hasher(Algorithm::Sha512(sha2::Sha512::new())),
+            "sha512" => Hasher::sha512(),
             _ => Hasher::default(),
         }
     }

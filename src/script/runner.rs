@@ -161,6 +161,7 @@ pub(crate) fn clean_up(session: &Session, engine: &Engine, ast: &AST) -> Option<
             }
         }
     }
+    session.stop_servers();
     session.remove_temporaries();
     fault
 }

@@ -290,11 +290,20 @@ impl Tx<'_> {
         Ok(self.first(sql, [], |row| row.get(0))?.unwrap_or(0))
     }
 
-    /// Which of these digests (blobs, diff ids, manifests, configurations) an image or a lease still needs.
+    /// Bytes of an uncompressed layer of this diff id, where an image has it as its blob.
+    pub fn plain_layer_size(&self, diff_id: &Digest) -> Result<Option<u64>> {
+        let sql = "SELECT blob_size FROM image_layer WHERE diff_id = ?1 AND blob = ?1 LIMIT 1";
+        self.first(sql, [diff_id.as_str()], |row| row.get(0))
+    }
+
+    /// Which of these digests (blobs, diff ids, manifests, configurations) an image, a repository or a lease still needs.
     pub fn needed(&self, digests: &[Digest]) -> Result<HashSet<Digest>> {
         let sql = "SELECT 1 FROM image WHERE id = ?1 OR manifest = ?1
                    UNION ALL SELECT 1 FROM image_layer WHERE diff_id = ?1
                    UNION ALL SELECT 1 FROM image_layer WHERE blob = ?1
+                   UNION ALL SELECT 1 FROM registry_manifest WHERE digest = ?1
+                   UNION ALL SELECT 1 FROM registry_part WHERE digest = ?1 AND is_blob
+                   UNION ALL SELECT 1 FROM registry_blob WHERE digest = ?1
                    UNION ALL SELECT 1 FROM lease WHERE digest = ?1 LIMIT 1";
         let mut needed = HashSet::new();
         for digest in digests {

@@ -8,6 +8,7 @@ mod images;
 mod integrity;
 mod leases;
 mod references;
+mod registry;
 mod reserve;
 mod salvage;
 mod users;
@@ -30,15 +31,17 @@ use crate::sys::{file, sqlite};
 pub use containers::ContainerRow;
 pub use images::{ImageRow, LayerRow};
 pub use leases::{Lease, forget_leases, lease_is_dead};
+pub use registry::{ManifestRow, PartRow};
 pub use salvage::Salvage;
 pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
     include_str!("migrations/003-sources.sql"),
+    include_str!("migrations/004-registry.sql"),
 ];
 
 /// The way out of a damaged database.

@@ -8,9 +8,11 @@ use crate::error::Result;
 use crate::model::{Digest, Reference};
 
 impl Tx<'_> {
-    /// Points a name at an image; returns the image it meant before, if that was another one.
+    /// Points a name at an image; returns the image it meant before, if that was another one. What a registry was given under the name is
+    /// no longer what it stands for.
     pub fn set_reference(&self, name: &Reference, image: &Digest, when: Timestamp) -> Result<Option<Digest>> {
         let before = self.reference(name)?;
+        self.delete_registry_tag(name)?;
         self.execute(
             "INSERT INTO reference (name, image, updated) VALUES (?1, ?2, ?3)
              ON CONFLICT (name) DO UPDATE SET image = excluded.image, updated = excluded.updated",
@@ -62,8 +64,9 @@ impl Tx<'_> {
         Ok(mark.filter(|mark| *mark > 0))
     }
 
-    /// Forgets a name; false if it was not there.
+    /// Forgets a name, also as a registry's tag; false if it was no image's.
     pub fn delete_reference(&self, name: &Reference) -> Result<bool> {
+        self.delete_registry_tag(name)?;
         Ok(self.execute("DELETE FROM reference WHERE name = ?1", [name.to_string()])? > 0)
     }
 }

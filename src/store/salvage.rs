@@ -6,10 +6,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
 
 use super::users::Users;
-use super::{ContainerRow, ImageRow, LayerRow, Store, VolumeRow, containers, images, parsed, volumes};
+use super::{ContainerRow, ImageRow, LayerRow, Store, Tx, VolumeRow, containers, images, parsed, volumes};
 use crate::error::{Context as _, Error, Result};
 use crate::model::{Digest, Reference};
 
@@ -26,9 +27,19 @@ pub struct Salvage {
     pub containers: BTreeMap<String, ContainerRow>,
     /// Volumes by their names.
     pub volumes: BTreeMap<String, VolumeRow>,
+    /// Rows of what registries were given, by table and by what is in them.
+    registry: Vec<BTreeMap<String, Vec<Value>>>,
     /// Where the damaged file is now; nothing if it was gone.
     pub aside: Option<PathBuf>,
 }
+
+/// Tables of what registries were given: name, key, number of columns; those first that others refer to.
+const REGISTRY: [(&str, &str, usize); 4] = [
+    ("registry_manifest", "repository, digest", 9),
+    ("registry_part", "repository, manifest, digest", 5),
+    ("registry_blob", "repository, digest", 4),
+    ("registry_tag", "name", 3),
+];
 
 /// The files SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
@@ -165,6 +176,17 @@ impl Salvage {
         rows(connection, "volume", "name", volumes::volume, |row| {
             self.volumes.entry(row.name.clone()).or_insert(row);
         });
+        self.registry.resize_with(REGISTRY.len(), BTreeMap::new);
+        for ((table, order, columns), found) in REGISTRY.iter().zip(&mut self.registry) {
+            let values = |row: &Row| {
+                (0..*columns)
+                    .map(|column| row.get(column))
+                    .collect::<rusqlite::Result<Vec<Value>>>()
+            };
+            rows(connection, table, order, values, |row| {
+                found.entry(format!("{row:?}")).or_insert(row);
+            });
+        }
     }
 
     /// The layers of an image, lowest first, if none is missing.
@@ -172,6 +194,19 @@ impl Salvage {
         (0..count)
             .map(|position| self.layers.get(&(image.clone(), position)).cloned())
             .collect()
+    }
+}
+
+impl Tx<'_> {
+    /// Puts back what registries were given. A row that fits no other is left out.
+    pub fn restore_registry(&self, salvage: &Salvage) {
+        for ((table, _, columns), rows) in REGISTRY.iter().zip(&salvage.registry) {
+            let places = vec!["?"; *columns].join(", ");
+            let sql = format!("INSERT OR IGNORE INTO {table} VALUES ({places})");
+            for row in rows.values() {
+                let _ = self.execute(&sql, rusqlite::params_from_iter(row));
+            }
+        }
     }
 }
 

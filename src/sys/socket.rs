@@ -1,11 +1,16 @@
-//! Unix sockets that carry whole messages, and descriptors sent over them (`SOCK_SEQPACKET` and `SCM_RIGHTS`, unix(7)).
+//! Sockets. Those of TCP are the standard library's, waited for so that the wait can be ended; Unix sockets carry whole messages, and descriptors sent over them (`SOCK_SEQPACKET` and `SCM_RIGHTS`, unix(7)).
 
+use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::sendfile::sendfile64;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind,
     recvmsg, sendmsg, setsockopt, socketpair, sockopt,
@@ -44,6 +49,45 @@ pub fn accept(listener: impl AsFd) -> nix::Result<OwnedFd> {
             accepted => return accepted.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
         }
     }
+}
+
+/// Waits for a client of a TCP server; `None` once `wake` hangs up, or after so long.
+pub fn accept_within(
+    listener: &TcpListener,
+    wake: BorrowedFd<'_>,
+    limit: Duration,
+) -> std::io::Result<Option<TcpStream>> {
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    let mut fds = [
+        PollFd::new(listener.as_fd(), PollFlags::POLLIN),
+        PollFd::new(wake, PollFlags::POLLIN),
+    ];
+    match poll(&mut fds, limit) {
+        Err(Errno::EINTR) => return Ok(None),
+        other => other?,
+    };
+    if fds[1].any().unwrap_or(true) || !fds[0].any().unwrap_or(false) {
+        return Ok(None);
+    }
+    listener.accept().map(|(stream, _)| Some(stream))
+}
+
+/// Sends part of a file: the kernel hands its pages to the socket, and no byte is copied (sendfile(2)). The file must not change while it
+/// is on its way. Gives how many bytes went; fewer than asked for only where the file ends.
+pub fn send_file(socket: &TcpStream, file: &File, from: u64, length: u64) -> std::io::Result<u64> {
+    let mut offset = i64::try_from(from).map_err(std::io::Error::other)?;
+    let mut left = length;
+    while left > 0 {
+        // More than this a call does not send.
+        let count = usize::try_from(left.min(0x7fff_f000)).unwrap_or(usize::MAX);
+        match sendfile64(socket, file, Some(&mut offset), count) {
+            Ok(0) => break,
+            Ok(sent) => left -= sent as u64,
+            Err(Errno::EINTR) => {}
+            Err(cause) => return Err(cause.into()),
+        }
+    }
+    Ok(length - left)
 }
 
 /// The most descriptors that come with one message.

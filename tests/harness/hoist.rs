@@ -332,6 +332,23 @@ impl Running {
         }
     }
 
+    /// Reads a line of its standard output.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        let mut seen = Vec::new();
+        let stdout = self.0.stdout.as_mut().unwrap();
+        let mut byte = [0];
+        while std::io::Read::read(stdout, &mut byte).unwrap() > 0 && byte[0] != b'\n' {
+            seen.push(byte[0]);
+        }
+        let mut errors = String::new();
+        if seen.is_empty() {
+            errors = read_all(self.0.stderr.take().unwrap());
+        }
+        assert!(!seen.is_empty(), "it said no line, but on standard error: {errors}");
+        String::from_utf8(seen).unwrap()
+    }
+
     /// Waits until it has a file or directory open below this directory.
     #[track_caller]
     pub(crate) fn wait_until_it_has_open(&self, dir: &Path) {

@@ -19,6 +19,7 @@ mod output;
 pub(crate) mod peers;
 pub(crate) mod registry;
 mod screen;
+pub(crate) mod served;
 pub(crate) mod source;
 pub(crate) mod tree;
 mod witness;
@@ -34,6 +35,7 @@ pub(crate) use output::{Output, assert_same};
 pub(crate) use peers::Peers;
 pub(crate) use registry::{Guard, Registry};
 pub(crate) use screen::Screen;
+pub(crate) use served::Served;
 pub(crate) use witness::Witness;
 
 use std::ffi::OsStr;

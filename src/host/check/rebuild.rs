@@ -106,6 +106,7 @@ impl Rebuild {
             let mut count = Count::default();
             self.images(tx, &mut count)?;
             self.names(tx, &mut count)?;
+            tx.restore_registry(&self.salvage);
             self.volumes(tx, &mut count)?;
             self.containers(tx, &mut count)?;
             tx.mark_index_stale()?;

@@ -356,7 +356,11 @@ impl Host {
         if self.config().blobs == Blobs::Keep || self.plan().is_some() {
             return Vec::new();
         }
-        let failures = layers.filter_map(|layer| self.content().drop_blob(ctx, &layer).err());
+        // A registry hands out what it was given as it was given.
+        let is_free = |layer: &images::Layer| !self.store().read(|tx| tx.is_registry_blob(&layer.blob)).unwrap_or(true);
+        let failures = layers
+            .filter(is_free)
+            .filter_map(|layer| self.content().drop_blob(ctx, &layer).err());
         failures.map(|error| format!("{error}; the blob stays")).collect()
     }
 }

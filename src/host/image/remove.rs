@@ -10,6 +10,7 @@ use super::resolve::Named;
 use super::{Image, NO_NAME};
 use crate::error::{Error, Result};
 use crate::host::garbage::Candidates;
+use crate::host::repository::take_manifests_of;
 use crate::host::{Host, Item, Report};
 use crate::model::Digest;
 use crate::store::Tx;
@@ -120,8 +121,19 @@ impl Host {
         Ok(())
     }
 
+    /// Removes an image that has no name any more and that nothing uses.
+    pub(in crate::host) fn remove_unused(&self, tx: &Tx, id: &Digest, candidates: &mut Candidates) -> Result<()> {
+        let Some(row) = tx.image(id)? else { return Ok(()) };
+        let image = Image::read(self, tx, row)?;
+        match image.dangling() && image.used_by().is_empty() {
+            true => self.delete_rows(tx, &image, candidates),
+            false => Ok(()),
+        }
+    }
+
     fn delete_rows(&self, tx: &Tx, image: &Image, candidates: &mut Candidates) -> Result<()> {
         candidates.add(image.id(), image.digest(), &tx.layers(image.id())?);
+        take_manifests_of(tx, image.id(), candidates)?;
         for name in image.references() {
             tx.delete_reference(name)?;
         }

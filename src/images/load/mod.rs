@@ -9,11 +9,12 @@ mod oci;
 mod tests;
 
 use super::compression::{Encoding, peek};
-use super::content::Content;
+use super::content::{self, Content};
 use super::image::{Holder, Loaded};
 use super::intake::{self, Found, FoundLayer, Origin, Staged, diff_ids};
 use super::jobs;
-use super::layer::StagedLayer;
+use super::layer::{BlobWriter, StagedLayer};
+use super::manifest::Descriptor;
 use super::source::Source;
 use super::staging::Staging;
 use crate::error::{Error, Result};
@@ -67,5 +68,66 @@ impl Origin for Archive {
             });
         }
         intake::stage_stream(ctx, content, staging, input, layer, None)
+    }
+}
+
+/// An image of which the store has every blob, and which is none of its images yet.
+pub struct Adoptable {
+    files: Files,
+    found: Found,
+}
+
+impl Adoptable {
+    /// The image id.
+    pub fn id(&self) -> &Digest {
+        &self.found.id
+    }
+
+    /// The digest of its manifest.
+    pub fn manifest(&self) -> Option<&Digest> {
+        self.found.manifest.as_ref().map(|(digest, _)| digest)
+    }
+
+    /// The blobs it is made of: configuration and layers.
+    pub fn blobs(&self) -> Vec<&Digest> {
+        let layers = self.found.layers.iter().filter_map(|layer| layer.blob.as_ref());
+        [&self.found.id].into_iter().chain(layers).collect()
+    }
+}
+
+/// The image for this machine that a stored manifest is, or leads to, if there is one. The manifest's content must be held.
+///
+/// Errors: `corrupt`, `unsupported` for what is no image; `not_found` for an index of images for other machines.
+pub fn adoptable(content: &Content, digest: &Digest, media_type: &str) -> Result<Option<Adoptable>> {
+    let files = Files::Directory(content::open_dir(&content.layout_dir())?);
+    let entry = Descriptor::new(media_type, digest.clone(), content.blob_size(digest)?);
+    let found = oci::for_machine(&files, content.limits(), &entry)?;
+    Ok(found.map(|found| Adoptable { files, found }))
+}
+
+/// Makes an image of blobs that are here: its layers are unpacked, and nothing is copied.
+///
+/// Errors: `corrupt` for layers that are none, or not what the configuration says.
+pub fn adopt(ctx: &Context, content: &Content, holder: &dyn Holder, image: Adoptable) -> Result<Loaded> {
+    let staging = content.stage()?;
+    let mut loaded = intake::store(ctx, content, holder, &staging, &Stored(image.files), vec![image.found])?;
+    Ok(loaded.pop().expect("one for each"))
+}
+
+/// The store's own blobs as where layers come from.
+struct Stored(Files);
+
+impl Origin for Stored {
+    const AT_ONCE: usize = jobs::FEW;
+
+    fn stage(&self, ctx: &Context, content: &Content, staging: &Staging, layer: &FoundLayer) -> Result<Staged> {
+        let blob = layer.blob.as_ref().filter(|_| content.has_layer(&layer.diff_id));
+        if let Some(blob) = blob {
+            StagedLayer::check_pair(ctx, content, &layer.diff_id, blob)?;
+            let layer = StagedLayer::present(content, &layer.diff_id, blob, layer.media_type.as_deref())?;
+            return Ok(Staged { layer, warning: None });
+        }
+        let sink = layer.blob.as_ref().map(BlobWriter::unwritten);
+        intake::stage_stream(ctx, content, staging, self.0.reader(&layer.file)?, layer, sink)
     }
 }

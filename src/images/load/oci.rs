@@ -4,6 +4,7 @@ use super::files::Files;
 use super::{FoundLayer, diff_ids};
 use crate::error::{Error, Result};
 use crate::images::choice::{self, rank};
+use crate::images::config::Config;
 use crate::images::content::check_digest;
 use crate::images::limits::{self, Limits};
 use crate::images::manifest::{self, Descriptor, Document, IMAGE_NAME, Manifest, REF_NAME};
@@ -25,6 +26,13 @@ pub(super) fn images(files: &Files, limits: &Limits) -> Result<Vec<super::Found>
         .iter()
         .map(|found| found.image(files, limits, found.names.clone()))
         .collect()
+}
+
+/// The image for this machine that a manifest is or leads to, if there is one.
+pub(super) fn for_machine(files: &Files, limits: &Limits, entry: &Descriptor) -> Result<Option<super::Found>> {
+    let found = manifest_of(files, limits, entry, 0)?.image(files, limits, Vec::new())?;
+    let platform = Config::parse(&found.config)?.platform();
+    Ok(Platform::machine().suits(&platform).map(|_| found))
 }
 
 /// The manifests of a layout, each once; of one image for several platforms, the one for this machine.

@@ -1,0 +1,68 @@
+//! `registry::serve`.
+
+use rhai::{Map, export_module};
+
+use super::Server;
+use crate::bindings::options;
+use crate::bindings::session::Session;
+use crate::error::Result;
+use crate::server::registry::RegistryOptions;
+
+fn start(session: &Session, options: Map) -> Result<Server> {
+    let options: RegistryOptions = options::parse(options)?;
+    if let Some(plan) = session.plan() {
+        let server = Server::planned(&options);
+        plan.record("registry::serve", &server.address(), "");
+        return Ok(server);
+    }
+    let server = crate::server::registry::serve(session.host()?, &options)?;
+    for warning in server.warnings() {
+        session.log(crate::bindings::Level::Warn, warning);
+    }
+    session.keep_server(server.clone());
+    Ok(Server::from(server))
+}
+
+/// The store as a registry.
+#[export_module]
+pub mod functions {
+    use super::start;
+    use crate::bindings::prelude::*;
+    use crate::bindings::registry::Server;
+
+    /// Serves the images of the store as a registry, for reading, at `127.0.0.1:5000` until the script ends.
+    ///
+    /// Throws `already_exists` or `conflict` when something else listens there.
+    ///
+    /// ```rhai,images,throws=invalid
+    /// registry::serve(#{ listen: "nowhere" });
+    /// ```
+    #[rhai_fn(name = "serve", return_raw)]
+    pub fn serve(ctx: NativeCallContext) -> Scripted<Server> {
+        native(&ctx, |session| start(session, Map::new()))
+    }
+
+    /// Serves the images of the store as a registry, until the script ends or the server is stopped.
+    ///
+    /// The repository in an address is what one would write for the image: `debian`, `library/debian` and `docker.io/library/debian` are
+    /// the same, and `ghcr.io/team/app` is the image of that name. Nothing is copied for it. What is pushed is in `image::list` at
+    /// once if it is an image for this machine; images for others, indexes and artifacts are kept as they came, and go when their
+    /// manifest is deleted, or with the image they belong to.
+    ///
+    /// Options: `listen` (an address and a port, `127.0.0.1:5000` by default; port 0 is any that is free), `write` (default `false`:
+    /// take pushes), `delete` (default `false`: take deletions), `auth` (a file of users, as `htpasswd -B` writes it; it is read again
+    /// when it changes), `tls` (`#{ cert, key }`, PEM files), `quota` (how much all that was pushed may be), `expiry` (24 hours: how
+    /// long an upload is kept that nobody goes on with, and a blob that no manifest came to name).
+    ///
+    /// Throws `invalid` for a bad address, certificate or file of users, and `not_found` when there is no such file.
+    ///
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, quota: 10.gib });
+    /// assert::ok(server.url.starts_with("http://127.0.0.1:"));
+    /// server.stop();
+    /// ```
+    #[rhai_fn(name = "serve", return_raw)]
+    pub fn serve_options(ctx: NativeCallContext, options: Map) -> Scripted<Server> {
+        native(&ctx, |session| start(session, options))
+    }
+}

@@ -1,0 +1,112 @@
+//! `hoist serve …`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{App, duration};
+use crate::bindings::Console;
+use crate::error::{Error, Kind, Result};
+use crate::model::{ByteSize, Context, TimeSpan};
+use crate::server::registry::{self, RegistryOptions, TlsOption};
+
+/// Serve the store to other programs until this one is stopped
+#[derive(Subcommand)]
+pub(super) enum Serve {
+    Registry(Registry),
+}
+
+/// Serve the images of the store as a registry
+///
+/// The repository in an address is what one would write for the image: `debian`, `library/debian` and `docker.io/library/debian` are
+/// the same. What is pushed is in `image::list` at once, if it is an image for this machine. Prints the registry's URL once it
+/// listens; Ctrl-C or SIGTERM stops it, after requests under way have ended.
+#[derive(Args)]
+pub(super) struct Registry {
+    /// Address and port; port 0 is any that is free
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5000")]
+    listen: String,
+
+    /// Take pushes
+    #[arg(long)]
+    write: bool,
+
+    /// Take deletions
+    #[arg(long)]
+    delete: bool,
+
+    /// Ask for a user of this file, as `htpasswd -B` writes it
+    #[arg(long, value_name = "FILE")]
+    auth: Option<PathBuf>,
+
+    /// Encrypt, with a certificate and its key in PEM files
+    #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
+    tls: Vec<PathBuf>,
+
+    /// Refuse pushes beyond this size of all that was pushed, such as 20GiB
+    #[arg(long, value_name = "SIZE")]
+    quota: Option<String>,
+
+    /// Forget uploads nobody goes on with, and blobs no manifest came to name, after this time
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h")]
+    expiry: Duration,
+}
+
+impl Serve {
+    pub(super) fn execute(&self, app: &App) -> Result<u8> {
+        match self {
+            Serve::Registry(registry) => registry.execute(app),
+        }
+    }
+}
+
+impl Registry {
+    fn options(&self) -> Result<RegistryOptions> {
+        let tls = match &self.tls[..] {
+            [cert, key] => Some(TlsOption {
+                cert: cert.clone(),
+                key: key.clone(),
+            }),
+            _ => None,
+        };
+        Ok(RegistryOptions {
+            listen: Some(self.listen.clone()),
+            write: self.write,
+            delete: self.delete,
+            auth: self.auth.clone(),
+            tls,
+            quota: self.quota.as_deref().map(str::parse::<ByteSize>).transpose()?,
+            expiry: Some(TimeSpan(self.expiry)),
+        })
+    }
+
+    fn execute(&self, app: &App) -> Result<u8> {
+        let session = app.session(Vec::new())?;
+        let options = self.options()?;
+        if let Some(plan) = session.plan() {
+            plan.record("registry::serve", &self.listen, "");
+            app.terminal.show_plan(plan);
+            return Ok(0);
+        }
+        let server = registry::serve(session.host()?, &options)?;
+        for warning in server.warnings() {
+            app.terminal.talk(&format!("warn: {warning}"));
+        }
+        session.print(&format!("{}\n", server.url()));
+        let ended = wait(&session.context());
+        server.stop();
+        ended
+    }
+}
+
+/// Waits until the program is told to stop, which is how a server's work ends.
+fn wait(ctx: &Context) -> Result<u8> {
+    loop {
+        match ctx.sleep(Duration::from_secs(3600)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == Kind::Cancelled => return Ok(0),
+            Err(error) => return Err::<u8, Error>(error),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! A registry over the store (OCI distribution-spec 1.1): what is in it is handed out as it lies there, what comes is checked and kept.
+
+mod access;
+mod blobs;
+mod lists;
+mod manifests;
+mod refusal;
+mod route;
+mod uploads;
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::http::{Body, Handler, Head, Listener, Reply, server_config};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::model::{ByteSize, Context, TimeSpan};
+use access::Access;
+use manifests::Cache;
+use refusal::Refusal;
+use route::Route;
+use uploads::Uploads;
+
+/// Where a registry listens unless it is told otherwise.
+const ADDRESS: &str = "127.0.0.1:5000";
+/// How long unfinished business is kept.
+const EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long requests under way may take once the registry is to stop.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Options of `registry::serve`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegistryOptions {
+    /// Address and port; `127.0.0.1:5000` by default, and port 0 is any that is free.
+    pub listen: Option<String>,
+    /// Take pushes.
+    pub write: bool,
+    /// Take deletions.
+    pub delete: bool,
+    /// A file of users with passwords hashed by bcrypt, as `htpasswd -B` writes it.
+    pub auth: Option<PathBuf>,
+    /// Certificate and key.
+    pub tls: Option<TlsOption>,
+    /// Bytes that all that was pushed may have.
+    pub quota: Option<ByteSize>,
+    /// How long an upload nobody goes on with is kept, and a blob that no manifest came to name; a day by default.
+    pub expiry: Option<TimeSpan>,
+}
+
+/// What a registry proves itself with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsOption {
+    /// A PEM file with the certificate and those that lead to a root.
+    pub cert: PathBuf,
+    /// A PEM file with the key.
+    pub key: PathBuf,
+}
+
+/// A registry that is being served. It stops when the last handle to it is gone.
+#[derive(Clone)]
+pub struct Server(Arc<Serving>);
+
+struct Serving {
+    listener: Listener,
+    is_tls: bool,
+    warnings: Vec<String>,
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.0.listener.address()
+    }
+
+    /// The same as a URL.
+    pub fn url(&self) -> String {
+        let scheme = if self.0.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address())
+    }
+
+    /// What the person who started it should know.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
+    }
+
+    /// Takes no more requests, and lets those under way end.
+    pub fn stop(&self) {
+        self.0.listener.stop(GRACE);
+    }
+}
+
+/// Serves a store as a registry from threads of its own.
+///
+/// Errors: `invalid` for options that make no sense; `already_exists` or `denied` if the address cannot be had.
+pub fn serve(host: &Host, options: &RegistryOptions) -> Result<Server> {
+    let address = address(options.listen.as_deref().unwrap_or(ADDRESS))?;
+    let tls = options
+        .tls
+        .as_ref()
+        .map(|tls| server_config(&tls.cert, &tls.key))
+        .transpose()?;
+    let is_tls = tls.is_some();
+    let expiry = options.expiry.map_or(EXPIRY, |span| span.0);
+    let registry = Registry {
+        access: options.auth.as_deref().map(Access::read).transpose()?,
+        uploads: Uploads::new(host, expiry)?,
+        host: host.clone(),
+        write: options.write,
+        delete: options.delete,
+        quota: options.quota.map(|size| size.0),
+        manifests: Mutex::new(Cache::default()),
+    };
+    let tick = (expiry / 4).clamp(Duration::from_millis(50), Duration::from_secs(60));
+    let listener = Listener::start(address, tls, Box::new(registry), tick)?;
+    let warnings = warnings(listener.address(), options);
+    Ok(Server(Arc::new(Serving {
+        listener,
+        is_tls,
+        warnings,
+    })))
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    let bad = || Error::invalid(format!("`{}` is no address to listen at", text.escape_debug()));
+    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| bad().hint("write an address and a port, such as `127.0.0.1:5000` or `[::1]:5000`"))
+}
+
+fn warnings(address: SocketAddr, options: &RegistryOptions) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if address.ip().is_loopback() {
+        return warnings;
+    }
+    if options.auth.is_none() {
+        let acts = match (options.write, options.delete) {
+            (false, false) => "read",
+            (true, false) => "read and write",
+            (_, true) => "read, write and delete",
+        };
+        warnings.push(format!(
+            "the registry at {address} asks for no password: whoever reaches it can {acts}"
+        ));
+    }
+    if options.tls.is_none() {
+        warnings.push(format!(
+            "the registry at {address} is not encrypted: on the way all can be read and changed, passwords too"
+        ));
+    }
+    warnings
+}
+
+/// What requests are answered from.
+struct Registry {
+    host: Host,
+    access: Option<Access>,
+    write: bool,
+    delete: bool,
+    quota: Option<u64>,
+    uploads: Uploads,
+    manifests: Mutex<Cache>,
+}
+
+type Answer = std::result::Result<Reply, Refusal>;
+
+impl Handler for Registry {
+    fn answer(&self, ctx: &Context, head: &Head, body: &mut Body<'_>) -> Reply {
+        let reply = self.reply(ctx, head, body).unwrap_or_else(Refusal::reply);
+        // By this header clients tell a registry from other servers.
+        reply.header("Docker-Distribution-API-Version", "registry/2.0")
+    }
+
+    fn refuse(&self, status: u16, message: &str) -> Reply {
+        Refusal::new(status, "UNSUPPORTED", message).reply()
+    }
+
+    fn tick(&self) {
+        self.uploads.expire();
+        let Ok(span) = jiff::SignedDuration::try_from(self.uploads.expiry()) else {
+            return;
+        };
+        if let Ok(before) = jiff::Timestamp::now().checked_sub(span) {
+            // What cannot be removed now is tried again.
+            let _ = self.host.expire_blobs(before);
+        }
+    }
+}
+
+impl Registry {
+    fn reply(&self, ctx: &Context, head: &Head, body: &mut Body<'_>) -> Answer {
+        if let Some(access) = &self.access {
+            access.check(head)?;
+        }
+        let route = Route::find(&head.path)?;
+        match (head.method.as_str(), route) {
+            ("GET" | "HEAD", Route::Root) => Ok(Reply::new(200).json(&serde_json::json!({}))),
+            ("GET", Route::Catalog) => self.catalog(head),
+            ("GET", Route::Tags(name)) => self.tags(head, &name),
+            ("GET", Route::Referrers(name, digest)) => self.referrers(head, &name, &digest),
+            ("GET" | "HEAD", Route::Blob(name, digest)) => self.blob(head, &name, &digest),
+            ("DELETE", Route::Blob(name, digest)) => self.delete_blob(&name, &digest),
+            ("GET" | "HEAD", Route::Manifest(name, manifest)) => self.manifest(head, &name, &manifest),
+            ("PUT", Route::Manifest(name, manifest)) => self.push_manifest(ctx, head, body, &name, &manifest),
+            ("DELETE", Route::Manifest(name, manifest)) => self.delete_manifest(&name, &manifest),
+            ("POST", Route::Uploads(name)) => self.start_upload(ctx, head, body, &name),
+            ("GET" | "HEAD", Route::Upload(name, id)) => self.upload_status(&name, &id),
+            ("PATCH", Route::Upload(name, id)) => self.go_on_with_upload(head, body, &name, &id),
+            ("PUT", Route::Upload(name, id)) => self.end_upload(ctx, head, body, &name, &id),
+            ("DELETE", Route::Upload(name, id)) => self.cancel_upload(&name, &id),
+            (method, _) => Err(Refusal::unsupported(format!(
+                "`{}` cannot be done here",
+                method.escape_debug()
+            ))),
+        }
+    }
+
+    fn must_write(&self) -> std::result::Result<(), Refusal> {
+        match self.write {
+            true => Ok(()),
+            false => Err(Refusal::unsupported("this registry takes no pushes")),
+        }
+    }
+
+    fn must_delete(&self) -> std::result::Result<(), Refusal> {
+        match self.delete {
+            true => Ok(()),
+            false => Err(Refusal::unsupported("this registry deletes nothing")),
+        }
+    }
+}
