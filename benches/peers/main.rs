@@ -18,6 +18,7 @@ mod containers;
 mod forge;
 mod images;
 mod pull;
+mod registries;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -32,7 +33,7 @@ const PODMAN_IMAGE: &str = "example.org/busybox:skopeo";
 const REST: Duration = Duration::from_millis(200);
 
 type Case = (&'static str, fn(&Arena));
-const CASES: [Case; 16] = [
+const CASES: [Case; 17] = [
     ("start", containers::start),
     ("run", containers::container_run),
     ("exec", containers::exec),
@@ -49,6 +50,7 @@ const CASES: [Case; 16] = [
     ("prune", images::prune),
     ("memory", images::memory),
     ("pull", pull::pull),
+    ("serve", registries::serve),
 ];
 
 /// What holds the arena: a file with a file system, mounted where nobody else sees it, and gone at the end.
@@ -60,7 +62,7 @@ const STAGE: &str = r#"
     truncate --size 40G "$dir/disk"
     mkfs.ext4 -q "$dir/disk"
     mount -o loop "$dir/disk" "$dir/arena"
-    cp "$dir/program" "$dir/bench" "$dir/arena"
+    cp "$dir/program" "$dir/bench" "$dir/docker-registry-program" "$dir/arena"
     "$@"
 "#;
 
@@ -85,6 +87,11 @@ fn enter(args: &[String]) -> std::io::Error {
         std::env::var_os("HOIST_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_hoist")), PathBuf::from);
     fs::copy(program, stage.join("program")).unwrap();
     fs::copy(std::env::current_exe().unwrap(), stage.join("bench")).unwrap();
+    // Not among the peers' tools: it is this machine's.
+    if fs::copy("/usr/bin/docker-registry", stage.join("docker-registry-program")).is_err() {
+        eprintln!("docker-registry is not installed: the case `serve` does without it");
+        fs::write(stage.join("docker-registry-program"), "").unwrap();
+    }
     let arena = stage.join("arena");
     let mut shell = Command::new("unshare");
     shell
