@@ -245,8 +245,8 @@ pub mod functions {
     /// is here. A pull that was interrupted goes on where it was. Of an image for several platforms comes the one that suits this machine
     /// best. Throws `not_found`, `unauthorized`, `denied`, `rate_limited`, `network`, `corrupt` and `no_space`.
     ///
-    /// ```rhai,images
-    /// assert::eq(image::pull("tools").name, "tools:latest"); // It is here: no registry is asked.
+    /// ```rhai,throws=network
+    /// image::pull("localhost:1/team/app:1.0"); // Nobody listens there.
     /// ```
     #[rhai_fn(name = "pull", return_raw)]
     pub fn pull(ctx: NativeCallContext, image: &str) -> Scripted<Image> {
