@@ -1,6 +1,7 @@
 //! The body of a request, read as it comes.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use super::connection::Connection;
 use super::head::Framing;
@@ -9,6 +10,8 @@ use super::head::Framing;
 const LINE: usize = 4096;
 /// Bytes that are read of a body nobody wanted, so that the connection can go on.
 const UNWANTED: u64 = 1 << 20;
+/// How long the next of them may take.
+const BRIEFLY: Duration = Duration::from_secs(2);
 
 /// A body, and what is left of it.
 pub(in crate::server) struct Body<'a> {
@@ -48,16 +51,16 @@ impl<'a> Body<'a> {
         self.length
     }
 
-    /// Reads what is left if it is little; whether the connection can go on.
+    /// Reads what is left if that is sure to be little; whether the connection can go on. The answer waits for it meanwhile.
     pub(super) fn finish(mut self) -> bool {
         match self.left {
             Left::Nothing => true,
-            // Nobody told the client to send it.
-            _ if self.waits => false,
-            _ => {
-                let read = io::copy(&mut (&mut self).take(UNWANTED), &mut io::sink());
-                read.is_ok() && matches!(self.left, Left::Nothing)
+            // Nobody told the client to send it, if it waits.
+            Left::Bytes(left) if left <= UNWANTED && !self.waits => {
+                let _ = self.connection.patience(BRIEFLY);
+                io::copy(&mut self, &mut io::sink()).is_ok()
             }
+            _ => false,
         }
     }
 
