@@ -37,6 +37,7 @@ const READ: &[Effect] = &[Effect::Read];
 const WRITE: &[Effect] = &[Effect::Write];
 const DELETE: &[Effect] = &[Effect::Delete];
 const EXEC: &[Effect] = &[Effect::Exec];
+const NET: &[Effect] = &[Effect::Net];
 
 /// Every native function, as documentation names it: `namespace::name`, `Type.method`, `name`. Getters and operators are pure.
 const EFFECTS: &[(&str, &[Effect])] = &[
@@ -69,6 +70,7 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("Duration.abs", PURE),
     ("Image.history", READ),
     ("Image.inspect", READ),
+    ("Image.push", &[Effect::Read, Effect::Net]),
     ("Image.reload", READ),
     ("Image.remove", DELETE),
     ("Image.save", &[Effect::Read, Effect::Fs]),
@@ -171,6 +173,7 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("image::load", &[Effect::Write, Effect::Fs]),
     ("image::prune", DELETE),
     ("image::pull", &[Effect::Write, Effect::Net]),
+    ("image::push", &[Effect::Read, Effect::Net]),
     ("image::remove", DELETE),
     ("image::save", &[Effect::Read, Effect::Fs]),
     ("image::select", READ),
@@ -191,6 +194,21 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("regex::is_match", PURE),
     ("regex::replace", PURE),
     ("regex::split", PURE),
+    ("registry::copy", &[Effect::Net, Effect::Fs]),
+    ("registry::delete", NET),
+    ("registry::delete_tag", NET),
+    ("registry::digest", NET),
+    ("registry::exists", NET),
+    ("registry::inspect", NET),
+    ("registry::limits", NET),
+    ("registry::login", &[Effect::Fs, Effect::Net]),
+    ("registry::logout", FS),
+    ("registry::manifest", NET),
+    ("registry::mirror", &[Effect::Net, Effect::Fs]),
+    ("registry::referrers", NET),
+    ("registry::repos", NET),
+    ("registry::tag", NET),
+    ("registry::tags", NET),
     (
         "registry::serve",
         &[Effect::Read, Effect::Write, Effect::Delete, Effect::Net],

@@ -142,7 +142,11 @@ pub const NAMESPACES: &[Group] = &[
         exported_module!(log::functions)
     }),
     group("regex", "Regular expressions.", || exported_module!(regex::functions)),
-    group("registry", "The store as a registry.", registry::functions),
+    group(
+        "registry",
+        "Registries: what they have, who we are to them, and the store as one.",
+        registry::functions,
+    ),
     group(
         "semver",
         "Versions, compared and sorted by Semantic Versioning.",

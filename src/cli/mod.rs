@@ -6,6 +6,8 @@ mod eval;
 mod events;
 mod image;
 mod oci;
+mod push;
+mod registry;
 mod run;
 mod serve;
 mod signals;
@@ -132,6 +134,9 @@ enum Command {
     System(system::System),
     #[command(subcommand)]
     Serve(serve::Serve),
+    Push(push::Push),
+    #[command(subcommand)]
+    Registry(registry::Registry),
     Oci(OciCommand),
     Container(container::Containers),
     #[command(subcommand)]
@@ -238,6 +243,8 @@ impl App {
             Command::Events(events) => events.execute(self),
             Command::System(system) => system.execute(self),
             Command::Serve(serve) => serve.execute(self),
+            Command::Push(push) => push.execute(self),
+            Command::Registry(registry) => registry.execute(self),
             Command::Oci(_) => Err(Error::internal(
                 "an OCI runtime was to be this process, and nothing else",
             )),

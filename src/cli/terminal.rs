@@ -1,13 +1,14 @@
 //! Standard output for data, standard error for talk, and the person at the keyboard.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use crate::bindings::{Console, table};
 use crate::config::variable;
-use crate::error::Error;
+use crate::error::{Context as _, Error, Result};
 use crate::host::Plan;
+use crate::model::{Context, Secret};
 use crate::sys::pty;
 
 /// The terminal, or whatever the standard streams are connected to.
@@ -42,6 +43,35 @@ impl Terminal {
         self.talk("dry run: nothing was changed; this would be done:");
         self.talk(table::show_plan(&actions).trim_end());
     }
+
+    /// Asks for what is not to be shown; `None` where there is nobody to ask.
+    pub(super) fn ask_secret(&self, ctx: &Context, question: &str) -> Result<Option<Secret>> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() {
+            return Ok(None);
+        }
+        let ask = || drop(write!(io::stderr().lock(), "{question}"));
+        let line = pty::read_hidden(&stdin, ctx.wake_fd()?, ask).during(|| "read what is typed");
+        self.talk("");
+        ctx.check()?;
+        line?.map(secret).transpose()
+    }
+
+    /// What standard input has, without the end of its line.
+    pub(super) fn piped_secret(&self) -> Result<Secret> {
+        let mut bytes = Vec::new();
+        let input = io::stdin().lock().take(MOST_SECRET).read_to_end(&mut bytes);
+        input.during(|| "read the standard input")?;
+        secret(bytes)
+    }
+}
+
+/// The longest password or token.
+const MOST_SECRET: u64 = 64 << 10;
+
+fn secret(bytes: Vec<u8>) -> Result<Secret> {
+    let text = String::from_utf8(bytes).map_err(|_| Error::invalid("the password is no text in UTF-8"))?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
 impl Console for Terminal {

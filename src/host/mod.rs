@@ -46,6 +46,7 @@ pub use image::{
 };
 pub use info::Info;
 pub use plan::{Action, Plan};
+pub use registry::{Asking, CopyOptions, MirrorOptions, PushOptions, PushedImage};
 pub use report::{Item, Report};
 pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob};
 pub use usage::Usage;
@@ -66,6 +67,8 @@ struct Inner {
     scratch: OnceLock<Scratch>,
     /// The connections to registries, once there are any.
     transport: OnceLock<Transport>,
+    /// What is set about registries, once one is to be asked.
+    ways: OnceLock<registry::Ways>,
     /// The states containers would be in, under dry-run.
     simulated: Mutex<HashMap<ContainerId, Status>>,
     /// What is in the secrets of containers made here, which is kept nowhere else.
@@ -107,6 +110,7 @@ impl Host {
             plan,
             scratch: OnceLock::new(),
             transport: OnceLock::new(),
+            ways: OnceLock::new(),
             simulated: Mutex::default(),
             secrets: Mutex::default(),
         }));

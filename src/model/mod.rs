@@ -14,6 +14,7 @@ mod reference;
 mod repository;
 mod secret;
 mod suggest;
+mod version;
 mod words;
 
 pub use bytes::ByteSize;
@@ -28,4 +29,5 @@ pub use reference::Reference;
 pub use repository::Repository;
 pub use secret::Secret;
 pub use suggest::{suggest, unknown};
+pub use version::parse_version;
 pub use words::{Bytes, Command, Pairs, Words};

@@ -1,10 +1,12 @@
 //! Pseudoterminals (pty(7)), and what a process does with its terminal.
 
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 
 /// The rows and columns of a terminal, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +63,40 @@ pub fn size(terminal: impl AsFd) -> Option<Size> {
         rows: size.ws_row,
         columns: size.ws_col,
     })
+}
+
+/// Asks, and reads a line that is typed at a terminal, which shows nothing of it; `None` when `wake` can be read before there is one.
+pub fn read_hidden(terminal: impl AsFd, wake: BorrowedFd<'_>, ask: impl FnOnce()) -> nix::Result<Option<Vec<u8>>> {
+    let before = tcgetattr(&terminal)?;
+    let mut silent = before.clone();
+    silent.local_flags.remove(LocalFlags::ECHO);
+    // What was typed before the question is no answer to it.
+    tcsetattr(&terminal, SetArg::TCSAFLUSH, &silent)?;
+    // Whoever sees the question may type at once.
+    ask();
+    let line = read_line(&terminal, wake);
+    tcsetattr(&terminal, SetArg::TCSANOW, &before)?;
+    line
+}
+
+fn read_line(terminal: impl AsFd, wake: BorrowedFd<'_>) -> nix::Result<Option<Vec<u8>>> {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    loop {
+        let mut fds = [terminal.as_fd(), wake].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) if fds[1].any().unwrap_or(true) => return Ok(None),
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(errno),
+        }
+        match nix::unistd::read(&terminal, &mut byte) {
+            Ok(0) => return Ok(Some(line)),
+            Ok(_) if byte == *b"\n" => return Ok(Some(line)),
+            Ok(_) => line.push(byte[0]),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 #[cfg(test)]

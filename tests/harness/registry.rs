@@ -2,12 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use tempfile::TempDir;
 
-use super::{Output, Peers, program};
+use super::{Authority, Output, Peers, program};
 
 /// A registry that runs as long as this value lives.
 pub(crate) struct Registry {
@@ -48,7 +48,9 @@ impl Registry {
             at("data").display()
         );
         if guard.tls {
-            let (key, certificate) = make_certificate(dir.path());
+            let authority = Authority::new();
+            fs::write(at("authority.pem"), authority.pem()).unwrap();
+            let (certificate, key) = authority.sign(&["localhost", "127.0.0.1"]).write(dir.path());
             config += &format!(
                 "  tls:\n    certificate: {}\n    key: {}\n",
                 certificate.display(),
@@ -121,9 +123,24 @@ impl Registry {
         rest.collect()
     }
 
+    /// Where it keeps a repository.
+    pub(crate) fn repository(&self, name: &str) -> PathBuf {
+        self.dir.path().join("data/docker/registry/v2/repositories").join(name)
+    }
+
+    /// How many blobs it has, and how many uploads that were begun and not ended.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let files = |part: &str| {
+            let mut find = program("find");
+            find.arg(self.dir.path()).args(["-path", part]);
+            Output::of(find, None).success().stdout.lines().count()
+        };
+        (files("*/blobs/sha256/*/*/data"), files("*/_uploads/*/startedat"))
+    }
+
     /// The certificate of its authority.
     pub(crate) fn certificate(&self) -> PathBuf {
-        self.dir.path().join("certificate.pem")
+        self.dir.path().join("authority.pem")
     }
 }
 
@@ -132,29 +149,4 @@ impl Drop for Registry {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn make_certificate(dir: &Path) -> (PathBuf, PathBuf) {
-    let (key, certificate) = (dir.join("key.pem"), dir.join("certificate.pem"));
-    let mut command = program("openssl");
-    command.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]);
-    command.args([
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-    ]);
-    command.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
-    Output::of(command, None).success();
-    (key, certificate)
 }

@@ -3,6 +3,7 @@
 pub mod acts;
 pub mod facts;
 pub mod namespace;
+pub mod push;
 mod transfer;
 
 pub(super) use namespace::change;
@@ -22,13 +23,16 @@ const NO_NAME: &str = "<none>";
 
 /// The functions of `image::`.
 pub fn functions() -> Module {
-    exported_module!(namespace::functions)
+    let mut module = exported_module!(namespace::functions);
+    module.combine(exported_module!(push::functions));
+    module
 }
 
 /// The getters and methods of `Image`.
 pub fn methods() -> Module {
     let mut module = exported_module!(facts::getters);
     module.combine(exported_module!(acts::methods));
+    module.combine(exported_module!(push::methods));
     module
 }
 

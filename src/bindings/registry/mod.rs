@@ -1,5 +1,9 @@
-//! `registry::` and `Server`: the store served as a registry.
+//! `registry::` and `Server`: what is in registries, who we are to them, and the store served as one.
 
+pub mod access;
+pub mod acts;
+pub mod look;
+pub mod mirror;
 pub mod served;
 pub mod server;
 
@@ -9,7 +13,12 @@ pub use server::Server;
 
 /// The functions of the namespace.
 pub fn functions() -> Module {
-    exported_module!(served::functions)
+    let mut module = exported_module!(access::functions);
+    module.combine(exported_module!(look::functions));
+    module.combine(exported_module!(acts::functions));
+    module.combine(exported_module!(mirror::functions));
+    module.combine(exported_module!(served::functions));
+    module
 }
 
 /// The getters and methods of `Server`.

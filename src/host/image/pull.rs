@@ -171,7 +171,7 @@ impl Host {
         if reference.digest().is_some() {
             return Err(Error::invalid("`all_tags` and a digest exclude each other"));
         }
-        let tags = self.anywhere(reference, options, |registry, repository| {
+        let tags = self.anywhere(ctx, reference, options, |registry, repository| {
             registry.tags(ctx, repository)
         })?;
         let mut all: Option<PulledImage> = None;
@@ -196,7 +196,7 @@ impl Host {
     }
 
     fn pull_anywhere(&self, ctx: &Context, request: &Request<'_>) -> Result<PulledImage> {
-        self.anywhere(request.reference, request.options, |registry, repository| {
+        self.anywhere(ctx, request.reference, request.options, |registry, repository| {
             self.pull_from(ctx, request, registry, repository)
         })
     }
@@ -204,6 +204,7 @@ impl Host {
     /// Asks the places that have a repository, one after another, until one has an answer; the last one's error is told.
     fn anywhere<T>(
         &self,
+        ctx: &Context,
         reference: &Reference,
         options: &PullOptions,
         work: impl Fn(&Registry, &str) -> Result<T>,
@@ -212,7 +213,11 @@ impl Host {
         let mut outcome = Err(Error::internal("a repository has a place"));
         for Place { endpoint, repository } in self.places_of(reference, options.tls_verify)? {
             let place = Place { endpoint, repository };
-            let mut registry = self.registry_at(&place, credential.clone())?;
+            // Who we are to a registry is nothing that its mirrors are to know.
+            let own = credential
+                .clone()
+                .filter(|_| place.endpoint.name == reference.registry());
+            let mut registry = self.registry_at(ctx, &place, own)?;
             if let Some(retries) = options.retries {
                 registry = registry.with_retries(retries);
             }

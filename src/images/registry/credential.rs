@@ -21,7 +21,27 @@ pub enum Credential {
     Token(Secret),
 }
 
+/// The user whose password is an identity token, in credential helpers and everywhere else.
+const TOKEN_USER: &str = "<token>";
+
 impl Credential {
+    /// A user and a password. The user `<token>` says that the password is an identity token, as credential helpers put it.
+    pub fn of_user(user: String, secret: Secret) -> Credential {
+        match user == TOKEN_USER {
+            true => Credential::Identity(secret),
+            false => Credential::Basic { user, secret },
+        }
+    }
+
+    /// User and password as helpers have them; `None` for nobody.
+    pub(super) fn as_user(&self) -> Option<(&str, &Secret)> {
+        match self {
+            Credential::Anonymous => None,
+            Credential::Basic { user, secret } => Some((user, secret)),
+            Credential::Identity(secret) | Credential::Token(secret) => Some((TOKEN_USER, secret)),
+        }
+    }
+
     /// Whether it says nothing.
     pub fn is_anonymous(&self) -> bool {
         *self == Credential::Anonymous

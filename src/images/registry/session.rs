@@ -262,10 +262,11 @@ impl Session {
                 "the credentials were not shown to `{host}`, which hands out tokens for `{}` from outside its domain",
                 self.endpoint.name
             ),
-            (None, Credential::Anonymous) => {
-                "say who you are by `username` and `password`; some registries answer so for what does not exist, too"
-                    .to_owned()
-            }
+            (None, Credential::Anonymous) => format!(
+                "log in by `hoist registry login {}`, or say who you are by `username` and `password`; some registries answer so for \
+                 what does not exist, too",
+                self.endpoint.name
+            ),
             (None, _) => "look at user and password, and at what they are allowed".to_owned(),
         }
     }

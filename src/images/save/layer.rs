@@ -14,28 +14,28 @@ use crate::images::staging::Staging;
 use crate::model::{Context, Digest, Hasher};
 
 /// What layers are to become.
-pub(super) struct Form<'a> {
-    pub(super) content: &'a Content,
-    pub(super) staging: &'a Staging,
-    pub(super) pool: &'a Pool,
+pub(in crate::images) struct Form<'a> {
+    pub(in crate::images) content: &'a Content,
+    pub(in crate::images) staging: &'a Staging,
+    pub(in crate::images) pool: &'a Pool,
     /// `None` leaves them as they are stored.
-    pub(super) compression: Option<Compression>,
+    pub(in crate::images) compression: Option<Compression>,
 }
 
 /// A layer's blob as it is saved.
 #[derive(Clone)]
-pub(super) struct Blob {
-    pub(super) path: PathBuf,
-    pub(super) descriptor: Descriptor,
+pub(in crate::images) struct Blob {
+    pub(in crate::images) path: PathBuf,
+    pub(in crate::images) descriptor: Descriptor,
     /// Whether the stored manifest describes it as it is.
-    pub(super) is_stored: bool,
+    pub(in crate::images) is_stored: bool,
     /// The diff id, if it was made again from the layer's files.
-    pub(super) rebuilt: Option<Digest>,
+    pub(in crate::images) rebuilt: Option<Digest>,
 }
 
 impl Form<'_> {
     /// The layer in the form asked for: the stored blob if it has that, else a new one in the staging directory.
-    pub(super) fn blob(&self, ctx: &Context, layer: &Layer) -> Result<Blob> {
+    pub(in crate::images) fn blob(&self, ctx: &Context, layer: &Layer) -> Result<Blob> {
         if !self.content.has_blob(&layer.blob) && self.content.has_recipe(&layer.diff_id) {
             return self.rebuilt(ctx, layer);
         }

@@ -11,7 +11,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Credential, Key, is_legacy, of_user};
+use super::{Credential, Key, is_legacy};
 use crate::error::{Context as _, Error, Result};
 use crate::model::Secret;
 use crate::sys::file;
@@ -111,11 +111,11 @@ impl AuthFile {
                 ))
                 .hint(format!("log in again: `hoist registry login {key}`"))
             })?;
-            return Ok(Some(of_user(user, password)));
+            return Ok(Some(Credential::of_user(user, password)));
         }
         Ok(text("username")
             .zip(text("password"))
-            .map(|(user, password)| of_user(user, Secret::new(password))))
+            .map(|(user, password)| Credential::of_user(user, Secret::new(password))))
     }
 
     /// Whether the file itself has an entry for exactly this key.

@@ -13,13 +13,11 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Credential, Key, of_user};
+use super::{Credential, Key};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::model::{Context, Secret};
 use crate::sys::pidfd;
 
-/// The user whose password is an identity token.
-pub(super) const TOKEN_USER: &str = "<token>";
 /// How long a helper may take; it may have to ask a person.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The most a helper may say.
@@ -81,15 +79,13 @@ impl Helper {
         let answer: Answer = serde_json::from_slice(said.as_bytes())
             .map_err(|_| self.failed("get", key, "it did not answer with credentials in JSON"))?;
         let is_empty = answer.user.is_empty() && answer.secret.is_empty();
-        Ok((!is_empty).then(|| of_user(answer.user, answer.secret)))
+        Ok((!is_empty).then(|| Credential::of_user(answer.user, answer.secret)))
     }
 
     /// Has it keep a credential.
     pub(super) fn store(&self, ctx: &Context, key: &Key, credential: &Credential) -> Result<()> {
-        let (user, secret) = match credential {
-            Credential::Anonymous => return Ok(()),
-            Credential::Basic { user, secret } => (user.as_str(), secret.expose()),
-            Credential::Identity(secret) | Credential::Token(secret) => (TOKEN_USER, secret.expose()),
+        let Some((user, secret)) = credential.as_user().map(|(user, secret)| (user, secret.expose())) else {
+            return Ok(());
         };
         let input = json!({ "ServerURL": key.server(), "Username": user, "Secret": secret });
         self.run(ctx, "store", input.to_string().as_bytes())?

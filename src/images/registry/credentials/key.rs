@@ -17,11 +17,11 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key that says all of a reference's repository.
-    pub fn of(reference: &Reference) -> Key {
+    /// The key for a repository of a registry; for all of it, where the path is empty.
+    pub fn new(registry: &str, path: &str) -> Key {
         Key {
-            registry: reference.registry().to_owned(),
-            path: reference.path().to_owned(),
+            registry: plain_host(registry).to_owned(),
+            path: path.to_owned(),
         }
     }
 

@@ -13,18 +13,10 @@ use std::path::{Path, PathBuf};
 use super::Credential;
 use crate::config::Registries;
 use crate::error::{Context as _, Error, Result};
-use crate::model::{Context, Secret};
+use crate::model::Context;
 use file::AuthFile;
 use helper::Helper;
 pub use key::Key;
-
-/// A name and a password. The name `<token>` says that the password is an identity token, as credential helpers put it.
-fn of_user(user: String, secret: Secret) -> Credential {
-    match user == helper::TOKEN_USER {
-        true => Credential::Identity(secret),
-        false => Credential::Basic { user, secret },
-    }
-}
 
 /// All places where credentials are, in the order in which they are asked.
 #[derive(Debug, Clone, Default)]

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::error::Kind;
+use crate::model::Secret;
 
 /// A home with nothing in it.
 struct Home(tempfile::TempDir);
@@ -75,7 +76,7 @@ esac
 }
 
 fn alice() -> Credential {
-    of_user("alice".to_owned(), Secret::new("pass:word"))
+    Credential::of_user("alice".to_owned(), Secret::new("pass:word"))
 }
 
 /// What podman 5.8, skopeo 1.22, docker 28 and crane 0.20 wrote of `alice` and `pass:word`.
@@ -127,7 +128,7 @@ fn i31_the_first_file_that_knows_a_registry_decides() {
     let mut credentials = home.credentials();
     credentials.places.environment = Some(Secret::new(entry("e")));
     let found = credentials.find(&Context::new(), &"r.io".parse().unwrap()).unwrap();
-    assert_eq!(found, Some(of_user("e".to_owned(), Secret::new("x"))));
+    assert_eq!(found, Some(Credential::of_user("e".to_owned(), Secret::new("x"))));
 }
 
 #[test]

@@ -8,7 +8,6 @@ mod tests;
 
 use std::sync::OnceLock;
 
-use super::credentials::Key;
 use crate::config::Registries;
 use crate::error::{Error, Result};
 use crate::model::Reference;
@@ -29,13 +28,6 @@ pub struct Location {
     pub reference: Reference,
     /// Whether its connections need not be secured.
     pub insecure: bool,
-}
-
-impl Location {
-    /// What credentials for it are looked for by.
-    pub fn key(&self) -> Key {
-        Key::of(&self.reference)
-    }
 }
 
 impl Hosts {

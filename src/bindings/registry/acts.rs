@@ -1,0 +1,142 @@
+//! What changes at registries: `registry::tag`, `registry::delete`, `registry::delete_tag`.
+
+use rhai::{Dynamic, Map, export_module};
+use serde_json::json;
+
+use crate::bindings::options;
+use crate::bindings::session::Session;
+use crate::bindings::value::from_json;
+use crate::error::Result;
+
+fn copy_to(session: &Session, from: &str, to: &str, options: Map) -> Result<Dynamic> {
+    let options = options::parse(options)?;
+    let copied = session.host()?.copy_image(&session.context(), from, to, &options)?;
+    Ok(from_json(&json!({
+        "digest": copied.digest,
+        "unchanged": copied.unchanged,
+        "manifests": copied.manifests,
+        "moved": copied.moved.sent,
+        "mounted": copied.moved.mounted,
+        "saved": copied.moved.mounted + copied.moved.present,
+    })))
+}
+
+/// What changes at registries.
+#[export_module]
+pub mod functions {
+    use super::super::look::ask;
+    use crate::bindings::prelude::*;
+
+    /// Has a further tag stand for what a name stands for, within its repository, and returns the new name. No layer moves.
+    ///
+    /// A tag that is there moves. Throws `not_found`.
+    ///
+    /// ```rhai,no_run
+    /// registry::tag("ghcr.io/team/app:1.2-rc3", "1.2");
+    /// ```
+    #[rhai_fn(name = "tag", return_raw)]
+    pub fn tag(ctx: NativeCallContext, name: &str, tag: &str) -> Scripted<String> {
+        tag_options(ctx, name, tag, Map::new())
+    }
+
+    /// Has a further tag stand for what a name stands for. Options: those of `registry::repos`.
+    ///
+    /// ```rhai,no_run
+    /// registry::tag("registry.lan:5000/app:1", "stable", #{ tls_verify: false });
+    /// ```
+    #[rhai_fn(name = "tag", return_raw)]
+    pub fn tag_options(ctx: NativeCallContext, name: &str, tag: &str, options: Map) -> Scripted<String> {
+        native(&ctx, |session| {
+            ask(session, options, |asker, ctx, asking| {
+                Ok(asker.remote_tag(ctx, name, tag, asking)?.familiar())
+            })
+        })
+    }
+
+    /// Removes an image from its registry by its digest, and with it every tag that stands for it.
+    ///
+    /// Throws `invalid` for a name without a digest: `registry::delete_tag` takes a single tag away. Throws `not_found`, and
+    /// `unsupported` where the registry removes nothing.
+    ///
+    /// ```rhai,no_run
+    /// registry::delete("ghcr.io/team/app@" + registry::digest("ghcr.io/team/app:old"));
+    /// ```
+    #[rhai_fn(name = "delete", return_raw)]
+    pub fn delete(ctx: NativeCallContext, name: &str) -> Scripted<()> {
+        delete_options(ctx, name, Map::new())
+    }
+
+    /// Removes an image from its registry by its digest. Options: those of `registry::repos`.
+    ///
+    /// ```rhai,no_run
+    /// let app = "registry.lan:5000/app";
+    /// registry::delete(app + "@" + registry::digest(app + ":old"), #{ tls_verify: false });
+    /// ```
+    #[rhai_fn(name = "delete", return_raw)]
+    pub fn delete_options(ctx: NativeCallContext, name: &str, options: Map) -> Scripted<()> {
+        native(&ctx, |session| {
+            ask(session, options, |asker, ctx, asking| {
+                asker.remote_delete(ctx, name, asking)
+            })
+        })
+    }
+
+    /// Takes a tag away at its registry. Other tags of the same image stay, whatever the registry can do: where it knows no deletion
+    /// of tags, the tag is moved to a manifest of its own first, and that is removed.
+    ///
+    /// Throws `not_found`, and `unsupported` where the registry removes nothing; the tag is what it was then.
+    ///
+    /// ```rhai,no_run
+    /// for tag in registry::tags("ghcr.io/team/app").filter(|tag| tag.starts_with("pr-")) {
+    ///     registry::delete_tag("ghcr.io/team/app:" + tag);
+    /// }
+    /// ```
+    #[rhai_fn(name = "delete_tag", return_raw)]
+    pub fn delete_tag(ctx: NativeCallContext, name: &str) -> Scripted<()> {
+        delete_tag_options(ctx, name, Map::new())
+    }
+
+    /// Takes a tag away at its registry. Options: those of `registry::repos`.
+    ///
+    /// ```rhai,no_run
+    /// registry::delete_tag("registry.lan:5000/app:old", #{ tls_verify: false });
+    /// ```
+    #[rhai_fn(name = "delete_tag", return_raw)]
+    pub fn delete_tag_options(ctx: NativeCallContext, name: &str, options: Map) -> Scripted<()> {
+        native(&ctx, |session| {
+            ask(session, options, |asker, ctx, asking| {
+                asker.remote_delete_tag(ctx, name, asking)
+            })
+        })
+    }
+
+    /// Copies an image from one registry to another, or to or from an OCI layout (`"oci-dir:PATH:NAME"`), for all its platforms and
+    /// byte for byte: its digest stays. Nothing is unpacked, and nothing comes into the store.
+    ///
+    /// Returns a map of `digest`, `unchanged` (it was there: one question on each side told so), `manifests` (that were set), `moved`
+    /// (bytes), `mounted` (bytes that the registry took from another of its repositories) and `saved` (those, and what was there
+    /// already). Who you are to either side, `registry::login` says. Throws `not_found`, and what registries say.
+    ///
+    /// ```rhai,no_run
+    /// let copied = registry::copy("debian:12", "registry.lan:5000/mirror/debian:12");
+    /// print(`${format_bytes(copied.moved)} moved, ${format_bytes(copied.saved)} saved`);
+    /// ```
+    #[rhai_fn(name = "copy", return_raw)]
+    pub fn copy(ctx: NativeCallContext, from: &str, to: &str) -> Scripted<Dynamic> {
+        native(&ctx, |session| super::copy_to(session, from, to, Map::new()))
+    }
+
+    /// Copies an image from one registry or layout to another.
+    ///
+    /// Options: `platforms` (an array: of one of them alone comes its manifest, of several a new index), `referrers` (also what says of
+    /// itself that it is about the image, such as signatures and lists of contents), `digest_tags` (also tags made of its digest, as
+    /// `sha256-….sig`), `force` (look for every part, though the destination's name stands for the same), `tls_verify`, `retries`.
+    ///
+    /// ```rhai,no_run
+    /// registry::copy("ghcr.io/team/app:1", "oci-dir:/backup/app:1", #{ referrers: true, platforms: ["linux/amd64"] });
+    /// ```
+    #[rhai_fn(name = "copy", return_raw)]
+    pub fn copy_options(ctx: NativeCallContext, from: &str, to: &str, options: Map) -> Scripted<Dynamic> {
+        native(&ctx, |session| super::copy_to(session, from, to, options))
+    }
+}

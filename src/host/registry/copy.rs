@@ -1,0 +1,115 @@
+//! From one registry, or layout, to another.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::look::Asking;
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::images::registry::{Copied, Copying, Layout, Side, copy};
+use crate::model::{Context, Words};
+
+/// Options of `registry::copy`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CopyOptions {
+    /// Of an image for several platforms, these; all by default.
+    pub platforms: Words,
+    /// Also what says of itself that it is about the image.
+    pub referrers: bool,
+    /// Also tags made of the image's digest.
+    pub digest_tags: bool,
+    /// Even what the destination says it has.
+    pub force: bool,
+    /// Whether the registries' certificates must be right; if not, plain HTTP will do as well.
+    pub tls_verify: Option<bool>,
+    /// How often what fails is tried again.
+    pub retries: Option<u32>,
+}
+
+impl CopyOptions {
+    pub(super) fn asking(&self) -> Asking {
+        Asking {
+            tls_verify: self.tls_verify,
+            retries: self.retries,
+            ..Asking::default()
+        }
+    }
+
+    pub(super) fn copying(&self) -> Result<Copying> {
+        Ok(Copying {
+            platforms: self
+                .platforms
+                .0
+                .iter()
+                .map(|platform| platform.parse())
+                .collect::<Result<_>>()?,
+            referrers: self.referrers,
+            digest_tags: self.digest_tags,
+            force: self.force,
+        })
+    }
+}
+
+/// What is before the path of a layout.
+const LAYOUT: &str = "oci-dir:";
+
+impl Host {
+    /// Copies what a name stands for to another: names at registries, or `oci-dir:PATH:NAME`. Digests stay what they are, unless some
+    /// of several platforms are chosen. Nothing is unpacked, and nothing comes into the store.
+    ///
+    /// Errors: `not_found`, `corrupt`, `invalid`, `unauthorized`, `denied`, `network`, `no_space`; the destination's name means then
+    /// what it meant before.
+    pub fn copy_image(&self, ctx: &Context, from: &str, to: &str, options: &CopyOptions) -> Result<Copied> {
+        let asking = options.asking();
+        let source = self.side(ctx, from, &asking)?;
+        let mut dest = self.side(ctx, to, &asking)?;
+        if let (Side::Layout(layout), Side::Registry { wanted, .. }) = (&dest, &source)
+            && !wanted.contains(':')
+        {
+            dest = Side::Layout(layout.clone().or_name(wanted));
+        }
+        if self.plan().is_some() {
+            return self.plan_copy(ctx, &source, from, to);
+        }
+        if let Some(path) = to.strip_prefix(LAYOUT) {
+            let dir = Layout::named(path);
+            std::fs::create_dir_all(dir.dir()).map_err(|cause| Error::invalid(format!("`{path}`: {cause}")))?;
+        }
+        let copied = copy(ctx, &self.config().limits, &source, &dest, &options.copying()?);
+        copied.map_err(|error| error.during(format!("copy `{from}` to `{to}`")).target(to))
+    }
+
+    fn plan_copy(&self, ctx: &Context, source: &Side, from: &str, to: &str) -> Result<Copied> {
+        let missing = || Error::not_found(format!("there is no `{from}`")).target(from);
+        let digest = source.standing(ctx)?.ok_or_else(missing)?;
+        self.planned("registry::copy", to, &format!("{from}, {digest}"));
+        Ok(Copied {
+            digest,
+            unchanged: false,
+            moved: Default::default(),
+            manifests: 0,
+        })
+    }
+
+    fn side(&self, ctx: &Context, text: &str, asking: &Asking) -> Result<Side> {
+        if let Some(path) = text.strip_prefix(LAYOUT) {
+            return Ok(Side::Layout(Layout::named(path)));
+        }
+        if let Some((form, _)) = text
+            .split_once(":/")
+            .filter(|(form, _)| !Path::new(form).has_root() && form.contains('-'))
+        {
+            return Err(Error::unsupported(format!("`{form}` is no side of a copy")).target(text).hint(
+                "copy between names at registries and `oci-dir:PATH:NAME`; archives go by `image::load` and `image::save`",
+            ));
+        }
+        let there = self.there(ctx, text, asking)?;
+        Ok(Side::Registry {
+            registry: there.registry,
+            repository: there.repository,
+            wanted: there.wanted,
+        })
+    }
+}
