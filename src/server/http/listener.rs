@@ -242,6 +242,8 @@ impl Shared {
         if !is_read {
             connection.linger(LINGER);
         }
+        // What is left of a body is waited for less long.
+        connection.patience(IDLE)?;
         Ok(goes_on)
     }
 }
