@@ -157,8 +157,8 @@ mod tests {
             started: Some((start, 8_000_000)),
             shown: start,
         };
-        assert_eq!(state.line(start), "1 of 2 layers, 28MB of 48MB");
+        assert_eq!(state.line(start), "1 of 2 layers, 28.0MB of 48.0MB");
         let line = state.line(start + Duration::from_secs(2));
-        assert_eq!(line, "1 of 2 layers, 28MB of 48MB, 10MB/s, 2s left");
+        assert_eq!(line, "1 of 2 layers, 28.0MB of 48.0MB, 10.0MB/s, 2s left");
     }
 }
