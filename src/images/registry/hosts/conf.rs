@@ -1,4 +1,5 @@
-//! `registries.conf`, version 2, and what lies beside it (containers-registries.conf(5)).
+//! `registries.conf`, version 2, and what lies beside it (containers-registries.conf(5)), but for what it says of short names: a script means
+//! the same images on every machine, those that Docker means.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,6 @@ use crate::model::Reference;
 #[derive(Debug, Default)]
 pub(super) struct Conf {
     registries: BTreeMap<String, Registry>,
-    aliases: BTreeMap<String, String>,
-    searched: Vec<String>,
 }
 
 /// What is said of the references with a prefix.
@@ -55,11 +54,8 @@ pub(super) enum Subset {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct File {
-    unqualified_search_registries: Option<Vec<String>>,
     #[serde(default)]
     registry: Vec<Table>,
-    #[serde(default)]
-    aliases: BTreeMap<String, String>,
     /// Version 1 had a table of this name.
     registries: Option<toml::Value>,
 }
@@ -133,16 +129,9 @@ impl Conf {
         if file.registries.is_some() {
             return Err(Error::invalid("it has the form of version 1, which is no longer read"));
         }
-        self.searched = file
-            .unqualified_search_registries
-            .unwrap_or(std::mem::take(&mut self.searched));
         for table in file.registry {
             let registry = table.registry(name)?;
             self.registries.insert(registry.prefix.clone(), registry);
-        }
-        for (short, full) in file.aliases {
-            check_alias(&short, &full)?;
-            self.aliases.insert(short, full);
         }
         Ok(())
     }
@@ -155,17 +144,6 @@ impl Conf {
             .values()
             .filter(|found| covered(&text, &found.prefix).is_some());
         fitting.max_by_key(|found| found.prefix.len())
-    }
-
-    /// The name a short one stands for; a later file may take it back by an empty one.
-    pub(super) fn alias(&self, name: &str) -> Option<&str> {
-        let full = self.aliases.get(name)?;
-        Some(full.as_str()).filter(|full| !full.is_empty())
-    }
-
-    /// The registries in which short names are looked for.
-    pub(super) fn searched(&self) -> &[String] {
-        &self.searched
     }
 }
 
@@ -238,16 +216,6 @@ fn plain(location: &str) -> Result<String> {
         )));
     }
     Ok(location.trim_end_matches('/').to_owned())
-}
-
-fn check_alias(short: &str, full: &str) -> Result<()> {
-    let is_full = |reference: Reference| full.starts_with(&format!("{}/", reference.registry()));
-    match full.is_empty() || full.parse().is_ok_and(is_full) {
-        true => Ok(()),
-        false => Err(Error::invalid(format!(
-            "the alias `{short}` stands for `{full}`, which has no registry"
-        ))),
-    }
 }
 
 /// The files of a directory of settings, in the order of their names.

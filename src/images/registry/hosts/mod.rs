@@ -1,4 +1,4 @@
-//! What people have set about registries: mirrors, other locations, what is blocked or not secured, short names, certificates.
+//! What people have set about registries: mirrors, other locations, what is blocked or not secured, certificates.
 
 mod certificates;
 mod conf;
@@ -45,29 +45,6 @@ impl Hosts {
         }
         let conf = Conf::read(&self.places.settings, &self.places.drop_ins)?;
         Ok(self.conf.get_or_init(|| conf))
-    }
-
-    /// What a name may mean, in the order to try it. A name with a registry means itself; a short one what its alias says, else that
-    /// name in each of the registries that are searched, and where there are none in Docker's.
-    ///
-    /// Errors: `invalid` for what is no name, and for settings that cannot be read.
-    pub fn meanings(&self, text: &str) -> Result<Vec<Reference>> {
-        let usual: Reference = text.parse()?;
-        if !is_short(text, &usual) {
-            return Ok(vec![usual]);
-        }
-        let conf = self.conf()?;
-        let end = text.find('@').unwrap_or(text.len());
-        let end = text[..end].find(':').unwrap_or(end);
-        let (name, rest) = text.split_at(end);
-        if let Some(alias) = conf.alias(name) {
-            return Ok(vec![format!("{alias}{rest}").parse()?]);
-        }
-        let registries = conf.searched().iter();
-        let found: Vec<Reference> = registries
-            .map(|registry| format!("{registry}/{text}").parse())
-            .collect::<Result<_>>()?;
-        Ok(if found.is_empty() { vec![usual] } else { found })
     }
 
     /// Where a reference may be read from, in the order to try it: its mirrors, then itself.
@@ -125,10 +102,4 @@ impl Location {
             insecure: false,
         }
     }
-}
-
-/// Whether a name was written without its registry.
-fn is_short(text: &str, reference: &Reference) -> bool {
-    let is_named = |host: &str| text.strip_prefix(host).is_some_and(|rest| rest.starts_with('/'));
-    !is_named(reference.registry()) && !is_named("index.docker.io")
 }

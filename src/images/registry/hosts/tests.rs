@@ -37,15 +37,6 @@ impl Etc {
             |source: &Location| format!("{}{}", source.reference, if source.insecure { " insecure" } else { "" });
         sources.iter().map(text).collect()
     }
-
-    fn meanings(&self, name: &str) -> Vec<String> {
-        self.hosts()
-            .meanings(name)
-            .unwrap()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
 }
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -118,47 +109,26 @@ fn i38_what_is_blocked_is_refused_with_the_file_that_says_so() {
 }
 
 #[test]
-fn i38_short_names_are_aliases_or_are_searched() {
-    let etc = Etc::new("unqualified-search-registries = [\"r.io\", \"docker.io\"]\n");
+fn i38_what_is_said_of_short_names_changes_nothing() {
+    let etc = Etc::new("unqualified-search-registries = [\"r.io\"]\nshort-name-mode = \"enforcing\"\n");
     etc.write(
         "registries.conf.d/shortnames.conf",
-        "[aliases]\n\"hello\" = \"quay.io/podman/hello\"\n\"ubi8/ubi\" = \"registry.access.redhat.com/ubi8/ubi\"\n\"gone\" = \"x.io/gone\"\n",
+        "[aliases]\n\"hello\" = \"quay.io/podman/hello\"\n",
     );
-    etc.write("own.d/my.conf", "[aliases]\n\"gone\" = \"\"\n");
-    assert_eq!(etc.meanings("hello:1"), ["quay.io/podman/hello:1"]);
-    assert_eq!(
-        etc.meanings(&format!("hello@{DIGEST}")),
-        [format!("quay.io/podman/hello@{DIGEST}")]
-    );
-    assert_eq!(etc.meanings("ubi8/ubi"), ["registry.access.redhat.com/ubi8/ubi:latest"]);
-    assert_eq!(
-        etc.meanings("gone"),
-        ["r.io/gone:latest", "docker.io/library/gone:latest"]
-    );
-    assert_eq!(
-        etc.meanings("docker.io/library/hello"),
-        ["docker.io/library/hello:latest"]
-    );
-    assert_eq!(
-        etc.meanings("index.docker.io/hello"),
-        ["docker.io/library/hello:latest"]
-    );
-    assert_eq!(etc.meanings("localhost/hello"), ["localhost/hello:latest"]);
-    assert_eq!(Etc::new("").meanings("hello"), ["docker.io/library/hello:latest"]);
+    assert_eq!(etc.sources("hello"), ["docker.io/library/hello:latest"]);
 }
 
 #[test]
 fn the_last_file_has_the_last_word_on_a_prefix() {
-    let etc =
-        Etc::new("unqualified-search-registries = [\"a.io\"]\n[[registry]]\nlocation = \"r.io\"\ninsecure = true\n");
+    let etc = Etc::new("[[registry]]\nlocation = \"r.io\"\ninsecure = true\n");
     etc.write("registries.conf.d/9.conf", "[[registry]]\nlocation = \"r.io\"\n");
     etc.write("registries.conf.d/readme", "this is not read");
     assert_eq!(etc.sources("r.io/x"), ["r.io/x:latest"]);
-    assert_eq!(etc.meanings("x"), ["a.io/x:latest"]);
     etc.write("own.conf", "");
+    etc.write("registries.conf.d/9.conf", "");
     assert_eq!(
-        etc.meanings("x"),
-        ["docker.io/library/x:latest"],
+        etc.sources("r.io/x"),
+        ["r.io/x:latest"],
         "the first file is the only one"
     );
 }
@@ -178,7 +148,6 @@ fn a_broken_file_is_named_with_the_line_and_a_way_out() {
             "[[registry]]\nlocation = \"r.io\"\n[[registry.mirror]]\nlocation = \"\"\n",
             "a mirror of `r.io`",
         ),
-        ("[aliases]\na = \"b\"\n", "the alias `a` stands for `b`"),
     ] {
         let error = Etc::new(text).hosts().sources(&"r.io/x".parse().unwrap()).unwrap_err();
         assert_eq!(error.kind(), Kind::Invalid, "{error}");
