@@ -226,6 +226,7 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("time::from_unix", PURE),
     ("time::now", PURE),
     ("time::parse", PURE),
+    ("toml::parse", PURE),
 ];
 
 /// The effects of a function; `None` when the table has no row for it.

@@ -76,6 +76,7 @@ pub mod system;
 pub mod table;
 pub mod text;
 pub mod time;
+pub mod toml;
 pub mod units;
 
 use std::sync::LazyLock;
@@ -156,6 +157,7 @@ pub const NAMESPACES: &[Group] = &[
         exported_module!(system::functions)
     }),
     group("time", "Points in time.", || exported_module!(time::functions)),
+    group("toml", "TOML text to values.", || exported_module!(toml::functions)),
 ];
 
 /// Functions, methods and getters that are used without a namespace.
