@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::harness::{Hoist, inputs, tool};
+use crate::harness::{Hoist, Served, inputs, tool};
 
 /// A script of the project.
 fn script(name: &str) -> PathBuf {
@@ -390,4 +390,158 @@ fn remove_all_under_dry_run_tells_and_removes_nothing() {
         .success()
         .stderr_has(&["image::prune", "busybox:latest"]);
     assert_eq!(hoist.value("image::list().len()"), 1);
+}
+
+/// A registry with versions of an image under `team/app`, and an empty one that takes all, each on a store of its own.
+fn two_registries(hoist: &Hoist) -> [(Hoist, Served); 2] {
+    let stores = [Hoist::new(), Hoist::new()];
+    let both = stores.map(|store| {
+        let served = Served::start(&store, &["--write", "--delete"]);
+        (store, served)
+    });
+    let push = format!(
+        r#"for tag in ["1.0.0", "1.1.0", "2.0.0", "latest"] {{
+            let c = container::create("busybox", ["echo", tag]);
+            c.commit("made:1", #{{changes: [`LABEL tag=${{tag}}`]}});
+            image::push("made:1", "{}/team/app:" + tag);
+        }}"#,
+        both[0].1.name()
+    );
+    hoist.eval(&push).success();
+    both
+}
+
+fn digest(hoist: &Hoist, name: &str) -> String {
+    hoist
+        .value(&format!("registry::digest({})", json!(name)))
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn mirrors_follow_their_list_and_differences_are_told() {
+    let hoist = Hoist::with_busybox();
+    let [(_a, from), (_b, to)] = two_registries(&hoist);
+    let (app, mirror) = (format!("{}/team/app", from.name()), format!("{}/mirror/app", to.name()));
+    let entry = |from: &str, to: &str, more: &str| format!("[[mirror]]\nfrom = \"{from}\"\nto = \"{to}\"\n{more}\n");
+    let list = hoist.write(
+        "list.toml",
+        entry(&app, &mirror, "semver = \">=1.1\"\ndelete_extra = true"),
+    );
+    let list = list.to_str().unwrap();
+    let path = script("mirror.rhai");
+    hoist.run(&["--dry-run", "run", path.to_str().unwrap(), list]).success();
+    assert_eq!(
+        hoist.value(&format!("registry::exists(\"{mirror}:2.0.0\")")),
+        json!(false)
+    );
+    for (copied, unchanged) in [("2", "0"), ("0", "2")] {
+        let shown = run(&hoist, "mirror.rhai", &[list]).stdout;
+        let row: Vec<&str> = shown.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row[..3], [mirror.as_str(), copied, unchanged], "{shown}");
+    }
+    let check = |flags: &[&str]| {
+        let path = script("sync-check.rhai");
+        hoist.run(&[&["run", path.to_str().unwrap(), &app, &mirror], flags].concat())
+    };
+    let told = check(&[]).fails_with(1).stdout;
+    assert!(
+        told.contains("1.0.0") && told.contains("latest") && !told.contains("2.0.0"),
+        "{told}"
+    );
+    assert_eq!(check(&["--tags", "2*"]).success().text(), "1 tags, all alike");
+    // One that fails does not stop the others, and is told of by the code.
+    let absent = entry(&format!("{}/no", from.name()), &format!("{}/no", to.name()), "");
+    let text = absent + entry(&app, &format!("{}/other", to.name()), "").as_str();
+    let both = hoist.write("both.toml", text);
+    let ran = hoist
+        .run(&["run", path.to_str().unwrap(), both.to_str().unwrap()])
+        .fails_with(4);
+    assert!(
+        ran.stdout.contains("404") && ran.stdout.contains("/other"),
+        "{}",
+        ran.stdout
+    );
+    let wrong = hoist.write("wrong.toml", "[[mirrors]]\nfrom = \"x\"\n");
+    hoist
+        .run(&["run", path.to_str().unwrap(), wrong.to_str().unwrap()])
+        .fails_with(2)
+        .stderr_has(&["mirrors"]);
+}
+
+#[test]
+fn old_tags_go_and_what_they_stood_for_stays_where_it_has_another() {
+    let hoist = Hoist::with_busybox();
+    let [(_a, from), (_b, _to)] = two_registries(&hoist);
+    let app = format!("{}/team/app", from.name());
+    let stable = digest(&hoist, &format!("{app}:1.0.0"));
+    hoist
+        .eval(&format!(r#"registry::tag("{app}:1.0.0", "stable"); ()"#))
+        .success();
+    let flags = ["--older-than", "0s", "--keep-last", "1", "--keep", "{latest,stable}"];
+    let path = script("prune-tags.rhai");
+    let dry = hoist
+        .run(&[&["--dry-run", "run", path.to_str().unwrap(), &app], &flags[..]].concat())
+        .success();
+    let shown = run(&hoist, "prune-tags.rhai", &[&[app.as_str()], &flags[..]].concat()).stdout;
+    assert_eq!(dry.stdout, shown, "a dry run tells the same");
+    assert!(shown.ends_with("removed 2 of 5 tags\n"), "{shown}");
+    // The newest by its date.
+    assert_eq!(
+        hoist.value(&format!("registry::tags(\"{app}\")")),
+        json!(["2.0.0", "latest", "stable"])
+    );
+    assert_eq!(digest(&hoist, &format!("{app}:stable")), stable);
+}
+
+#[test]
+fn what_is_promoted_is_what_was_expected() {
+    let hoist = Hoist::with_busybox();
+    let [(_a, from), (_b, to)] = two_registries(&hoist);
+    let (app, prod) = (
+        format!("{}/team/app:2.0.0", from.name()),
+        format!("{}/prod/app:2", to.name()),
+    );
+    let tested = digest(&hoist, &app);
+    let other = digest(&hoist, &format!("{}/team/app:latest", from.name()));
+    let path = script("promote.rhai");
+    hoist
+        .run(&["run", path.to_str().unwrap(), &app, &prod, "--expect", &other])
+        .fails_with(1)
+        .stderr_has(&[&tested, "nothing was done"]);
+    assert_eq!(hoist.value(&format!("registry::exists(\"{prod}\")")), json!(false));
+    run(&hoist, "promote.rhai", &[&app, &prod, "--expect", &tested]);
+    assert_eq!(digest(&hoist, &prod), tested);
+}
+
+#[test]
+fn images_cross_a_gap_in_a_directory() {
+    let hoist = Hoist::with_busybox();
+    let [(_a, from), (_b, to)] = two_registries(&hoist);
+    let names = ["1.0.0", "latest"].map(|tag| format!("{}/team/app:{tag}", from.name()));
+    let bundle = hoist.file("bundle");
+    let bundle = bundle.to_str().unwrap();
+    for _ in 0..2 {
+        run(&hoist, "airgap-export.rhai", &[bundle, &names[0]]);
+    }
+    let shown = run(&hoist, "airgap-export.rhai", &[bundle, &names[1]]).stdout;
+    assert!(shown.ends_with(&format!("2 images in {bundle}\n")), "{shown}");
+    let digests = names.each_ref().map(|name| digest(&hoist, name));
+    // There is no network where it is taken to.
+    drop(from);
+    let registry = format!("{}/gap", to.name());
+    for _ in 0..2 {
+        run(&hoist, "airgap-import.rhai", &[bundle, &registry]);
+    }
+    for (tag, taken) in ["1.0.0", "latest"].into_iter().zip(digests) {
+        assert_eq!(digest(&hoist, &format!("{registry}/team/app:{tag}")), taken);
+    }
+    let empty = hoist.file("empty");
+    fs::create_dir(&empty).unwrap();
+    let path = script("airgap-import.rhai");
+    hoist
+        .run(&["run", path.to_str().unwrap(), empty.to_str().unwrap(), &registry])
+        .fails_with(2)
+        .stderr_has(&["images.json"]);
 }
