@@ -131,7 +131,7 @@ fn a_wrong_profile_is_refused_before_there_is_a_container() {
     for options in [
         r#"seccomp: "/no/such/file""#,
         r#"seccomp: "unconfind""#,
-        r#"security_opt: ["apparmor=unconfined"]"#,
+        r#"security_opt: ["apparmor="]"#,
         r#"security_opt: ["seccomp=unconfined"], seccomp: "default""#,
     ] {
         let (kind, message) = thrown(&hoist, &format!(r#"container::create("busybox", #{{{options}}})"#));
