@@ -129,7 +129,8 @@ impl Output {
         Ok(left)
     }
 
-    fn doing(&self) -> String {
+    /// What is done with it, for errors.
+    pub(crate) fn doing(&self) -> String {
         match &self.place {
             Some(place) => format!("write `{}`", place.dest.display()),
             None => "write the archive".to_owned(),

@@ -12,16 +12,23 @@ const ZEROS: [u8; BLOCK] = [0; BLOCK];
 pub(crate) struct Writer<W> {
     out: W,
     padding: usize,
+    /// What it does, for errors.
+    doing: String,
 }
 
 impl<W: Write> Writer<W> {
     /// A writer at the start of an archive.
     pub(crate) fn new(out: W) -> Writer<W> {
-        Writer { out, padding: 0 }
+        Writer::doing(out, "write the archive".to_owned())
+    }
+
+    /// The same with words for what it does, such as ``write `/tmp/a.tar` ``.
+    pub(crate) fn doing(out: W, doing: String) -> Writer<W> {
+        Writer { out, padding: 0, doing }
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out.write_all(bytes).during(|| "write the archive")
+        self.out.write_all(bytes).during(|| &self.doing)
     }
 
     /// Starts an entry; exactly `entry.size` bytes of data must follow for a regular file, none for others.

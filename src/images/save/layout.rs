@@ -95,7 +95,8 @@ impl Layout {
     /// Writes the archive to a file, whose blobs the kernel copies while they are verified; gives its size, and what the file is.
     pub(super) fn write_tar(&self, ctx: &Context, output: Output) -> Result<(u64, Metadata)> {
         let output = self.verifying(ctx, |ctx| {
-            let mut tar = Writer::new(output);
+            let doing = output.doing();
+            let mut tar = Writer::doing(output, doing);
             self.write_parts(&mut tar, |tar, part, size| part.append_to(ctx, tar.output(), size))?;
             tar.finish()
         })?;
