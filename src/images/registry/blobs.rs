@@ -83,10 +83,10 @@ impl<'a> Download<'a> {
             // It does not know what a range is, or is not sure how long the blob is.
             206 | 416 if self.has_ranges => {
                 self.has_ranges = false;
-                let answer = self.ask().and_then(|answer| answer.expect(&self.ctx, &[200]));
+                let answer = self.ask().and_then(|answer| answer.expect(&[200]));
                 self.skip(answer.map_err(Failure::lasting)?)
             }
-            _ => Err(Failure::lasting(answer.into_error(&self.ctx))),
+            _ => Err(Failure::lasting(answer.into_error())),
         }
     }
 

@@ -20,7 +20,7 @@ impl Registry {
             200 => Ok(()),
             404 => Err(Error::not_found(format!("there is no registry at `{}`", self.name())).target(self.name())),
             _ => {
-                let error = answer.into_error(ctx);
+                let error = answer.into_error();
                 let way_out = "look at user and password; a registry may want an access token in place of the password";
                 Err(match error.kind() {
                     Kind::Unauthorized => error.hint(way_out),

@@ -53,7 +53,7 @@ impl Registry {
         if [400, 405, 501].contains(&answer.status()) {
             return Ok(None);
         }
-        let answer = answer.expect(ctx, &[200])?;
+        let answer = answer.expect(&[200])?;
         Ok(Some(Head {
             digest: stated_digest(&answer),
             media_type: media_type(&answer),
@@ -64,7 +64,7 @@ impl Registry {
     pub fn manifest(&self, ctx: &Context, repository: &str, wanted: &str) -> Result<Received> {
         let answer = self
             .ask_manifest(ctx, Method::GET, repository, wanted)?
-            .expect(ctx, &[200])?;
+            .expect(&[200])?;
         let (stated, media_type) = (stated_digest(&answer), media_type(&answer));
         let bytes = answer.bytes(ctx, "document", self.limits().document)?;
         let named = wanted.parse::<Digest>().ok().or(stated);
@@ -102,7 +102,7 @@ impl Registry {
             return Err(limits::exceeded("the size of the configuration", "document", limit).during(what));
         }
         let request = self.about(Method::GET, repository, &format!("blobs/{}", described.digest), "pull");
-        let answer = request.what(&what).blob().send(ctx)?.expect(ctx, &[200])?;
+        let answer = request.what(&what).blob().send(ctx)?.expect(&[200])?;
         let bytes = answer.bytes(ctx, "document", limit)?;
         if bytes.len() as u64 != described.size {
             let message = format!("it has {} bytes, and should have {}", bytes.len(), described.size);

@@ -48,7 +48,7 @@ impl Registry {
     ) -> Result<()> {
         let (mut request, mut seen) = (self.request(Method::GET, path, scope.clone()), HashSet::new());
         for _ in 0..self.limits().pages {
-            let answer = request.what(what).send(ctx)?.expect(ctx, &[200])?;
+            let answer = request.what(what).send(ctx)?.expect(&[200])?;
             let next = next(&answer).map_err(|error| error.during(what))?;
             let bytes = answer.bytes(ctx, "document", self.limits().document)?;
             let page = serde_json::from_slice(&bytes);

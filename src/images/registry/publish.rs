@@ -26,7 +26,7 @@ impl Registry {
                 media_type: answer.header("content-type").unwrap_or_default().to_owned(),
             })),
             400 | 404 | 405 | 501 => Ok(None),
-            _ => Err(answer.into_error(ctx)),
+            _ => Err(answer.into_error()),
         }
     }
 
@@ -48,7 +48,7 @@ impl Registry {
         let request = request
             .header(CONTENT_TYPE, media_type)
             .body(Body::Bytes(bytes.to_vec().into()));
-        let answer = request.send(ctx)?.expect(ctx, &[200, 201, 202])?;
+        let answer = request.send(ctx)?.expect(&[200, 201, 202])?;
         if let Some(made) = stated(&answer) {
             check_digest(&made, &made.same_of(bytes), "what the registry made of the manifest")
                 .map_err(|error| error.during(what))?;
@@ -77,10 +77,10 @@ impl Registry {
             200 | 202 => Ok(()),
             405 | 501 => {
                 let name = self.name().to_owned();
-                let error = answer.into_error(ctx).with_kind(Kind::Unsupported);
+                let error = answer.into_error().with_kind(Kind::Unsupported);
                 Err(error.hint(format!("`{name}` is not set to delete anything")))
             }
-            _ => Err(answer.into_error(ctx)),
+            _ => Err(answer.into_error()),
         }
     }
 
@@ -99,7 +99,7 @@ impl Registry {
         match answer.status() {
             200 | 202 => Ok(()),
             400 | 404 | 405 | 501 => self.delete_moved(ctx, repository, tag, head.digest),
-            _ => Err(answer.into_error(ctx)),
+            _ => Err(answer.into_error()),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
@@ -116,6 +118,8 @@ pub struct Request<'a> {
 const REDIRECTS: usize = 10;
 /// Bytes of an error's body that are looked at.
 const ERROR_BODY: usize = 64 << 10;
+/// How long the rest of what a server says of a failure is waited for.
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 
 impl<'a> Request<'a> {
     /// Adds a header. It goes to wherever the request is sent on to, so it must not be secret.
@@ -350,15 +354,17 @@ impl Response {
     }
 
     /// Itself if its status is among these. Errors: what the registry says is wrong.
-    pub fn expect(self, ctx: &Context, statuses: &[u16]) -> Result<Response> {
+    pub fn expect(self, statuses: &[u16]) -> Result<Response> {
         match statuses.contains(&self.status()) {
             true => Ok(self),
-            false => Err(self.into_error(ctx)),
+            false => Err(self.into_error()),
         }
     }
 
-    /// The error that the answer is.
-    pub fn into_error(mut self, ctx: &Context) -> Error {
+    /// The error that the answer is. It is read to its end even where the work it belongs to has been called off: of several parts of
+    /// one work that fail together, any may be the one that is told of.
+    pub fn into_error(mut self) -> Error {
+        let ctx = &Context::new().with_timeout(ERROR_PATIENCE);
         let mut body = Vec::new();
         while body.len() < ERROR_BODY {
             match self.chunk(ctx) {

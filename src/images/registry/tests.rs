@@ -483,11 +483,7 @@ fn bodies_are_sent_whole_however_they_are_kept() {
         let request = registry
             .about(reqwest::Method::PUT, "a", "blobs/x", "pull,push")
             .body(body);
-        let answer = request
-            .send(&Context::new())
-            .unwrap()
-            .expect(&Context::new(), &[201])
-            .unwrap();
+        let answer = request.send(&Context::new()).unwrap().expect(&[201]).unwrap();
         assert_eq!(
             answer.location().unwrap().as_str(),
             format!("http://{}/v2/next?state=1", server.address)
@@ -496,4 +492,20 @@ fn bodies_are_sent_whole_however_they_are_kept() {
         assert_eq!(asked.header("content-length"), Some("600000"));
         assert!(asked.text.ends_with(&"a".repeat(600_000)));
     }
+}
+
+/// What cancels the rest is often what failed beside it.
+#[test]
+fn r20_what_a_server_said_is_told_even_when_the_work_was_called_off() {
+    let told = br#"{"errors":[{"code":"DENIED","message":"quota is used up"}]}"#;
+    let server = Server::new(|_| reply(403, &[], told));
+    let (ctx, registry) = (Context::new(), server.registry(user()));
+    let answer = registry
+        .about(reqwest::Method::GET, "app", "tags/list", "pull")
+        .send(&ctx)
+        .unwrap();
+    ctx.cancel();
+    let error = answer.into_error();
+    assert_eq!(error.kind(), Kind::Denied);
+    assert!(error.message().contains("quota is used up"), "{error}");
 }

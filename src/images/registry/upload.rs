@@ -67,7 +67,7 @@ impl Registry {
             200 => Ok(true),
             // Registries that do not answer such questions will be sent the blob.
             404 | 400 | 405 => Ok(false),
-            _ => Err(answer.into_error(ctx)),
+            _ => Err(answer.into_error()),
         }
     }
 
@@ -140,7 +140,7 @@ impl Registry {
 
     fn begin(&self, ctx: &Context, repository: &str, what: &str) -> Result<Session> {
         let request = self.about(Method::POST, repository, "blobs/uploads/", "pull,push");
-        let answer = request.what(what).send(ctx)?.expect(ctx, &[202])?;
+        let answer = request.what(what).send(ctx)?.expect(&[202])?;
         self.session(&answer)
     }
 
@@ -276,8 +276,8 @@ impl<'a> Sending<'a> {
                 Ok(Step::Astray)
             }
             404 | 416 => Ok(Step::Astray),
-            408 | 429 | 500 | 502 | 503 | 504 => Ok(Step::Failed(answer.into_error(self.ctx))),
-            _ => Err(answer.into_error(self.ctx)),
+            408 | 429 | 500 | 502 | 503 | 504 => Ok(Step::Failed(answer.into_error())),
+            _ => Err(answer.into_error()),
         }
     }
 

@@ -46,13 +46,10 @@ impl Fetch {
             .blob()
             .what(&what);
         if self.at == 0 {
-            return request.send(&self.ctx)?.expect(&self.ctx, &[200]);
+            return request.send(&self.ctx)?.expect(&[200]);
         }
         let range = format!("bytes={}-", self.at);
-        let mut answer = request
-            .header(RANGE, range)
-            .send(&self.ctx)?
-            .expect(&self.ctx, &[200, 206])?;
+        let mut answer = request.header(RANGE, range).send(&self.ctx)?.expect(&[200, 206])?;
         if answer.status() == 206 {
             let goes_on = answer
                 .header("content-range")
