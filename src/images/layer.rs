@@ -235,20 +235,8 @@ impl StagedLayer {
         blob: &Digest,
         media_type: Option<&str>,
     ) -> Result<StagedLayer> {
-        let record = content.record(diff_id)?;
-        let layer = Layer {
-            diff_id: diff_id.clone(),
-            blob: blob.clone(),
-            blob_size: content.blob_size(blob)?,
-            media_type: media_type.unwrap_or(OCI_LAYER).to_owned(),
-            size: record.size,
-        };
-        Ok(StagedLayer {
-            layer,
-            links: links::of(&record),
-            blob: None,
-            tree: None,
-        })
+        let size = content.blob_size(blob)?;
+        StagedLayer::without_blob(content, diff_id, (blob, size), media_type.unwrap_or(OCI_LAYER))
     }
 
     /// Where its tree is now.
