@@ -324,14 +324,7 @@ impl Host {
 
 impl PullOptions {
     fn credential(&self) -> Result<Option<Credential>> {
-        match (&self.username, &self.password) {
-            (Some(user), Some(secret)) => Ok(Some(Credential::Basic {
-                user: user.clone(),
-                secret: secret.clone(),
-            })),
-            (None, None) => Ok(None),
-            _ => Err(Error::invalid("`username` and `password` belong together")),
-        }
+        Credential::given(self.username.as_deref(), self.password.as_ref())
     }
 }
 

@@ -31,11 +31,7 @@ pub struct Asking {
 
 impl Asking {
     pub(super) fn credential(&self) -> Result<Option<Credential>> {
-        match (&self.username, &self.password) {
-            (Some(user), Some(password)) => Ok(Some(Credential::of_user(user.clone(), password.clone()))),
-            (None, None) => Ok(None),
-            _ => Err(Error::invalid("`username` and `password` go together")),
-        }
+        Credential::given(self.username.as_deref(), self.password.as_ref())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who somebody is to a registry.
 
+use crate::error::{Error, Result};
 use crate::model::Secret;
 
 /// What is shown to a registry, or to the service that hands out its tokens.
@@ -33,6 +34,15 @@ impl Credential {
         }
     }
 
+    /// What the options `username` and `password` say; `None` without them. Errors: `invalid` for one without the other.
+    pub fn given(user: Option<&str>, secret: Option<&Secret>) -> Result<Option<Credential>> {
+        match (user, secret) {
+            (Some(user), Some(secret)) => Ok(Some(Credential::of_user(user.to_owned(), secret.clone()))),
+            (None, None) => Ok(None),
+            _ => Err(Error::invalid("`username` and `password` go together")),
+        }
+    }
+
     /// User and password as helpers have them; `None` for nobody.
     pub(super) fn as_user(&self) -> Option<(&str, &Secret)> {
         match self {
@@ -45,5 +55,24 @@ impl Credential {
     /// Whether it says nothing.
     pub fn is_anonymous(&self) -> bool {
         *self == Credential::Anonymous
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i31_options_say_who_asks_as_helpers_do() {
+        let secret = Secret::new("s");
+        let given = |user| Credential::given(user, Some(&secret));
+        assert_eq!(
+            given(Some("<token>")).unwrap(),
+            Some(Credential::Identity(secret.clone()))
+        );
+        let user = Credential::of_user("ann".to_owned(), secret.clone());
+        assert_eq!(given(Some("ann")).unwrap(), Some(user));
+        assert_eq!(Credential::given(None, None).unwrap(), None);
+        assert!(given(None).is_err() && Credential::given(Some("ann"), None).is_err());
     }
 }
