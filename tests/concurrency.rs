@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, fcntl_lock};
 use serde_json::Value;
 
 use crate::harness::fault::{self, Place};
@@ -278,4 +279,26 @@ fn sixteen_processes_do_everything_at_once() {
         .success();
     witness.check(&hoist, "at the end");
     hoist.assert_nothing_left();
+}
+
+/// The first to open a database has a lock on the index of its log for a moment, for which SQLite waits ten seconds. Stopped there,
+/// or on a disk that is slow, it has it for longer.
+#[test]
+fn who_opens_the_store_waits_for_one_who_is_about_to() {
+    const HELD: Duration = Duration::from_secs(12);
+    let hoist = Hoist::new();
+    hoist.eval("image::list()");
+    let index = std::fs::File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(hoist.root().join("hoist.db-shm"))
+        .unwrap();
+    let begin = Instant::now();
+    fcntl_lock(&index, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let waiting = hoist.command(&["eval", "image::list().len"]).spawn();
+    waiting.until(|| begin.elapsed() > HELD);
+    fcntl_lock(&index, FlockOperation::Unlock).unwrap();
+    let (errors, status) = waiting.wait();
+    assert!(status.success(), "{errors}");
 }

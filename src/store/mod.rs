@@ -18,7 +18,7 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
@@ -81,12 +81,21 @@ impl Store {
         // SQLite gives the files beside it the mode that this one has. It says itself why it cannot be made.
         let mut made = File::options();
         let _ = made.create(true).truncate(false).write(true).mode(0o600).open(path);
-        let connection = Connection::open(path).map_err(failed).and_then(|mut connection| {
-            let ready = Store::prepare(&mut connection, path);
-            ready.map_err(|error| full_at(path, error, &connection))?;
-            Ok(connection)
-        });
+        let given_up = Instant::now() + BUSY;
+        let connection = loop {
+            match Store::connect_once(path) {
+                Err(error) if is_being_opened(&error) && Instant::now() < given_up => {}
+                other => break other,
+            }
+        };
         connection.map_err(|error| explained(error, path))
+    }
+
+    fn connect_once(path: &Path) -> Result<Connection> {
+        let mut connection = Connection::open(path).map_err(failed)?;
+        let ready = Store::prepare(&mut connection, path);
+        ready.map_err(|error| full_at(path, error, &connection))?;
+        Ok(connection)
     }
 
     fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
@@ -273,7 +282,7 @@ fn failed(cause: rusqlite::Error) -> Error {
     let kind = match cause.sqlite_error_code() {
         Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => Kind::Denied,
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => Kind::Corrupt,
-        Some(Code::DatabaseBusy | Code::DatabaseLocked) => Kind::Timeout,
+        Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed) => Kind::Timeout,
         _ => Kind::Internal,
     };
     let error = Error::new(kind, format!("database: {cause}")).source(cause);
@@ -302,6 +311,14 @@ fn full_at(path: &Path, error: Error, connection: &Connection) -> Error {
         _ if is_full(cause) => error.during(place),
         _ => error,
     }
+}
+
+/// Whether another process was about to be the first to open the database for as long as SQLite itself waits for that, which
+/// is ten seconds: a stopped one, or one on a slow disk.
+fn is_being_opened(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<rusqlite::Error>());
+    let code = cause.and_then(rusqlite::Error::sqlite_error_code);
+    code == Some(rusqlite::ErrorCode::FileLockingProtocolFailed)
 }
 
 /// A full disk: either SQLite says so, or it could not make the index of the write-ahead log as large as it must be.
