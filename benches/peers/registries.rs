@@ -14,6 +14,8 @@ const CLIENTS: usize = 8;
 /// Bytes of the blob.
 const BLOB: u64 = 1 << 30;
 const HEADS: usize = 10_000;
+/// `docker-registry` has no such manifest for those who do not say that they take one.
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Bytes a client reads or writes at once.
 const PIECE: usize = 1 << 20;
 /// How long a server may take to listen.
@@ -125,7 +127,7 @@ impl Registry {
         self.push(&self.blob, BLOB, Repeated { bytes: &piece, at: 0 }.take(BLOB));
         let config = hoist::model::Digest::of(b"{}").to_string();
         self.push(&config, 2, &b"{}"[..]);
-        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let kind = MANIFEST;
         let blob = &self.blob;
         let manifest = format!(
             r#"{{"schemaVersion":2,"mediaType":"{kind}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":2}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{blob}","size":{BLOB}}}]}}"#
@@ -153,10 +155,11 @@ impl Registry {
 
     /// All clients ask for the manifest's head, each by one connection.
     fn heads(&self) {
+        let accept = format!("Accept: {MANIFEST}\r\n");
         let ask = || {
             let mut wire = BufReader::new(self.connect());
             for _ in 0..HEADS / CLIENTS {
-                Registry::ask(&mut wire, "HEAD /v2/bench/it/manifests/1", "", std::io::empty());
+                Registry::ask(&mut wire, "HEAD /v2/bench/it/manifests/1", &accept, std::io::empty());
             }
         };
         std::thread::scope(|scope| (0..CLIENTS).for_each(|_| drop(scope.spawn(ask))));
