@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A secret. It has no `Display`, its `Debug` tells nothing, and it cannot be serialised; who needs the text says so.
@@ -33,7 +34,50 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        String::deserialize(deserializer).map(Secret)
+        deserializer.deserialize_string(Hidden)
+    }
+}
+
+/// Takes a text. What is none, and meant to be a secret, is not quoted either.
+struct Hidden;
+
+impl Visitor<'_> for Hidden {
+    type Value = Secret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
+        Ok(Secret::new(text))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Secret, E> {
+        Ok(Secret(text))
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
+        Err(E::invalid_type(Unexpected::Other("bool"), &self))
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
+        Err(E::invalid_type(Unexpected::Other("number"), &self))
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
+        Err(E::invalid_type(Unexpected::Other("number"), &self))
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
+        Err(E::invalid_type(Unexpected::Other("number"), &self))
+    }
+
+    fn visit_char<E: de::Error>(self, _: char) -> Result<Secret, E> {
+        Err(E::invalid_type(Unexpected::Other("character"), &self))
+    }
+
+    fn visit_bytes<E: de::Error>(self, _: &[u8]) -> Result<Secret, E> {
+        Err(E::invalid_type(Unexpected::Other("blob"), &self))
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use rhai::{Engine, EvalAltResult, Position};
 
-use super::explain;
 use super::runner::Source;
+use super::{explain, mask};
 use crate::bindings::failure::Failure;
 
 /// Characters of a source line that are shown.
@@ -28,7 +28,8 @@ struct Place {
     file: String,
     line: usize,
     column: usize,
-    text: Option<String>,
+    /// The line as it is shown, and the column in it.
+    text: Option<(String, usize)>,
 }
 
 impl Diagnostic {
@@ -115,15 +116,13 @@ fn unwind<'a>(thrown: &'a EvalAltResult, main: &str) -> (&'a EvalAltResult, Stri
 }
 
 fn place(position: Position, file: &str, code: Option<&str>) -> Option<Place> {
-    let line = position.line()?;
-    let text = code
-        .and_then(|code| code.lines().nth(line - 1))
-        .map(|line| line.replace('\t', " "));
+    let (line, column) = (position.line()?, position.position().unwrap_or(1));
+    let shown = code.and_then(|code| mask::line(code, line, column));
     Some(Place {
         file: file.to_owned(),
         line,
-        column: position.position().unwrap_or(1),
-        text,
+        column,
+        text: shown.map(|(text, place)| (text.replace('\t', " "), place)),
     })
 }
 
@@ -175,8 +174,8 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gutter = " ".repeat(self.line.to_string().len());
         write!(f, "\n{gutter}--> {}:{}:{}", self.file, self.line, self.column)?;
-        if let Some(text) = &self.text {
-            let (text, column) = window(text, self.column);
+        if let Some((text, column)) = &self.text {
+            let (text, column) = window(text, *column);
             let indent = " ".repeat(column - 1);
             let carets = "^".repeat(width(&text, column));
             write!(f, "\n{gutter} |\n{} | {text}\n{gutter} | {indent}{carets}", self.line)?;

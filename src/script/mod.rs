@@ -9,6 +9,7 @@ pub mod runner;
 mod diagnostic;
 mod engine;
 mod explain;
+mod mask;
 mod resolver;
 #[cfg(test)]
 pub(crate) mod testing;
