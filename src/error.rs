@@ -202,6 +202,21 @@ impl Error {
         self
     }
 
+    /// The same without its cause, for where the error itself cannot be had.
+    #[must_use]
+    pub(crate) fn copied(&self) -> Error {
+        let (target, hint) = (self.0.target.clone(), self.0.hint.clone());
+        Error(Box::new(Inner {
+            kind: self.0.kind,
+            message: self.0.message.clone(),
+            op: self.0.op.clone(),
+            target,
+            hint,
+            status: self.0.status,
+            source: None,
+        }))
+    }
+
     /// Sets the HTTP status a server answered with.
     #[must_use]
     pub fn status(mut self, status: u16) -> Error {

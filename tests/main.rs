@@ -54,5 +54,6 @@ mod seccomp;
 mod secrets;
 mod server;
 mod terminals;
+mod transfers;
 mod usage;
 mod users;

@@ -32,6 +32,11 @@ pub struct Limits {
     pub token: u64,
     /// Pages of one list of a registry: of tags, repositories or referrers.
     pub pages: usize,
+    /// Bytes a second that must come from a registry, or go to it, in the mean of `transfer_window`; none, if it is 0.
+    #[serde(deserialize_with = "size")]
+    pub transfer_rate: u64,
+    /// Seconds that a transfer may be slower.
+    pub transfer_window: u64,
     /// Bytes one layer may unpack to, holes of sparse files not counted.
     #[serde(deserialize_with = "size")]
     pub layer_size: u64,
@@ -64,6 +69,8 @@ impl Default for Limits {
             index_depth: 4,
             token: 1 << 20,
             pages: 1000,
+            transfer_rate: 1 << 10,
+            transfer_window: 60,
             layer_size: 1 << 40,
             ratio: 200,
             ratio_floor: 1 << 30,

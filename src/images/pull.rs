@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::choice;
@@ -61,7 +62,7 @@ pub fn pull(
     content: &Content,
     holder: &dyn Holder,
     wanted: &Wanted<'_>,
-    traffic: &Traffic,
+    traffic: &Arc<Traffic>,
     watcher: &dyn Watcher,
 ) -> Result<Pulled> {
     let limits = content.limits();
@@ -117,7 +118,8 @@ fn manifest_of(
 ) -> Result<(Received, Manifest, Vec<String>)> {
     let (mut received, mut warnings) = (top, Vec::new());
     for _ in 0..=limits.index_depth {
-        match received.document(limits)? {
+        let what = || wanted.registry.asking(wanted.repository, received.digest.as_str());
+        match received.document(limits).map_err(|error| error.during(what()))? {
             Document::Manifest(manifest) => return Ok((received, manifest, warnings)),
             Document::Index(entries) => {
                 let (entry, warning) = choice::choose(entries, wanted.platform)?;
@@ -204,7 +206,7 @@ struct Remote<'a> {
     order: Vec<Digest>,
     described: BTreeMap<Digest, &'a Descriptor>,
     partials: BTreeMap<Digest, Partial>,
-    traffic: &'a Traffic,
+    traffic: &'a Arc<Traffic>,
     watcher: &'a dyn Watcher,
 }
 
@@ -223,7 +225,7 @@ impl Origin for Remote<'_> {
             intake::stage_stream(ctx, content, staging, content.open_blob(blob)?, layer, None)?
         } else {
             let staged = self.fetched(ctx, content, staging, layer, blob);
-            let staged = staged.map_err(|error| self.place(error, blob))?;
+            let staged = staged.map_err(|error| self.place(ctx, error, blob))?;
             self.watcher.done(blob, false);
             return Ok(staged);
         };
@@ -307,12 +309,14 @@ impl Remote<'_> {
     }
 
     /// The error with which of the layers it was about.
-    fn place(&self, error: Error, blob: &Digest) -> Error {
+    fn place(&self, ctx: &Context, error: Error, blob: &Digest) -> Error {
         let place = self.order.iter().position(|layer| layer == blob).unwrap_or_default() + 1;
         let what = format!("bring in layer {place} of {}", self.order.len());
-        match error.kind() {
-            Kind::Cancelled | Kind::Timeout => error,
-            _ => error.during(what),
+        match (ctx.check(), self.wanted.names.first()) {
+            // It failed for nothing of its own.
+            (Err(_), _) => error,
+            (Ok(()), Some(name)) => error.during(format!("{what} of `{}`", name.familiar())),
+            (Ok(()), None) => error.during(what),
         }
     }
 }

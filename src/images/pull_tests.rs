@@ -127,10 +127,10 @@ fn pull_into(
     server: &Server,
     version: &str,
     platform: Option<&str>,
-) -> (Result<Pulled>, Traffic) {
+) -> (Result<Pulled>, Arc<Traffic>) {
     let (registry, traffic, pairs) = (
         server.registry(Credential::Anonymous),
-        Traffic::default(),
+        Arc::new(Traffic::default()),
         BTreeSet::new(),
     );
     let platform: Option<Platform> = platform.map(|text| text.parse().unwrap());
@@ -174,21 +174,24 @@ fn a_pulled_image_is_whole_and_nothing_of_it_is_fetched_twice() {
     assert_eq!(parts(&shop), [0u64; 0]);
     let (again, traffic) = pull_into(&Context::new(), &shop, &server, "1", None);
     assert_eq!(again.unwrap().loaded.image, image);
-    assert_eq!(traffic.fetched.into_inner(), 0);
+    assert_eq!(traffic.fetched.load(Ordering::Relaxed), 0);
     let mut shared = layers();
     shared[1] = tar(&[file("c", "three")]);
     shelf.image("2", &shared, "linux/amd64");
     let server = shelf.serve();
     let (_, traffic) = pull_into(&Context::new(), &shop, &server, "2", None);
     assert_eq!(
-        traffic.fetched.into_inner(),
+        traffic.fetched.load(Ordering::Relaxed),
         packed(&shared[1]).len() as u64,
         "only the layer that is new"
     );
     // What was lost of an image comes again, and no more.
     std::fs::remove_dir_all(shop.content.layer_dir(&image.layers[1].diff_id)).unwrap();
     let (again, traffic) = pull_into(&Context::new(), &shop, &server, "1", None);
-    assert_eq!((again.unwrap().loaded.image, traffic.fetched.into_inner()), (image, 0));
+    assert_eq!(
+        (again.unwrap().loaded.image, traffic.fetched.load(Ordering::Relaxed)),
+        (image, 0)
+    );
 }
 
 #[test]
@@ -306,7 +309,9 @@ fn s21_what_lies_leaves_nothing_behind() {
     });
     assert_eq!(flipped.0, Kind::Corrupt, "{flipped:?}");
     assert!(
-        flipped.1.starts_with("failed to bring in layer 1 of 2: "),
+        flipped
+            .1
+            .starts_with("failed to bring in layer 1 of 2 of `reg.example/team/app:1`: "),
         "{flipped:?}"
     );
     let other = lie(&|shelf, described| {
@@ -410,7 +415,10 @@ fn r32_a_pull_that_ended_goes_on_and_what_is_wrong_of_it_is_fetched_again() {
             .layers
             .iter()
             .for_each(|layer| shop.content.verify_layer(&Context::new(), layer).unwrap());
-        let (fetched, again) = (traffic.fetched.into_inner(), traffic.again.into_inner());
+        let (fetched, again) = (
+            traffic.fetched.load(Ordering::Relaxed),
+            traffic.again.load(Ordering::Relaxed),
+        );
         match damage {
             false => assert!(fetched < big - 200_000 && again == 0, "{fetched} {again}"),
             true => assert!(fetched >= big && again == had, "{fetched} {again}"),
@@ -429,7 +437,7 @@ fn two_that_want_the_same_fetch_it_once() {
             scope.spawn(|| {
                 let (pulled, traffic) = pull_into(&Context::new(), &shop, &server, "1", None);
                 pulled.unwrap();
-                fetched.fetch_add(traffic.fetched.into_inner() as usize, Ordering::Relaxed);
+                fetched.fetch_add(traffic.fetched.load(Ordering::Relaxed) as usize, Ordering::Relaxed);
             });
         }
     });

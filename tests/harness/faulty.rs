@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Reset(u64),
     /// The connection is reset after this many bytes of the request's body were read, and nobody is asked.
     ResetUpload(u64),
+    /// The request's body is read in pieces of this many bytes, with this time between them.
+    Sip(usize, Duration),
     /// The connection is closed, as if all were said, after this many bytes of the answer's body.
     Truncate(u64),
     /// The answer says that its body is longer by this than it is, or shorter.
@@ -305,13 +307,25 @@ impl Shared {
             reset(wire.get_ref().socket());
             return Ok(false);
         }
-        let read = body_of(&request.headers, Some(0), wire).read_to_end(&mut body);
+        let read = match fault {
+            Some(Fault::Sip(size, pause)) => {
+                self.sip(&mut *body_of(&request.headers, Some(0), wire), (size, pause), &mut body)
+            }
+            _ => body_of(&request.headers, Some(0), wire)
+                .read_to_end(&mut body)
+                .map(drop),
+        };
         self.note(request.clone(), &body);
         read?;
         let goes_on = request
             .header("Connection")
             .is_none_or(|word| !word.eq_ignore_ascii_case("close"));
         Ok(self.answer(wire, &request, &body, fault)? && goes_on)
+    }
+
+    fn sip(&self, input: &mut dyn Read, (size, pause): (usize, Duration), body: &mut Vec<u8>) -> io::Result<()> {
+        while input.take(size as u64).read_to_end(body)? > 0 && !self.until_stopped(pause) {}
+        Ok(())
     }
 
     /// Whether the connection can go on after it.

@@ -1,6 +1,7 @@
 //! Images from registries.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
@@ -223,7 +224,7 @@ impl Host {
             }
             outcome = work(&registry, &place.repository);
             match &outcome {
-                Err(error) if ![Kind::Cancelled, Kind::Timeout, Kind::NoSpace].contains(&error.kind()) => {}
+                Err(error) if error.kind() != Kind::NoSpace && ctx.check().is_ok() => {}
                 _ => break,
             }
         }
@@ -254,7 +255,7 @@ impl Host {
         let version = digest
             .as_ref()
             .map_or_else(|| reference.tag().unwrap_or_default(), Digest::as_str);
-        let traffic = Traffic::default();
+        let traffic = Arc::new(Traffic::default());
         let pulled = self.bring_in(|lease| {
             let pairs = self.store().read(|tx| tx.all_layers())?;
             let pairs: BTreeSet<_> = pairs

@@ -71,6 +71,8 @@ fn limits() -> Limits {
         manifests: 8,
         pages: 100,
         token: 1 << 10,
+        transfer_rate: 0,
+        transfer_window: 60,
         index_depth: 2,
         layer_size: 1 << 20,
         ratio: 20,

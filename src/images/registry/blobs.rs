@@ -1,6 +1,7 @@
 //! A blob on its way: a stream of exactly the bytes its descriptor promises, however often the connection breaks.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::header::RANGE;
@@ -8,7 +9,7 @@ use reqwest::{Method, Url};
 
 use super::failure::Failure;
 use super::request::{Registry, Response};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::images::manifest::Descriptor;
 use crate::model::Context;
 
@@ -22,12 +23,12 @@ pub struct Traffic {
 }
 
 /// A blob from a registry, from some offset on. Its digest is for the reader to check; its size is checked here.
-pub(crate) struct Download<'a> {
-    registry: &'a Registry,
+pub(crate) struct Download {
+    registry: Registry,
     ctx: Context,
-    repository: &'a str,
-    described: &'a Descriptor,
-    traffic: &'a Traffic,
+    repository: String,
+    described: Descriptor,
+    traffic: Arc<Traffic>,
     /// The offset of the next byte.
     at: u64,
     answer: Option<Response>,
@@ -41,22 +42,22 @@ pub(crate) struct Download<'a> {
 /// Bytes that show that a connection is of some use, so that failures are counted anew.
 const PROGRESS: u64 = 64 << 10;
 
-impl<'a> Download<'a> {
+impl Download {
     /// Asks for nothing yet.
     pub(crate) fn new(
         ctx: &Context,
-        registry: &'a Registry,
-        repository: &'a str,
-        described: &'a Descriptor,
+        registry: &Registry,
+        repository: &str,
+        described: &Descriptor,
         offset: u64,
-        traffic: &'a Traffic,
-    ) -> Download<'a> {
+        traffic: &Arc<Traffic>,
+    ) -> Download {
         Download {
-            registry,
+            registry: registry.clone(),
             ctx: ctx.clone(),
-            repository,
-            described,
-            traffic,
+            repository: repository.to_owned(),
+            described: described.clone(),
+            traffic: Arc::clone(traffic),
             at: offset,
             answer: None,
             has_ranges: true,
@@ -92,7 +93,7 @@ impl<'a> Download<'a> {
 
     fn ask(&self) -> Result<Response> {
         let own = format!("blobs/{}", self.described.digest);
-        let request = self.registry.about(Method::GET, self.repository, &own, "pull");
+        let request = self.registry.about(Method::GET, &self.repository, &own, "pull");
         let answer = self.send(request)?;
         if answer.status() != 404 || !self.described.is_undistributed() {
             return Ok(answer);
@@ -190,7 +191,8 @@ impl<'a> Download<'a> {
 
     /// Rests after a failure, or gives up.
     fn rest(&mut self, failure: Failure) -> Result<()> {
-        if self.at - self.tried_at >= PROGRESS {
+        // However much comes of one that drips, it is not gone on with for ever.
+        if self.at - self.tried_at >= PROGRESS && failure.error.kind() != Kind::Timeout {
             self.tries = 0;
         }
         self.tries += 1;
@@ -219,7 +221,7 @@ fn truncated() -> Failure {
     }
 }
 
-impl Read for Download<'_> {
+impl Read for Download {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.next(buffer).map_err(io::Error::other)
     }

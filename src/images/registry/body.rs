@@ -4,7 +4,7 @@ use std::io::Read;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context as Task, Poll};
+use std::task::{Context as Task, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -12,8 +12,10 @@ use tokio::sync::mpsc;
 
 use crate::error::Result;
 
-/// Bytes handed on at once.
+/// Bytes read at once.
 const CHUNK: usize = 256 << 10;
+/// Bytes handed on at once, by which is seen that a slow transfer moves.
+const PIECE: usize = 16 << 10;
 /// Chunks that may wait.
 const DEPTH: usize = 4;
 
@@ -33,6 +35,14 @@ pub enum Body {
 }
 
 impl Body {
+    /// How many bytes a stream has, where that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Body::Stream(_, length) => *length,
+            Body::Empty | Body::Bytes(_) => None,
+        }
+    }
+
     /// Starts to send it; `moved` counts what has gone.
     pub(super) fn start(&self, moved: &Arc<AtomicU64>) -> Result<Option<reqwest::Body>> {
         match self {
@@ -45,6 +55,7 @@ impl Body {
                 let moved = Arc::clone(moved);
                 Ok(Some(reqwest::Body::wrap(Stream {
                     chunks,
+                    rest: Bytes::new(),
                     left: *length,
                     moved,
                 })))
@@ -75,6 +86,8 @@ fn feed(reader: &mut dyn Read, chunks: &mpsc::Sender<std::io::Result<Bytes>>) {
 
 struct Stream {
     chunks: mpsc::Receiver<std::io::Result<Bytes>>,
+    /// What was read and is to be handed on.
+    rest: Bytes,
     left: Option<u64>,
     moved: Arc<AtomicU64>,
 }
@@ -84,15 +97,18 @@ impl http_body::Body for Stream {
     type Error = std::io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
-        self.chunks.poll_recv(task).map(|chunk| match chunk {
-            Some(Ok(bytes)) => {
-                self.moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
-                Some(Ok(Frame::data(bytes)))
+        while self.rest.is_empty() {
+            match ready!(self.chunks.poll_recv(task)) {
+                Some(Ok(bytes)) => self.rest = bytes,
+                Some(Err(cause)) => return Poll::Ready(Some(Err(cause))),
+                None => return Poll::Ready(None),
             }
-            Some(Err(cause)) => Some(Err(cause)),
-            None => None,
-        })
+        }
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        self.moved.fetch_add(length as u64, Ordering::Relaxed);
+        self.left = self.left.map(|left| left.saturating_sub(length as u64));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn size_hint(&self) -> SizeHint {

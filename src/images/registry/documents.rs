@@ -3,7 +3,7 @@
 use reqwest::Method;
 use reqwest::header::ACCEPT;
 
-use super::request::{Registry, Response};
+use super::request::{Registry, Request, Response};
 use crate::error::{Error, Result};
 use crate::images::content::check_digest;
 use crate::images::limits;
@@ -49,7 +49,7 @@ impl Registry {
     ///
     /// Docker Hub does not count it as a pull. Errors: `not_found`, `unauthorized`, `denied`, `rate_limited`, `network`.
     pub fn head(&self, ctx: &Context, repository: &str, wanted: &str) -> Result<Option<Head>> {
-        let answer = self.ask_manifest(ctx, Method::HEAD, repository, wanted)?;
+        let answer = self.ask_manifest(Method::HEAD, repository, wanted).send(ctx)?;
         if [400, 405, 501].contains(&answer.status()) {
             return Ok(None);
         }
@@ -62,18 +62,16 @@ impl Registry {
 
     /// The manifest or index that a tag or a digest stands for. Errors: as of [`Registry::head`]; `corrupt` if it is not what it is called.
     pub fn manifest(&self, ctx: &Context, repository: &str, wanted: &str) -> Result<Received> {
-        let answer = self
-            .ask_manifest(ctx, Method::GET, repository, wanted)?
-            .expect(&[200])?;
+        let (answer, bytes) = self.ask_manifest(Method::GET, repository, wanted).whole(ctx)?;
         let (stated, media_type) = (stated_digest(&answer), media_type(&answer));
-        let bytes = answer.bytes(ctx, "document", self.limits().document)?;
         let named = wanted.parse::<Digest>().ok().or(stated);
         let digest = named
             .as_ref()
             .map_or_else(|| Digest::of(&bytes), |named| named.same_of(&bytes));
         if let Some(named) = named {
             let what = format!("the manifest that `{}` sent", self.name());
-            check_digest(&digest, &named, &what)?;
+            let checked = check_digest(&digest, &named, &what);
+            checked.map_err(|error| error.during(self.asking(repository, wanted)))?;
         }
         Ok(Received {
             digest,
@@ -82,16 +80,21 @@ impl Registry {
         })
     }
 
-    fn ask_manifest(&self, ctx: &Context, method: Method, repository: &str, wanted: &str) -> Result<Response> {
-        let mark = if wanted.contains(':') { '@' } else { ':' };
-        let what = format!(
-            "get the manifest of `{repository}{mark}{wanted}` from `{}`",
-            self.name()
-        );
+    fn ask_manifest(&self, method: Method, repository: &str, wanted: &str) -> Request<'_> {
+        let what = self.asking(repository, wanted);
         let request = self
             .about(method, repository, &format!("manifests/{wanted}"), "pull")
             .what(what);
-        request.header(ACCEPT, READABLE.join(", ")).send(ctx)
+        request.header(ACCEPT, READABLE.join(", "))
+    }
+
+    /// What is done where a manifest is asked for.
+    pub(crate) fn asking(&self, repository: &str, wanted: &str) -> String {
+        let mark = if wanted.contains(':') { '@' } else { ':' };
+        format!(
+            "get the manifest of `{repository}{mark}{wanted}` from `{}`",
+            self.name()
+        )
     }
 
     /// A small blob, verified. Errors: `corrupt` if it has another digest or size, or is longer than documents may be.
@@ -102,8 +105,7 @@ impl Registry {
             return Err(limits::exceeded("the size of the configuration", "document", limit).during(what));
         }
         let request = self.about(Method::GET, repository, &format!("blobs/{}", described.digest), "pull");
-        let answer = request.what(&what).blob().send(ctx)?.expect(&[200])?;
-        let bytes = answer.bytes(ctx, "document", limit)?;
+        let (_, bytes) = request.what(&what).blob().whole(ctx)?;
         if bytes.len() as u64 != described.size {
             let message = format!("it has {} bytes, and should have {}", bytes.len(), described.size);
             return Err(Error::corrupt(message).during(what));

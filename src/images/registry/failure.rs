@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::session::Session;
 use crate::error::{Error, Kind};
+use crate::model::ByteSize;
 
 /// A request that got no answer.
 pub(super) struct Failure {
@@ -39,10 +40,25 @@ impl Failure {
         }
     }
 
+    /// One that is too slow to go on with: it `sends` or `takes` less than this many bytes a second.
+    pub(super) fn slow(url: &Url, does: &str, rate: u64) -> Failure {
+        let message = format!("`{}` {does} less than {} a second", host(url), ByteSize(rate));
+        Failure {
+            error: Error::timeout(message)
+                .hint("`--limit transfer_rate=0` waits for the slowest, as long as it sends anything"),
+            is_transient: true,
+            is_unsent: false,
+        }
+    }
+
     /// What the client says. The URL may be signed and thereby secret, so that only its host is told.
     pub(super) fn of_http(cause: reqwest::Error, url: &Url) -> Failure {
         let host = host(url);
         let cause = cause.without_url();
+        // Where what is sent comes from failed, and has said how.
+        if let Some(own) = causes(&cause).find_map(|cause| cause.downcast_ref::<Error>()) {
+            return Failure::lasting(own.copied());
+        }
         let io = causes(&cause).find_map(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
         let tls = causes(&cause).find_map(|cause| cause.downcast_ref::<rustls::Error>());
         let reason = match (&io, &tls) {

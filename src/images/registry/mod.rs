@@ -15,6 +15,7 @@ mod documents;
 mod endpoint;
 mod failure;
 pub mod hosts;
+mod pace;
 mod pages;
 mod publish;
 mod push;

@@ -48,9 +48,8 @@ impl Registry {
     ) -> Result<()> {
         let (mut request, mut seen) = (self.request(Method::GET, path, scope.clone()), HashSet::new());
         for _ in 0..self.limits().pages {
-            let answer = request.what(what).send(ctx)?.expect(&[200])?;
+            let (answer, bytes) = request.what(what).whole(ctx)?;
             let next = next(&answer).map_err(|error| error.during(what))?;
-            let bytes = answer.bytes(ctx, "document", self.limits().document)?;
             let page = serde_json::from_slice(&bytes);
             let page =
                 page.map_err(|cause| Error::corrupt(format!("the answer is not valid: {cause}")).during(what))?;

@@ -163,6 +163,31 @@ impl<'a> Request<'a> {
     ///
     /// Errors: `network`; `unauthorized` and `denied` where no token is to be had; `cancelled` and `timeout` by the context.
     pub fn send(self, ctx: &Context) -> Result<Response> {
+        self.exchange(ctx)
+    }
+
+    /// Sends it and reads the whole answer, which has to be there (200). One that breaks off is asked for again.
+    ///
+    /// Errors: as of [`Request::send`]; what the registry says is wrong; `corrupt` if it is longer than a document may be.
+    pub(super) fn whole(self, ctx: &Context) -> Result<(Response, Vec<u8>)> {
+        let (limit, mut tries) = (self.registry.limits().document, 0);
+        loop {
+            let mut answer = self.exchange(ctx)?.expect(&[200])?;
+            tries += 1;
+            let failure = match answer.body(ctx, limit) {
+                Ok(bytes) => return Ok((answer, bytes)),
+                Err(failure) => failure,
+            };
+            let rest = self.registry.retry.rest(tries, None).filter(|_| failure.is_transient);
+            match rest {
+                Some(rest) => ctx.sleep(rest)?,
+                None if tries > 1 => return Err(self.told(failure.error).after(format!("tried {tries} times"))),
+                None => return Err(self.told(failure.error)),
+            }
+        }
+    }
+
+    fn exchange(&self, ctx: &Context) -> Result<Response> {
         let transport = self.registry.transport.clone();
         let (answer, tries) = transport.wait(ctx, self.run()).map_err(|error| self.told(error))?;
         Ok(Response {
@@ -378,13 +403,14 @@ impl Response {
         failure::refused(&self.registry.session, status, headers, &body, self.tries).during(self.what)
     }
 
-    /// The whole body. Errors: `corrupt` if it is longer than the limit of this name and size.
-    pub fn bytes(mut self, ctx: &Context, setting: &str, limit: u64) -> Result<Vec<u8>> {
+    /// The whole body.
+    fn body(&mut self, ctx: &Context, limit: u64) -> std::result::Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
-        while let Some(chunk) = self.chunk(ctx).map_err(|failure| failure.error.during(&self.what))? {
+        while let Some(chunk) = self.chunk(ctx)? {
             bytes.extend_from_slice(&chunk);
             if bytes.len() as u64 > limit {
-                return Err(limits::exceeded("the registry's answer", setting, limit).during(&self.what));
+                let error = limits::exceeded("the registry's answer", "document", limit);
+                return Err(Failure::lasting(error));
             }
         }
         Ok(bytes)

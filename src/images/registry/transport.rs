@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Identity, Method, Url};
@@ -19,6 +19,7 @@ use super::body::Body;
 use super::credential::Credential;
 use super::endpoint::{Endpoint, Security};
 use super::failure::Failure;
+use super::pace::Pace;
 use super::retry::Retry;
 use super::session::Session;
 use crate::config::{Limits, Proxies};
@@ -97,6 +98,7 @@ pub(super) struct Call<'a> {
 /// What came back, its body still on the way; it has its place at the host for as long.
 pub(super) struct Answer {
     pub(super) response: reqwest::Response,
+    pace: Pace,
     _place: OwnedSemaphorePermit,
 }
 
@@ -164,39 +166,68 @@ impl Transport {
         if let Some(body) = call.body.start(&moved).map_err(Failure::lasting)? {
             request = request.body(body);
         }
-        let response = self.unless_idle(&moved, request.send()).await?;
-        let response = response.map_err(|cause| Failure::of_http(cause, call.url))?;
+        let response = self.unless_idle(call.url, (&moved, call.body.length()), request.send());
+        let response = response.await?.map_err(|cause| Failure::of_http(cause, call.url))?;
         Ok(Answer {
             response,
+            pace: Pace::new(&self.settings().limits),
             _place: place,
         })
     }
 
-    /// The work's result, or a failure once nothing moved for too long.
+    /// The work's result, or a failure once nothing moved for too long, or too little of all that is to go.
     async fn unless_idle<T>(
         &self,
-        moved: &AtomicU64,
+        url: &Url,
+        (moved, all): (&AtomicU64, Option<u64>),
         work: impl Future<Output = T>,
     ) -> std::result::Result<T, Failure> {
-        let (mut work, mut before) = (pin!(work), 0);
+        let (mut work, mut before, mut silent) = (pin!(work), 0, Duration::ZERO);
+        let (idle, mut pace) = (self.settings().idle, Pace::new(&self.settings().limits));
         loop {
-            if let Ok(value) = tokio::time::timeout(self.settings().idle, work.as_mut()).await {
+            let began = Instant::now();
+            let patience = idle.saturating_sub(silent).min(pace.left());
+            if let Ok(value) = tokio::time::timeout(patience, work.as_mut()).await {
                 return Ok(value);
             }
-            let now = moved.load(Ordering::Relaxed);
-            if now == before {
-                return Err(Failure::idle(self.settings().idle));
+            let (now, waited) = (moved.load(Ordering::Relaxed), began.elapsed());
+            silent = if now == before { silent + waited } else { Duration::ZERO };
+            if silent >= idle {
+                return Err(Failure::idle(idle));
             }
+            pace.count(waited, now - before);
             before = now;
+            // Once all is sent, the server may take its time with it.
+            if let Some(rate) = pace.is_slow()
+                && all.is_some_and(|all| now < all)
+            {
+                return Err(Failure::slow(url, "takes", rate));
+            }
         }
     }
 
     /// The next bytes of an answer's body; `None` at its end.
     pub(super) async fn chunk(&self, answer: &mut Answer) -> std::result::Result<Option<bytes::Bytes>, Failure> {
-        let url = answer.response.url().clone();
-        match tokio::time::timeout(self.settings().idle, answer.response.chunk()).await {
-            Ok(chunk) => chunk.map_err(|cause| Failure::of_http(cause, &url)),
-            Err(_) => Err(Failure::idle(self.settings().idle)),
+        let (url, idle) = (answer.response.url().clone(), self.settings().idle);
+        let mut silent = Duration::ZERO;
+        loop {
+            if let Some(rate) = answer.pace.is_slow() {
+                return Err(Failure::slow(&url, "sends", rate));
+            }
+            let began = Instant::now();
+            let patience = idle.saturating_sub(silent).min(answer.pace.left());
+            let chunk = tokio::time::timeout(patience, answer.response.chunk()).await;
+            let came = chunk.as_ref().ok().and_then(|chunk| chunk.as_ref().ok()?.as_ref());
+            // Only what is waited for counts: whoever takes the bytes may be slow as well.
+            answer
+                .pace
+                .count(began.elapsed(), came.map_or(0, |bytes| bytes.len() as u64));
+            silent += began.elapsed();
+            match chunk {
+                Ok(chunk) => return chunk.map_err(|cause| Failure::of_http(cause, &url)),
+                Err(_) if silent >= idle => return Err(Failure::idle(idle)),
+                Err(_) => {}
+            }
         }
     }
 

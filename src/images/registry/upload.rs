@@ -130,7 +130,7 @@ impl Registry {
         if let Ok(answer) = mount.what(&what).send(ctx) {
             match answer.status() {
                 201 => return Ok(Start::Mounted),
-                202 => return self.session(&answer).map(Start::Begun),
+                202 => return self.session(&answer, &what).map(Start::Begun),
                 _ => {}
             }
         }
@@ -141,15 +141,15 @@ impl Registry {
     fn begin(&self, ctx: &Context, repository: &str, what: &str) -> Result<Session> {
         let request = self.about(Method::POST, repository, "blobs/uploads/", "pull,push");
         let answer = request.what(what).send(ctx)?.expect(&[202])?;
-        self.session(&answer)
+        self.session(&answer, what)
     }
 
-    fn session(&self, answer: &Response) -> Result<Session> {
+    fn session(&self, answer: &Response, what: &str) -> Result<Session> {
         let shortest = answer
             .header("oci-chunk-min-length")
             .and_then(|length| length.parse().ok());
         Ok(Session {
-            url: self.place(answer)?,
+            url: self.place(answer).map_err(|error| error.during(what))?,
             shortest: shortest.unwrap_or(0),
         })
     }
@@ -261,13 +261,13 @@ impl<'a> Sending<'a> {
         };
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) if error.kind() == Kind::Network => return Ok(Step::Failed(error)),
+            Err(error) if self.may_pass(&error) => return Ok(Step::Failed(error)),
             Err(error) => return Err(error),
         };
         match answer.status() {
             201 => Ok(Step::Done),
             202 | 204 if self.at < size && (self.at > 0 || self.piece.is_some()) => {
-                self.session.url = self.registry.place(&answer)?;
+                self.session.url = self.place(&answer)?;
                 self.at = received(&answer).unwrap_or(end).clamp(self.at, end);
                 Ok(Step::Further)
             }
@@ -319,9 +319,14 @@ impl<'a> Sending<'a> {
         request.blob().once().what(self.what())
     }
 
+    fn place(&self, answer: &Response) -> Result<Url> {
+        self.registry.place(answer).map_err(|error| error.during(self.what()))
+    }
+
     /// Makes ready for another try: rests, and finds out where the registry is. Errors: the last one, when enough was tried.
     fn again(&mut self, error: Option<Error>) -> Result<()> {
-        if self.at > self.tried_at {
+        let is_slow = error.as_ref().is_some_and(|error| error.kind() == Kind::Timeout);
+        if self.at > self.tried_at && !is_slow {
             self.tries = 0;
         }
         self.tries += 1;
@@ -350,13 +355,18 @@ impl<'a> Sending<'a> {
         let answer = match self.to(Method::GET, self.session.url.clone()).send(self.ctx) {
             Ok(answer) if answer.status() == 204 => answer,
             Ok(_) => return Ok(None),
-            Err(error) if error.kind() == Kind::Network => return Ok(None),
+            Err(error) if self.may_pass(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         if answer.header("location").is_some() {
-            self.session.url = self.registry.place(&answer)?;
+            self.session.url = self.place(&answer)?;
         }
         Ok(received(&answer).filter(|at| *at <= self.descriptor.size))
+    }
+
+    /// Whether it is the way to the registry that failed, and not the work as a whole.
+    fn may_pass(&self, error: &Error) -> bool {
+        matches!(error.kind(), Kind::Network | Kind::Timeout) && self.ctx.check().is_ok()
     }
 
     /// Calls the upload off, so that the registry need not keep what it has of it. Nobody waits long for that, whatever comes of it.

@@ -1,6 +1,5 @@
 //! From one registry or layout to another: documents byte for byte, blobs as they are, nothing unpacked and nothing kept here.
 
-mod fetch;
 mod layout;
 mod parts;
 mod side;
@@ -82,7 +81,7 @@ pub fn copy(ctx: &Context, limits: &Limits, from: &Side, to: &Side, copying: &Co
     let top = from.document(ctx, limits, from.wanted())?;
     let top = work.chosen(ctx, top)?;
     work.document(ctx, &top, Some(to.wanted()), 0)?;
-    work.companions(ctx, &top.digest)?;
+    work.companions(ctx, &top.digest, 0)?;
     to.settle(&top.digest)?;
     let done = work
         .done
@@ -176,15 +175,22 @@ impl Work<'_> {
         }
         let document = self.from.document(ctx, self.limits, entry.digest.as_str())?;
         self.document(ctx, &document, None, depth + 1)?;
-        self.companions(ctx, &entry.digest)
+        self.companions(ctx, &entry.digest, 0)
     }
 
     /// What goes with a document beside what it names: what refers to it, and tags made of its digest.
-    fn companions(&self, ctx: &Context, digest: &Digest) -> Result<()> {
+    fn companions(&self, ctx: &Context, digest: &Digest, depth: usize) -> Result<()> {
+        if depth > self.limits.index_depth {
+            return Err(limits::exceeded(
+                "the depth of what refers to what refers to the image",
+                "index_depth",
+                self.limits.index_depth,
+            ));
+        }
         if self.copying.referrers {
             for entry in self.from.referrers(ctx, digest)? {
                 let digest: Digest = entry["digest"].as_str().unwrap_or_default().parse()?;
-                self.companion(ctx, &digest)?;
+                self.companion(ctx, &digest, depth)?;
             }
         }
         if self.copying.digest_tags {
@@ -197,7 +203,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn companion(&self, ctx: &Context, digest: &Digest) -> Result<()> {
+    fn companion(&self, ctx: &Context, digest: &Digest, depth: usize) -> Result<()> {
         let is_known = self
             .seen
             .lock()
@@ -209,7 +215,7 @@ impl Work<'_> {
         let document = self.from.document(ctx, self.limits, digest.as_str())?;
         self.document(ctx, &document, None, 0)?;
         self.to.refer(ctx, self.limits, &document)?;
-        self.companions(ctx, digest)
+        self.companions(ctx, digest, depth + 1)
     }
 
     fn begin(&self, digest: &Digest) -> bool {

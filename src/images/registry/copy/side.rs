@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::fetch::Fetch;
 use super::layout::Layout;
 use super::{Document, or_none, referrer};
 use crate::error::{Context as _, Error, Result};
 use crate::images::limits::Limits;
 use crate::images::manifest::{Descriptor, OCI_INDEX};
-use crate::images::registry::Registry;
 use crate::images::registry::catalogue::referrers_tag;
 use crate::images::registry::upload::{Brought, Source};
+use crate::images::registry::{Download, Registry};
 use crate::model::{Context, Digest};
 
 /// Where something is copied from or to.
@@ -150,12 +149,12 @@ impl Side {
         };
         if !self.repositories_at(to).is_empty() {
             // Only so many blobs are on their way from and to one host: to wait for one place in another would end all of them.
-            return aside(&mut Fetch::new(ctx, &registry, &repository, blob, 0));
+            return aside(&mut stream(ctx, &registry, &repository, blob, 0));
         }
         let (ctx, blob) = (ctx.clone(), blob.clone());
         Ok(Arc::new(move |offset| {
-            let fetch = Fetch::new(&ctx, &registry, &repository, &blob, offset);
-            Ok(Box::new(fetch) as Box<dyn Read + Send>)
+            let stream = stream(&ctx, &registry, &repository, &blob, offset);
+            Ok(Box::new(stream) as Box<dyn Read + Send>)
         }))
     }
 
@@ -163,7 +162,7 @@ impl Side {
         match self {
             Side::Registry {
                 registry, repository, ..
-            } => Ok(Box::new(Fetch::new(ctx, registry, repository, blob, 0))),
+            } => Ok(Box::new(stream(ctx, registry, repository, blob, 0))),
             Side::Layout(layout) => layout.source(ctx, blob)?(0),
         }
     }
@@ -241,11 +240,16 @@ impl Side {
     }
 }
 
+/// A blob from an offset on, whatever becomes of connections. Nothing is asked for before it is read.
+fn stream(ctx: &Context, registry: &Registry, repository: &str, blob: &Descriptor, offset: u64) -> Download {
+    Download::new(ctx, registry, repository, blob, offset, &Arc::default())
+}
+
 /// All of a stream in a file without a name, which goes with its last reader.
-fn aside(fetch: &mut Fetch) -> Result<Source> {
+fn aside(stream: &mut Download) -> Result<Source> {
     let what = || "keep a blob on its way";
     let mut file = tempfile::tempfile().during(what)?;
-    std::io::copy(fetch, &mut file).map_err(crate::images::compression::read_error)?;
+    std::io::copy(stream, &mut file).map_err(crate::images::compression::read_error)?;
     let file = Arc::new(file);
     Ok(Arc::new(move |offset| {
         let file = Arc::clone(&file);
