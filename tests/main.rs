@@ -34,6 +34,7 @@ mod hostile;
 mod images;
 mod info;
 mod inits;
+mod kills;
 mod layers;
 mod licences;
 mod lifetimes;
