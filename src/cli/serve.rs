@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::{App, duration};
-use crate::bindings::Console;
+use crate::bindings::{Console, Level};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ByteSize, Context, TimeSpan};
 use crate::server::registry::{self, RegistryOptions, TlsOption};
@@ -44,7 +44,18 @@ pub(super) struct Registry {
     #[arg(long, num_args = 2, value_names = ["CERT", "KEY"])]
     tls: Vec<PathBuf>,
 
-    /// Refuse pushes beyond this size of all that was pushed, such as 20GiB
+    /// Stand before this registry, such as docker.io: hand out what it has, and keep it
+    ///
+    /// Who we are there is what Docker, Podman and `hoist registry login` keep. Blobs are handed on while they come, and verified.
+    /// When the registry gives no answer, what is kept is handed out.
+    #[arg(long, value_name = "REGISTRY", conflicts_with_all = ["write", "delete"])]
+    proxy: Option<String>,
+
+    /// With --proxy: ask again after this time what a tag stands for (default 1m)
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "proxy")]
+    ttl: Option<Duration>,
+
+    /// Refuse pushes beyond this size of all that was pushed, such as 20GiB; with --proxy, keep no more than this
     #[arg(long, value_name = "SIZE")]
     quota: Option<String>,
 
@@ -78,6 +89,8 @@ impl Registry {
             tls,
             quota: self.quota.as_deref().map(str::parse::<ByteSize>).transpose()?,
             expiry: Some(TimeSpan(self.expiry)),
+            proxy: self.proxy.clone(),
+            ttl: self.ttl.map(TimeSpan),
         })
     }
 
@@ -89,7 +102,9 @@ impl Registry {
             app.terminal.show_plan(plan);
             return Ok(0);
         }
-        let server = registry::serve(session.host()?, &options)?;
+        let teller = session.clone();
+        let tell = move |text: &str| teller.log(Level::Warn, text);
+        let server = registry::serve(session.host()?, &options, tell)?;
         for warning in server.warnings() {
             app.terminal.talk(&format!("warn: {warning}"));
         }

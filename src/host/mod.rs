@@ -13,6 +13,7 @@ mod image;
 mod info;
 mod pairing;
 mod plan;
+mod proxy;
 mod registry;
 mod report;
 mod repository;
@@ -46,6 +47,7 @@ pub use image::{
 };
 pub use info::Info;
 pub use plan::{Action, Plan};
+pub use proxy::{CacheFilter, CachedManifest, ProxiedBlob, ProxiedManifest, Proxy};
 pub use registry::{Asking, CopyOptions, MirrorOptions, PushOptions, PushedImage};
 pub use report::{Item, Report};
 pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob};

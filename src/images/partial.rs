@@ -17,6 +17,8 @@ use crate::sys::file::{self, Lock};
 
 /// What the names of parts end with.
 const MARK: &str = ".part";
+/// What the names of those end with that are handed on while they come.
+const RELAYED: &str = ".relay.part";
 /// How long a part waits for someone to want the rest.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// The longest rest between two looks at whether somebody else is done.
@@ -33,7 +35,16 @@ impl Content {
     /// The part of a blob that is here, maybe nothing of it, once nobody else fetches it. Whoever wants several takes them in the order of
     /// their digests, so that no two wait for each other.
     pub(crate) fn partial(&self, ctx: &Context, digest: &Digest) -> Result<Partial> {
-        let path = self.root.join("ingest").join(format!("{}{MARK}", digest.hex()));
+        self.partial_at(ctx, digest, MARK)
+    }
+
+    /// The same for a registry that hands the blob on while it comes: one that pulls from that registry into this store has a part of its own.
+    pub(crate) fn relayed_partial(&self, ctx: &Context, digest: &Digest) -> Result<Partial> {
+        self.partial_at(ctx, digest, RELAYED)
+    }
+
+    fn partial_at(&self, ctx: &Context, digest: &Digest, mark: &str) -> Result<Partial> {
+        let path = self.root.join("ingest").join(format!("{}{mark}", digest.hex()));
         let what = || format!("open `{}`", path.display());
         let mut rest = Duration::from_millis(5);
         loop {

@@ -296,7 +296,7 @@ impl Tx<'_> {
         self.first(sql, [diff_id.as_str()], |row| row.get(0))
     }
 
-    /// Which of these digests (blobs, diff ids, manifests, configurations) an image, a repository or a lease still needs.
+    /// Which of these digests (blobs, diff ids, manifests, configurations) an image, a repository, a cache or a lease still needs.
     pub fn needed(&self, digests: &[Digest]) -> Result<HashSet<Digest>> {
         let sql = "SELECT 1 FROM image WHERE id = ?1 OR manifest = ?1
                    UNION ALL SELECT 1 FROM image_layer WHERE diff_id = ?1
@@ -304,6 +304,8 @@ impl Tx<'_> {
                    UNION ALL SELECT 1 FROM registry_manifest WHERE digest = ?1
                    UNION ALL SELECT 1 FROM registry_part WHERE digest = ?1 AND is_blob
                    UNION ALL SELECT 1 FROM registry_blob WHERE digest = ?1
+                   UNION ALL SELECT 1 FROM cached_manifest WHERE digest = ?1
+                   UNION ALL SELECT 1 FROM cached_blob WHERE digest = ?1
                    UNION ALL SELECT 1 FROM lease WHERE digest = ?1 LIMIT 1";
         let mut needed = HashSet::new();
         for digest in digests {

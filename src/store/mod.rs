@@ -3,6 +3,7 @@
 //! SQLite in WAL mode, shared by any number of processes. A row is what makes content visible, so it is written last, and
 //! nothing that can be derived (running, mounted) is stored. It must not know what an image or a container means.
 
+mod cache;
 mod containers;
 mod images;
 mod integrity;
@@ -28,6 +29,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::sys::{file, sqlite};
 
+pub use cache::CachedRow;
 pub use containers::ContainerRow;
 pub use images::{ImageRow, LayerRow};
 pub use leases::{Lease, forget_leases, lease_is_dead};
@@ -37,11 +39,12 @@ pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
     include_str!("migrations/003-sources.sql"),
     include_str!("migrations/004-registry.sql"),
+    include_str!("migrations/005-cache.sql"),
 ];
 
 /// The way out of a damaged database.

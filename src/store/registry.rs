@@ -247,9 +247,11 @@ impl Tx<'_> {
         Ok(self.first(sql, [blob.as_str()], |_| Ok(()))?.is_some())
     }
 
-    /// Whether a blob belongs to a repository because it came in there, or to a manifest that did.
+    /// Whether a blob belongs to a repository because it came in there, or to a manifest that did; or is kept for clients.
     pub fn is_registry_blob(&self, blob: &Digest) -> Result<bool> {
-        let sql = "SELECT 1 FROM registry_part WHERE digest = ?1 UNION ALL SELECT 1 FROM registry_blob WHERE digest = ?1 LIMIT 1";
+        let sql =
+            "SELECT 1 FROM registry_part WHERE digest = ?1 UNION ALL SELECT 1 FROM registry_blob WHERE digest = ?1
+                   UNION ALL SELECT 1 FROM cached_blob WHERE digest = ?1 LIMIT 1";
         Ok(self.first(sql, [blob.as_str()], |_| Ok(()))?.is_some())
     }
 

@@ -27,18 +27,22 @@ pub struct Salvage {
     pub containers: BTreeMap<String, ContainerRow>,
     /// Volumes by their names.
     pub volumes: BTreeMap<String, VolumeRow>,
-    /// Rows of what registries were given, by table and by what is in them.
+    /// Rows of what registries were given and keep of others, by table and by what is in them.
     registry: Vec<BTreeMap<String, Vec<Value>>>,
     /// Where the damaged file is now; nothing if it was gone.
     pub aside: Option<PathBuf>,
 }
 
-/// Tables of what registries were given: name, key, number of columns; those first that others refer to.
-const REGISTRY: [(&str, &str, usize); 4] = [
+/// Tables of what registries were given and keep of others: name, key, number of columns; those first that others refer to.
+const REGISTRY: [(&str, &str, usize); 8] = [
     ("registry_manifest", "repository, digest", 9),
     ("registry_part", "repository, manifest, digest", 5),
     ("registry_blob", "repository, digest", 4),
     ("registry_tag", "name", 3),
+    ("cached_manifest", "repository, digest", 5),
+    ("cached_part", "repository, manifest, digest", 4),
+    ("cached_blob", "repository, digest", 4),
+    ("cached_tag", "name", 3),
 ];
 
 /// The files SQLite keeps beside a database.
@@ -266,8 +270,12 @@ mod tests {
         // Closed, for what was read before would be read from memory.
         drop(store_with_volumes(&path, 1000));
         let file = File::options().write(true).open(&path).unwrap();
-        let middle = file.metadata().unwrap().len() / 2 / PAGE as u64 * PAGE as u64;
-        file.write_all_at(&[0xa5; PAGE], middle).unwrap();
+        // A page of rows in the middle; others, of indexes, cost none.
+        let bytes = fs::read(&path).unwrap();
+        let pages: Vec<&[u8]> = bytes.chunks(PAGE).collect();
+        let has_rows = |page: &&[u8]| page.windows(100).any(|text| text == [b'x'; 100]);
+        let middle = pages.len() / 2 + pages[pages.len() / 2..].iter().position(has_rows).unwrap();
+        file.write_all_at(&[0xa5; PAGE], (middle * PAGE) as u64).unwrap();
         let store = Store::open(&path).unwrap();
         assert!(!store.faults().unwrap().is_empty());
         let salvage = store.renew_open().unwrap();

@@ -5,6 +5,7 @@ mod crash;
 mod discovery;
 mod limits;
 mod peers;
+mod proxy;
 mod pull;
 mod push;
 

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod acts;
+pub mod cache;
 pub mod look;
 pub mod mirror;
 pub mod served;
@@ -18,6 +19,7 @@ pub fn functions() -> Module {
     module.combine(exported_module!(acts::functions));
     module.combine(exported_module!(mirror::functions));
     module.combine(exported_module!(served::functions));
+    module.combine(exported_module!(cache::functions));
     module
 }
 

@@ -15,7 +15,9 @@ fn start(session: &Session, options: Map) -> Result<Server> {
         plan.record("registry::serve", &server.address(), "");
         return Ok(server);
     }
-    let server = crate::server::registry::serve(session.host()?, &options)?;
+    let teller = session.clone();
+    let tell = move |text: &str| teller.log(crate::bindings::Level::Warn, text);
+    let server = crate::server::registry::serve(session.host()?, &options, tell)?;
     for warning in server.warnings() {
         session.log(crate::bindings::Level::Warn, warning);
     }
@@ -53,6 +55,12 @@ pub mod functions {
     /// take pushes), `delete` (default `false`: take deletions), `auth` (a file of users, as `htpasswd -B` writes it; it is read again
     /// when it changes), `tls` (`#{ cert, key }`, PEM files), `quota` (how much all that was pushed may be), `expiry` (24 hours: how
     /// long an upload is kept that nobody goes on with, and a blob that no manifest came to name).
+    ///
+    /// With `proxy` it stands before another registry, such as `"docker.io"`, and hands out what that has in place of the store's images:
+    /// `debian` is `docker.io/library/debian` then. What a client wants is fetched once, verified, handed on while it comes, and kept;
+    /// `registry::cached` tells of it, `registry::prune_cache` removes of it, and `quota` is how much is kept. What a tag stands for is
+    /// asked again after `ttl` (a minute by default); where the registry gives no answer, what is kept is handed out with a header
+    /// `Warning`, and that is logged. Who we are there is what `registry::login`, Docker or Podman keep, and no client hears of it.
     ///
     /// Throws `invalid` for a bad address, certificate or file of users, and `not_found` when there is no such file.
     ///

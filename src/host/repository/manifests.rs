@@ -175,7 +175,14 @@ impl Host {
         })
     }
 
-    fn store_manifest(&self, hold: &Lease, staging: &Staging, digest: &Digest, bytes: &[u8]) -> Result<()> {
+    /// Makes a manifest's bytes visible, and holds them.
+    pub(in crate::host) fn store_manifest(
+        &self,
+        hold: &Lease,
+        staging: &Staging,
+        digest: &Digest,
+        bytes: &[u8],
+    ) -> Result<()> {
         hold.hold(std::slice::from_ref(digest))?;
         let mut incoming = images::Incoming::new(staging, Some(digest.algorithm()))?;
         incoming.write(bytes)?;

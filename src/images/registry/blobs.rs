@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::request::{Registry, Response};
 use crate::error::{Error, Kind, Result};
 use crate::images::manifest::Descriptor;
-use crate::model::Context;
+use crate::model::{Context, Digest};
 
 /// What a transfer cost.
 #[derive(Debug, Default)]
@@ -210,6 +210,21 @@ impl Download {
                 .after(format!("tried {} times", self.tries))),
             None => Err(failure.error),
         }
+    }
+}
+
+impl Registry {
+    /// The bytes of a blob, as the registry says; `None` if it has none. Errors: `unsupported` where it does not say.
+    pub fn blob_size(&self, ctx: &Context, repository: &str, digest: &Digest) -> Result<Option<u64>> {
+        let what = format!("look for the blob `{digest}` of `{repository}` at `{}`", self.name());
+        let request = self.about(Method::HEAD, repository, &format!("blobs/{digest}"), "pull");
+        let answer = request.what(&what).blob().send(ctx)?;
+        if answer.status() == 404 {
+            return Ok(None);
+        }
+        let answer = answer.expect(&[200])?;
+        let unknown = || Error::unsupported("the registry does not say how long it is").during(&what);
+        answer.length().map(Some).ok_or_else(unknown)
     }
 }
 

@@ -35,6 +35,18 @@ impl Registry {
         Ok(tags)
     }
 
+    /// One page of the tags, as the registry cuts it for this query; with the query of the next one.
+    pub fn page_of_tags(&self, ctx: &Context, repository: &str, query: &str) -> Result<(Vec<String>, Option<String>)> {
+        let what = format!("list the tags of `{repository}` at `{}`", self.name());
+        let request = self.about(Method::GET, repository, &format!("tags/list?{query}"), "pull");
+        let (answer, bytes) = request.what(&what).whole(ctx)?;
+        let next = next(&answer).map_err(|error| error.during(&what))?;
+        let page: Tags = serde_json::from_slice(&bytes)
+            .map_err(|cause| Error::corrupt(format!("the answer is not valid: {cause}")).during(&what))?;
+        let query = next.and_then(|next| next.query().map(str::to_owned));
+        Ok((page.tags.unwrap_or_default(), query))
+    }
+
     /// Goes through the pages of a list, until there are no more or `each` wants no more.
     ///
     /// Only pages of the registry itself are followed. Errors: `corrupt` for lists that do not end.

@@ -79,6 +79,11 @@ impl Head {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// All parameters, in their order.
+    pub(in crate::server) fn query(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// How long the body is. Errors: `invalid` for what two readers could take for two things (RFC 9112, 6.3).
     pub(super) fn framing(&self) -> Result<Framing> {
         let all = |name: &str| {

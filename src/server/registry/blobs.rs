@@ -16,22 +16,7 @@ impl Registry {
         let size = match &blob {
             ServedBlob::File(_, size) | ServedBlob::Made(_, size) => *size,
         };
-        let reply = |status| {
-            Reply::new(status)
-                .header("Docker-Content-Digest", digest.as_str())
-                .header("Content-Type", "application/octet-stream")
-                .header("Accept-Ranges", "bytes")
-                .header("ETag", format!("\"{digest}\""))
-        };
-        let asked = head.header("range").filter(|_| head.method == "GET");
-        match asked.map(|text| range(text, size)) {
-            None | Some(Range::Whole) => Ok(reply(200).content(part(blob, 0, size))),
-            Some(Range::Part(first, last)) => Ok(reply(206)
-                .header("Content-Range", format!("bytes {first}-{last}/{size}"))
-                .content(part(blob, first, last - first + 1))),
-            Some(Range::Outside) => Err(Refusal::new(416, "SIZE_INVALID", "the blob has no such bytes")
-                .header("Content-Range", format!("bytes */{size}"))),
-        }
+        hand_out(head, digest, size, |first, length| part(blob, first, length))
     }
 
     pub(super) fn delete_blob(&self, named: &Named, digest: &Digest) -> Answer {
@@ -44,11 +29,31 @@ impl Registry {
     }
 }
 
-fn unknown(named: &Named, digest: &Digest) -> Refusal {
+/// Answers with a blob, or with the part of it that is asked for.
+pub(super) fn hand_out(head: &Head, digest: &Digest, size: u64, content: impl FnOnce(u64, u64) -> Content) -> Answer {
+    let reply = |status| {
+        Reply::new(status)
+            .header("Docker-Content-Digest", digest.as_str())
+            .header("Content-Type", "application/octet-stream")
+            .header("Accept-Ranges", "bytes")
+            .header("ETag", format!("\"{digest}\""))
+    };
+    let asked = head.header("range").filter(|_| head.method == "GET");
+    match asked.map(|text| range(text, size)) {
+        None | Some(Range::Whole) => Ok(reply(200).content(content(0, size))),
+        Some(Range::Part(first, last)) => Ok(reply(206)
+            .header("Content-Range", format!("bytes {first}-{last}/{size}"))
+            .content(content(first, last - first + 1))),
+        Some(Range::Outside) => Err(Refusal::new(416, "SIZE_INVALID", "the blob has no such bytes")
+            .header("Content-Range", format!("bytes */{size}"))),
+    }
+}
+
+pub(super) fn unknown(named: &Named, digest: &Digest) -> Refusal {
     Refusal::unknown("BLOB_UNKNOWN", format!("`{}` has no blob `{digest}`", named.name))
 }
 
-fn part(blob: ServedBlob, first: u64, length: u64) -> Content {
+pub(super) fn part(blob: ServedBlob, first: u64, length: u64) -> Content {
     match blob {
         ServedBlob::File(file, _) => Content::File(file, first, length),
         ServedBlob::Made(stream, _) => Content::Stream(stream, first, length),

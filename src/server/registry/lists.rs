@@ -29,12 +29,7 @@ impl Registry {
     }
 
     pub(super) fn catalog(&self, head: &Head) -> Answer {
-        let (count, last) = page(head)?;
-        let mut names = self.host.repositories()?;
-        names.retain(|name| name.as_str() > last);
-        let (names, next) = cut(names, count);
-        let reply = Reply::new(200).json(&json!({"repositories": names}));
-        Ok(linked(reply, &format!("/v2/_catalog?n={count}"), next.as_deref()))
+        names(head, self.host.repositories()?)
     }
 
     pub(super) fn referrers(&self, head: &Head, named: &Named, digest: &Digest) -> Answer {
@@ -68,7 +63,16 @@ impl Registry {
     }
 }
 
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Answers with a page of repositories, which are in order.
+pub(super) fn names(head: &Head, mut names: Vec<String>) -> Answer {
+    let (count, last) = page(head)?;
+    names.retain(|name| name.as_str() > last);
+    let (names, next) = cut(names, count);
+    let reply = Reply::new(200).json(&json!({"repositories": names}));
+    Ok(linked(reply, &format!("/v2/_catalog?n={count}"), next.as_deref()))
+}
+
+pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// How many names are asked for, and after which.
 fn page(head: &Head) -> Result<(usize, &str), Refusal> {
@@ -99,7 +103,7 @@ fn linked(reply: Reply, base: &str, next: Option<&str>) -> Reply {
 }
 
 /// A parameter's value as an address has it (RFC 3986, 2.3).
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let byte = |byte: u8| match byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte) {
         true => char::from(byte).to_string(),
         false => format!("%{byte:02X}"),

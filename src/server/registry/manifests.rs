@@ -49,6 +49,11 @@ impl Registry {
         let Some(found) = found else {
             return Err(self.unknown_manifest(named, name)?);
         };
+        self.hand_out(head, named, &found)
+    }
+
+    /// Answers with a manifest that was found.
+    pub(super) fn hand_out(&self, head: &Head, named: &Named, found: &FoundManifest) -> Answer {
         let tag = format!("\"{}\"", found.digest);
         let reply = |status| {
             Reply::new(status)
@@ -58,7 +63,7 @@ impl Registry {
         if head.header("if-none-match").is_some_and(|known| known == tag) {
             return Ok(reply(304));
         }
-        let Some(document) = self.document(&found)? else {
+        let Some(document) = self.document(found)? else {
             return Err(Refusal::unknown(
                 "MANIFEST_UNKNOWN",
                 format!(

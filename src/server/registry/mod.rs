@@ -4,6 +4,7 @@ mod access;
 mod blobs;
 mod lists;
 mod manifests;
+mod proxy;
 mod refusal;
 mod route;
 mod uploads;
@@ -17,7 +18,7 @@ use serde::Deserialize;
 
 use super::http::{Body, Handler, Head, Listener, Reply, server_config};
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{Host, Proxy};
 use crate::model::{ByteSize, Context, TimeSpan};
 use access::Access;
 use manifests::Cache;
@@ -29,6 +30,8 @@ use uploads::Uploads;
 const ADDRESS: &str = "127.0.0.1:5000";
 /// How long unfinished business is kept.
 const EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long what a tag of another registry stands for is taken to hold.
+const TTL: Duration = Duration::from_secs(60);
 /// How long requests under way may take once the registry is to stop.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -46,10 +49,14 @@ pub struct RegistryOptions {
     pub auth: Option<PathBuf>,
     /// Certificate and key.
     pub tls: Option<TlsOption>,
-    /// Bytes that all that was pushed may have.
+    /// Bytes that all that was pushed may have, or all that is kept of the other registry.
     pub quota: Option<ByteSize>,
     /// How long an upload nobody goes on with is kept, and a blob that no manifest came to name; a day by default.
     pub expiry: Option<TimeSpan>,
+    /// Stand before this registry: hand out what it has, and keep it.
+    pub proxy: Option<String>,
+    /// How long what a tag of that registry stands for is taken to hold; a minute by default.
+    pub ttl: Option<TimeSpan>,
 }
 
 /// What a registry proves itself with.
@@ -95,10 +102,15 @@ impl Server {
     }
 }
 
-/// Serves a store as a registry from threads of its own.
+/// Serves a store as a registry from threads of its own, or another registry through what is kept of it; `tell` is told when that gives no
+/// answer.
 ///
 /// Errors: `invalid` for options that make no sense; `already_exists` or `denied` if the address cannot be had.
-pub fn serve(host: &Host, options: &RegistryOptions) -> Result<Server> {
+pub fn serve(host: &Host, options: &RegistryOptions, tell: impl Fn(&str) + Send + Sync + 'static) -> Result<Server> {
+    options.check()?;
+    let ttl = options.ttl.map_or(TTL, |span| span.0);
+    let proxy = options.proxy.as_deref().map(|upstream| host.proxy(upstream, ttl, tell));
+    let proxy = proxy.transpose()?;
     let address = address(options.listen.as_deref().unwrap_or(ADDRESS))?;
     let tls = options
         .tls
@@ -115,6 +127,7 @@ pub fn serve(host: &Host, options: &RegistryOptions) -> Result<Server> {
         delete: options.delete,
         quota: options.quota.map(|size| size.0),
         manifests: Mutex::new(Cache::default()),
+        proxy,
     };
     let tick = (expiry / 4).clamp(Duration::from_millis(50), Duration::from_secs(60));
     let listener = Listener::start(address, tls, Box::new(registry), tick)?;
@@ -124,6 +137,19 @@ pub fn serve(host: &Host, options: &RegistryOptions) -> Result<Server> {
         is_tls,
         warnings,
     })))
+}
+
+impl RegistryOptions {
+    fn check(&self) -> Result<()> {
+        let bad = |message| Err(Error::invalid(message));
+        match self.proxy {
+            Some(_) if self.write || self.delete => {
+                bad("a registry that stands before another takes neither pushes nor deletions")
+            }
+            None if self.ttl.is_some() => bad("`ttl` is for a registry that stands before another: `proxy` says which"),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr> {
@@ -164,6 +190,8 @@ struct Registry {
     quota: Option<u64>,
     uploads: Uploads,
     manifests: Mutex<Cache>,
+    /// Present where it stands before another.
+    proxy: Option<Proxy>,
 }
 
 type Answer = std::result::Result<Reply, Refusal>;
@@ -181,6 +209,7 @@ impl Handler for Registry {
 
     fn tick(&self) {
         self.uploads.expire();
+        self.tidy();
         let Ok(span) = jiff::SignedDuration::try_from(self.uploads.expiry()) else {
             return;
         };
@@ -197,6 +226,9 @@ impl Registry {
             access.check(head)?;
         }
         let route = Route::find(&head.path)?;
+        if let Some(proxy) = &self.proxy {
+            return self.proxied(proxy, ctx, head, &route);
+        }
         match (head.method.as_str(), route) {
             ("GET" | "HEAD", Route::Root) => Ok(Reply::new(200).json(&serde_json::json!({}))),
             ("GET", Route::Catalog) => self.catalog(head),
