@@ -26,7 +26,7 @@ mod import;
 mod incoming;
 mod init_layer;
 mod intake;
-mod jobs;
+pub(crate) mod jobs;
 mod layer;
 mod limits;
 mod links;

@@ -150,7 +150,7 @@ pub(super) fn json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>> {
 
 /// Reads a JSON file; `None` if it does not exist. What does not parse is `corrupt`.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let content = match file::read_small(path) {
+    let content = match file::read_whole(path) {
         Ok(content) => content,
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(cause).during(|| format!("read `{}`", path.display())),

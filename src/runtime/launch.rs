@@ -3,7 +3,7 @@
 //! A process with threads cannot safely be copied, so the copy is a fresh one that has a single thread. It is run from a mount
 //! that cannot be written to: a container that gets hold of it by `/proc/PID/exe` cannot change the program (CVE-2019-5736).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -17,13 +17,14 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::channel::{Channel, Message};
 use super::supervise::Manner;
-use super::{Bundle, Conversation, Exit, Outcome, Stream, nursery, process};
+use super::{Bundle, Conversation, Exit, Outcome, Stream, nursery};
 use crate::error::{Context, Error, Result};
 use crate::model;
 use crate::sys::mount::{self, Attributes};
@@ -37,7 +38,7 @@ pub(super) const EXEC: &str = "hoist-exec";
 static EXECUTABLE: OnceLock<PathBuf> = OnceLock::new();
 static SEALED: OnceLock<Option<OwnedFd>> = OnceLock::new();
 /// Helpers that outlive the call that started them, to be reaped when they end.
-static LEFT: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+static LEFT: Mutex<Option<Left>> = Mutex::new(None);
 
 /// Supervisors of runs that are over: they let go of what they have, the oldest first.
 static ENDING: Mutex<VecDeque<OwnedFd>> = Mutex::new(VecDeque::new());
@@ -273,9 +274,53 @@ pub(super) fn execute(words: &[&OsStr], streams: nursery::Streams<'_>) -> Result
     pidfd::open(pid).during(|| "find a process just made")
 }
 
+/// Children by a number of each, and who tells which of them have ended: there may be thousands.
+struct Left {
+    children: HashMap<u64, OwnedFd>,
+    ends: Epoll,
+    next: u64,
+}
+
+impl Left {
+    fn new() -> nix::Result<Left> {
+        Ok(Left {
+            children: HashMap::new(),
+            ends: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            next: 0,
+        })
+    }
+
+    fn add(&mut self, child: OwnedFd) -> nix::Result<()> {
+        self.ends.add(&child, EpollEvent::new(EpollFlags::EPOLLIN, self.next))?;
+        self.children.insert(self.next, child);
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Takes the status of those that have ended.
+    fn reap(&mut self) {
+        let mut ended = [EpollEvent::empty(); 64];
+        while let Ok(found @ 1..) = self.ends.wait(&mut ended, EpollTimeout::ZERO) {
+            for child in ended[..found]
+                .iter()
+                .filter_map(|end| self.children.remove(&end.data()))
+            {
+                let _ = pidfd::reap(&child);
+                // Closing alone would not do while a process that is being made has the descriptor, too.
+                let _ = self.ends.delete(&child);
+            }
+        }
+    }
+}
+
 /// Lets a child live without anybody waiting for its end.
 pub(super) fn leave(child: OwnedFd) {
-    LEFT.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+    let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+    if left.is_none() {
+        *left = Left::new().ok();
+    }
+    // One that cannot be watched is a zombie between its end and that of this process, and does no harm.
+    let _ = left.as_mut().map(|left| left.add(child));
 }
 
 /// Starts this program with arguments of its own, for which nobody waits.
@@ -297,9 +342,9 @@ pub(super) fn let_go(args: &[String]) -> Result<()> {
 
 /// Takes the status of helpers that ended, so that none stays behind as a zombie for as long as this process lives.
 pub(super) fn reap() {
-    LEFT.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .retain(|child| !process::has_ended(child) || pidfd::reap(child).is_err_and(|errno| errno == Errno::EINTR));
+    if let Some(left) = LEFT.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        left.reap();
+    }
 }
 
 /// A file in memory with this content, read from its start.

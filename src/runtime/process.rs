@@ -41,7 +41,11 @@ impl Process {
     }
 
     pub(super) fn is_alive(self) -> bool {
-        self.open().is_some()
+        let Some(stat) = stat(self.pid).filter(|stat| number(stat, 22) == Some(self.start_time)) else {
+            return false;
+        };
+        // The first thread of one that has ended may have others that have not.
+        !matches!(letter(&stat), Some('Z' | 'X')) || self.open().is_some()
     }
 
     /// Whether it has become a program since it was made as a copy of another process, whose files and mounts it may still see.
@@ -71,14 +75,23 @@ fn start_time(pid: i32) -> Option<u64> {
 }
 
 fn stat(pid: i32) -> Option<String> {
-    file::read_small_text(format!("/proc/{pid}/stat").as_ref()).ok()
+    file::read_whole_text(format!("/proc/{pid}/stat").as_ref()).ok()
 }
 
-/// A field by its number in proc_pid_stat(5).
+/// A number by its field in proc_pid_stat(5).
 fn number(stat: &str, field: usize) -> Option<u64> {
+    word(stat, field)?.parse().ok()
+}
+
+/// What the process is doing.
+fn letter(stat: &str) -> Option<char> {
+    word(stat, 3)?.chars().next()
+}
+
+fn word(stat: &str, field: usize) -> Option<&str> {
     // The name, in parentheses, may hold spaces and parentheses itself; after the last one come the fields from the third on.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    fields.nth(field - 3)?.parse().ok()
+    fields.nth(field - 3)
 }
 
 /// What tells this run of the machine from the ones before (random(4)).
@@ -108,6 +121,22 @@ mod tests {
             .is_alive()
         );
         assert!(!Process { pid: i32::MAX, ..own }.is_alive());
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a process to be looked at, started by the test"
+    )]
+    fn one_whose_status_nobody_has_taken_is_not_alive() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let process = Process::current(i32::try_from(child.id()).unwrap()).unwrap();
+        let fd = pidfd::open(process.pid).unwrap();
+        while !has_ended(&fd) {
+            std::thread::yield_now();
+        }
+        assert!(!process.is_alive());
+        child.wait().unwrap();
     }
 
     #[test]

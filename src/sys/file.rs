@@ -119,6 +119,16 @@ pub fn set_mtime(fd: BorrowedFd<'_>, seconds: i64, nanos: u32) -> nix::Result<()
 
 /// A small file's content, with the fewest calls: the kernel's own files tell no size, and `open(2)` of the static program is two.
 pub fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
+    read_until(path, |got, _| got == 0)
+}
+
+/// The same of a file that is given whole by one call if there is room: any on a disk, and those of the kernel that are one record.
+pub fn read_whole(path: &Path) -> std::io::Result<Vec<u8>> {
+    read_until(path, |got, room| got < room)
+}
+
+/// Reads until a call that got so many bytes into so much room was the last.
+fn read_until(path: &Path, is_last: impl Fn(usize, usize) -> bool) -> std::io::Result<Vec<u8>> {
     let mut file = File::from(openat(
         AT_FDCWD,
         path,
@@ -128,9 +138,14 @@ pub fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut content = vec![0; SMALL];
     let mut length = 0;
     loop {
+        let room = content.len() - length;
         match file.read(&mut content[length..]) {
-            Ok(0) => break,
-            Ok(more) => length += more,
+            Ok(got) => {
+                length += got;
+                if is_last(got, room) {
+                    break;
+                }
+            }
             Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
             Err(cause) => return Err(cause),
         }
@@ -145,6 +160,11 @@ pub fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
 /// The same for text.
 pub fn read_small_text(path: &Path) -> std::io::Result<String> {
     String::from_utf8(read_small(path)?).map_err(|cause| std::io::Error::new(ErrorKind::InvalidData, cause))
+}
+
+/// [`read_whole`] for text.
+pub fn read_whole_text(path: &Path) -> std::io::Result<String> {
+    String::from_utf8(read_whole(path)?).map_err(|cause| std::io::Error::new(ErrorKind::InvalidData, cause))
 }
 
 /// As much as most small files have.

@@ -7,9 +7,13 @@ use super::{Container, KeptRow, Status};
 use crate::error::{Error, Kind, Result};
 use crate::host::image::Matching;
 use crate::host::{Host, Item, Report};
+use crate::images::jobs;
 use crate::model::{ContainerId, Context};
 use crate::runtime::{self, Remains};
 use crate::store::lease_is_dead;
+
+/// As many containers are looked at by more than one thread.
+const MANY: usize = 100;
 
 /// Options of a container's `remove`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -146,10 +150,17 @@ impl Host {
 
     fn read_containers(&self) -> Result<Vec<Container>> {
         let rows = self.store().read(|tx| tx.containers())?;
-        let read = rows.into_iter().map(|row| Container::read(self, row));
-        // Since its row was read, another process may have removed one.
-        read.filter(|read| !matches!(read, Err(error) if error.kind() == Kind::NotFound))
-            .collect()
+        let read = |row| match Container::read(self, row) {
+            // Since its row was read, another process may have removed it.
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            read => read.map(Some),
+        };
+        let threads = match rows.len() < MANY {
+            true => 1,
+            false => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let read = jobs::run(&Context::new(), threads, rows, |_, row| read(row))?;
+        Ok(read.into_iter().flatten().collect())
     }
 
     /// Removes the containers that have ended or were never started and fit the filter.

@@ -90,14 +90,15 @@ impl Group {
 
     /// The group if it is there.
     pub(super) fn find(hierarchy: &Hierarchy, id: &str) -> Option<Group> {
-        let places = hierarchy
-            .parents()
-            .into_iter()
-            .map(|parent| parent.join(SLICE).join(id));
-        places
-            .into_iter()
+        Group::places(hierarchy, id)
             .find(|path| path.is_dir())
             .map(|path| Group::at(hierarchy, path))
+    }
+
+    /// Where it can be.
+    pub(super) fn places(hierarchy: &Hierarchy, id: &str) -> impl Iterator<Item = PathBuf> {
+        let parents = hierarchy.parents().into_iter();
+        parents.map(move |parent| parent.join(SLICE).join(id))
     }
 
     fn at(hierarchy: &Hierarchy, path: PathBuf) -> Group {

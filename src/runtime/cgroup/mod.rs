@@ -364,27 +364,33 @@ impl Cgroup {
 pub fn is_frozen(id: &str) -> Result<bool> {
     static SEEN: OnceLock<Vec<Hierarchy>> = OnceLock::new();
     check(id, &Limits::default())?;
-    let freezer = |hierarchies: &[Hierarchy]| {
-        let of = |fits: &dyn Fn(&Hierarchy) -> bool| {
-            hierarchies
-                .iter()
-                .filter(|one| fits(one))
-                .find_map(|one| Group::find(one, id))
-        };
-        of(&|one| one.version == Version::V1 && one.has("freezer")).or_else(|| of(&|one| one.version == Version::V2))
-    };
     let seen = SEEN.get_or_init(|| Hierarchy::detect().unwrap_or_default());
+    if let Some(frozen) = is_frozen_in(seen, id)? {
+        return Ok(frozen);
+    }
     // One that is not where it was looked for may be where another hierarchy has been mounted since.
-    let Some(group) =
-        freezer(seen).map_or_else(|| Hierarchy::detect().map(|all| freezer(&all)), |found| Ok(Some(found)))?
-    else {
-        return Ok(false);
-    };
-    let frozen = match group.version {
-        Version::V1 => v1::is_frozen(&group.path),
-        Version::V2 => v2::is_frozen(&group.path),
-    };
-    unless_gone(frozen, false)
+    Ok(is_frozen_in(&Hierarchy::detect()?, id)?.unwrap_or(false))
+}
+
+/// What the first group says that can be frozen; `None` if there is none.
+fn is_frozen_in(hierarchies: &[Hierarchy], id: &str) -> Result<Option<bool>> {
+    let freezers = hierarchies
+        .iter()
+        .filter(|one| one.version == Version::V1 && one.has("freezer"));
+    let unified = hierarchies.iter().filter(|one| one.version == Version::V2);
+    for hierarchy in freezers.chain(unified) {
+        for group in Group::places(hierarchy, id) {
+            // Not looked for before it is read: it is there in nearly all cases.
+            let frozen = match hierarchy.version {
+                Version::V1 => v1::is_frozen(&group),
+                Version::V2 => v2::is_frozen(&group),
+            };
+            if let Some(frozen) = unless_gone(frozen.map(Some), None)? {
+                return Ok(Some(frozen));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a container could be made with these limits, as far as that can be said without a machine.
