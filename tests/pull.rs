@@ -78,6 +78,98 @@ fn a_pulled_image_is_the_loaded_one() {
 }
 
 #[test]
+fn an_image_stays_packed_until_its_files_are_wanted() {
+    let (registry, peers, hoist) = (Registry::new(), Peers::new(), Hoist::new());
+    registry.put(&peers, &archive("layers.skopeo.docker.tar"), "app:1", &[]);
+    let (name, whole) = (registry.name("app:1"), Hoist::new());
+    let id = pull(&hoist, &name, "unpack: false");
+    assert_eq!(pull(&whole, &name, ""), id);
+    assert_eq!(hoist_layers(&hoist), [""; 0]);
+    assert_sound(&hoist);
+    // It is as good as any other to those who want no files.
+    let facts = format!(
+        r#"let i = image::get("{name}"); [i.id, i.digest, i.size, i.unique_size, i.layers, image::list().len()]"#
+    );
+    assert_eq!(hoist.value(&facts), whole.value(&facts));
+    assert_eq!(
+        hoist.value(&format!(r#"image::inspect("{name}").GraphDriver.Data == ()"#)),
+        true
+    );
+    let (saved, other) = (hoist.file("app.tar"), registry.name("other:1"));
+    let moved = format!(
+        r#"image::save("{name}", {saved:?}); image::tag("{name}", "app:2"); [image::push("app:2", "{other}").digest, image::get("app:2").digest]"#
+    );
+    let digests = hoist.value(&moved);
+    assert_eq!(digests[0], digests[1]);
+    assert_eq!(Hoist::new().value(&format!("image::load({saved:?})[0].id")), id);
+    let files = format!(r#"image::files("{name}", "**").map(|f| [f.path, f.size, f.layer])"#);
+    let planned = hoist.run(&["--dry-run", "--format", "json", "eval", &files]).success();
+    assert_eq!(planned.json(), whole.value(&files));
+    assert_eq!(hoist_layers(&hoist), [""; 0], "a dry run unpacks elsewhere");
+    assert_eq!(hoist.value(&files), whole.value(&files));
+    assert_eq!(hoist_layers(&hoist), hoist_layers(&whole));
+    assert_sound(&hoist);
+    let remove = r#"image::remove("app:2"); image::prune(#{unused: true, all: true}); image::list(#{all: true}).len()"#;
+    assert_eq!(hoist.value(remove), 0);
+    pull(&hoist, &name, "unpack: false");
+    hoist.eval(remove.split_once("; ").unwrap().1).success();
+    assert_eq!(std::fs::read_dir(hoist.root().join("layers")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_container_unpacks_what_its_image_kept_packed() {
+    let (registry, peers, hoist) = (Registry::new(), Peers::new(), Hoist::new());
+    registry.put(&peers, &archive("busybox.skopeo.docker.tar"), "app:1", &[]);
+    let name = registry.name("app:1");
+    let settings = hoist.write("hoist.toml", "[store]\nblobs = \"drop\"\n");
+    let run = |words: &[&str]| {
+        hoist
+            .run(&[&["--config", settings.to_str().unwrap()], words].concat())
+            .success()
+    };
+    run(&["pull", "--unpack=false", &name]);
+    assert_sound(&hoist);
+    let blobs = || {
+        let mut find = crate::harness::program("find");
+        find.arg(hoist.root().join("content/blobs/sha256")).args(["-type", "f"]);
+        crate::harness::Output::of(find, None).stdout.lines().count()
+    };
+    assert_eq!(
+        (blobs(), hoist_layers(&hoist).len()),
+        (3, 0),
+        "what is packed is not dropped"
+    );
+    run(&[
+        "eval",
+        &format!(r#"container::run("{name}", ["/bin/echo", "hi"]).text()"#),
+    ]);
+    assert_eq!(
+        (blobs(), hoist_layers(&hoist).is_empty()),
+        (2, false),
+        "what is unpacked is"
+    );
+    assert_sound(&hoist);
+    // A packed layer has its blob alone: without it the image is gone.
+    let lost = Hoist::new();
+    pull(&lost, &name, "unpack: false");
+    let mut largest = crate::harness::program("sh");
+    largest
+        .args(["-c", "truncate -s -1 \"$(ls -S \"$0\"/* | head -n 1)\""])
+        .arg(lost.root().join("content/blobs/sha256"));
+    crate::harness::Output::of(largest, None).success();
+    let problems = lost.value("system::check().problems.map(|p| [p.kind, p.object])");
+    assert_ne!(problems, json!([]));
+    let failed = lost
+        .eval(&format!(r#"container::run("{name}", ["/bin/echo"])"#))
+        .fails_with(1);
+    assert!(
+        failed.stderr.contains("error[corrupt]: failed to unpack the layer"),
+        "{}",
+        failed.stderr
+    );
+}
+
+#[test]
 fn what_is_here_is_not_fetched() {
     let (registry, peers, hoist) = (Registry::new(), Peers::new(), Hoist::new());
     registry.put(&peers, &archive("layers.skopeo.docker.tar"), "team/layers:1", &[]);

@@ -159,7 +159,7 @@ impl Content {
         let mut plain = compression::decoder(blob, &self.limits)?;
         let found = hash(ctx, &mut plain, &layer.diff_id)?;
         check_digest(&found, &layer.diff_id, "the uncompressed layer")?;
-        if !self.has_layer(&layer.diff_id) {
+        if !self.has_layer(&layer.diff_id) && !self.is_packed(&layer.diff_id) {
             return Err(Error::not_found(format!(
                 "the layer `{}` is not unpacked",
                 layer.diff_id
@@ -210,8 +210,11 @@ impl Content {
         self.root.join("layers").join(format!("{}.json", diff_id.hex()))
     }
 
-    /// What is known of an unpacked layer.
+    /// What is known of a layer.
     pub(crate) fn record(&self, diff_id: &Digest) -> Result<Record> {
+        if self.is_packed(diff_id) {
+            return self.packed_record(diff_id);
+        }
         let path = self.record_path(diff_id);
         let bytes = std::fs::read(&path).during(|| format!("read `{}`", path.display()))?;
         serde_json::from_slice(&bytes).map_err(|cause| {
@@ -249,7 +252,9 @@ impl Content {
         }
         let record = self.record_path(diff_id);
         std::fs::rename(staged_record, &record).during(|| format!("store `{}`", record.display()))?;
-        self.publish_tree(staged, &self.layer_dir(diff_id))
+        self.publish_tree(staged, &self.layer_dir(diff_id))?;
+        self.unmark(diff_id);
+        Ok(())
     }
 
     /// Makes the renames of a publication last.

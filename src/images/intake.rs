@@ -39,6 +39,8 @@ pub(super) struct FoundLayer {
     pub(super) media_type: Option<String>,
     /// Bytes of the blob, as far as they are told; the big ones are begun first.
     pub(super) size: u64,
+    /// It is kept packed until its files are wanted.
+    pub(super) packed: bool,
 }
 
 /// Where layers come from.
@@ -112,7 +114,9 @@ fn history_warning(image: &Found) -> Result<Option<String>> {
 
 /// Errors: `corrupt` for a hard link to what no layer below its own (lowest first) has.
 fn check_links(ctx: &Context, content: &Content, layers: &[&StagedLayer]) -> Result<()> {
-    if layers.iter().all(|layer| layer.links.is_empty()) {
+    // Of a stack that is not unpacked as a whole it is found out when it is.
+    let is_packed = layers.iter().any(|layer| layer.is_packed(content));
+    if is_packed || layers.iter().all(|layer| layer.links.is_empty()) {
         return Ok(());
     }
     let (mut dirs, mut links) = (Vec::<PathBuf>::new(), Vec::<&Links>::new());
@@ -161,6 +165,7 @@ pub(super) fn stage_stream(
         blob: layer.blob.clone().or(plain),
         media_type: layer.media_type.clone(),
         strict_end: false,
+        packed: layer.packed,
     };
     let staged = match sink {
         Some(sink) => layer::stage_into(ctx, content, staging, input, &expected, sink),

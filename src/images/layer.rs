@@ -26,6 +26,8 @@ pub(crate) struct Expected {
     pub(crate) media_type: Option<String>,
     /// Refuse a stream that lacks the archive's end marker; for input that no digest vouches for.
     pub(crate) strict_end: bool,
+    /// It is not unpacked, but read and checked alone.
+    pub(crate) packed: bool,
 }
 
 /// A layer that is whole but not visible yet.
@@ -36,6 +38,8 @@ pub(crate) struct StagedLayer {
     pub(crate) links: Links,
     blob: Option<PathBuf>,
     tree: Option<Tree>,
+    /// What says that it is kept packed.
+    mark: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -73,14 +77,20 @@ pub(crate) fn stage_into(
         .diff_id
         .as_ref()
         .is_some_and(|diff_id| content.has_layer(diff_id));
-    let tree = (!has_tree).then(|| Tree {
+    let is_packed = !has_tree && expected.packed;
+    let tree = (!has_tree && !is_packed).then(|| Tree {
         dir: staging.free_path(),
         record: staging.free_path(),
     });
     let (feed, stream) = pipe::queue(expected.plain_hasher(encoding));
     let unpacked = std::thread::scope(|scope| {
         let pump = scope.spawn(|| pipe::pump(ctx, &mut input, feed, |chunk| blob.write(chunk)));
-        let unpacked = inflate(ctx, content, encoding, stream, tree.as_ref(), expected);
+        let fate = match &tree {
+            Some(tree) => Fate::Tree(tree),
+            None if is_packed => Fate::Packed,
+            None => Fate::There,
+        };
+        let unpacked = inflate(ctx, content, encoding, stream, fate, expected);
         pipe::first_cause(pump.join().expect("a pump does not panic"), unpacked)
     })?;
     let (path, digest, blob_size) = blob.finish();
@@ -94,6 +104,9 @@ pub(crate) fn stage_into(
         let bytes = serde_json::to_vec(&record).expect("a record is plain data");
         std::fs::write(&tree.record, bytes).during(|| format!("write `{}`", tree.record.display()))?;
     }
+    let mark = is_packed
+        .then(|| Content::stage_mark(staging, record.size))
+        .transpose()?;
     let media_type = expected.media_type.clone().unwrap_or_else(|| media_type(encoding));
     let layer = Layer {
         diff_id,
@@ -107,6 +120,7 @@ pub(crate) fn stage_into(
         links: links::of(&record),
         blob: path,
         tree,
+        mark,
     })
 }
 
@@ -116,17 +130,28 @@ struct Unpacked {
     record: Option<Record>,
 }
 
+/// What becomes of a stream's files.
+#[derive(Clone, Copy)]
+enum Fate<'a> {
+    /// They are unpacked.
+    Tree(&'a Tree),
+    /// They are counted.
+    Packed,
+    /// They are there.
+    There,
+}
+
 fn inflate(
     ctx: &Context,
     content: &Content,
     encoding: Encoding,
     stream: Stream,
-    tree: Option<&Tree>,
+    fate: Fate<'_>,
     expected: &Expected,
 ) -> Result<Unpacked> {
     let strict = expected.strict_end;
     if encoding == Encoding::Plain {
-        return consume(ctx, content, stream, tree, strict);
+        return consume(ctx, content, stream, fate, strict);
     }
     let (feed, plain) = pipe::queue(Some(hasher_like(expected.diff_id.as_ref())));
     std::thread::scope(|scope| {
@@ -134,30 +159,34 @@ fn inflate(
             let mut decoder = compression::decode(encoding, stream, content.limits())?;
             pipe::pump(ctx, &mut decoder, feed, |_| Ok(()))
         });
-        let unpacked = consume(ctx, content, plain, tree, strict);
+        let unpacked = consume(ctx, content, plain, fate, strict);
         pipe::first_cause(decode.join().expect("a decoder does not panic"), unpacked)
     })
 }
 
-fn consume(ctx: &Context, content: &Content, stream: Stream, tree: Option<&Tree>, strict: bool) -> Result<Unpacked> {
-    let Some(tree) = tree else {
-        return Ok(Unpacked {
-            plain: stream.drain(ctx)?,
-            record: None,
-        });
+fn consume(ctx: &Context, content: &Content, stream: Stream, fate: Fate<'_>, strict: bool) -> Result<Unpacked> {
+    let limits = content.limits();
+    let mut reader = Reader::new(stream, limits);
+    let record = match fate {
+        Fate::There => None,
+        Fate::Packed => Some(Record {
+            size: unpack::measure(ctx, limits, &mut reader)?,
+            ..Record::default()
+        }),
+        Fate::Tree(tree) => {
+            std::fs::create_dir(&tree.dir).during(|| format!("make `{}`", tree.dir.display()))?;
+            let root = content::open_dir(&tree.dir)?;
+            Some(unpack::unpack(ctx, limits, &mut reader, root)?)
+        }
     };
-    std::fs::create_dir(&tree.dir).during(|| format!("make `{}`", tree.dir.display()))?;
-    let root = content::open_dir(&tree.dir)?;
-    let mut reader = Reader::new(stream, content.limits());
-    let record = unpack::unpack(ctx, content.limits(), &mut reader, root)?;
-    if strict && !reader.has_end_marker() {
+    if strict && record.is_some() && !reader.has_end_marker() {
         return Err(Error::corrupt(
             "the archive ends without its end marker, so something may be missing",
         ));
     }
     Ok(Unpacked {
         plain: reader.into_input().drain(ctx)?,
-        record: Some(record),
+        record,
     })
 }
 
@@ -225,6 +254,7 @@ impl StagedLayer {
             links: links::of(&record),
             blob: None,
             tree: None,
+            mark: None,
         })
     }
 
@@ -249,13 +279,21 @@ impl StagedLayer {
 
     /// Whether anything of it waits to become visible.
     pub(crate) fn is_new(&self) -> bool {
-        self.blob.is_some() || self.tree.is_some()
+        self.blob.is_some() || self.tree.is_some() || self.mark.is_some()
+    }
+
+    /// Whether nothing of it is unpacked.
+    pub(crate) fn is_packed(&self, content: &Content) -> bool {
+        self.tree.is_none() && !content.has_layer(&self.layer.diff_id)
     }
 
     /// Makes it visible; it must be on disk.
     pub(crate) fn publish(&self, content: &Content) -> Result<()> {
         if let Some(blob) = &self.blob {
             content.publish_blob(blob, &self.layer.blob)?;
+        }
+        if let Some(mark) = &self.mark {
+            content.publish_mark(mark, &self.layer.diff_id)?;
         }
         match &self.tree {
             Some(tree) => content.publish_layer(&tree.dir, &tree.record, &self.layer.diff_id),

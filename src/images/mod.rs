@@ -36,6 +36,7 @@ mod merged;
 mod output;
 mod overlay;
 mod pack;
+mod packed;
 mod partial;
 mod path_text;
 mod pipe;

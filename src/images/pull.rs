@@ -33,6 +33,8 @@ pub struct Wanted<'a> {
     pub names: Vec<Reference>,
     /// Layers and blobs that are known to belong together, as diff id and digest.
     pub pairs: &'a BTreeSet<(Digest, Digest)>,
+    /// Layers that are not here stay packed until their files are wanted.
+    pub packed: bool,
 }
 
 /// What a pull brought.
@@ -71,7 +73,7 @@ pub fn pull(
     let (received, manifest, mut warnings) = manifest_of(ctx, limits, wanted, top)?;
     let config = wanted.registry.document(ctx, wanted.repository, &manifest.config)?;
     warnings.extend(check_platform(&config, wanted.platform)?);
-    let layers = layers_of(&config, &manifest)?;
+    let layers = layers_of(&config, &manifest, wanted.packed)?;
     let told: Vec<(Digest, u64)> = manifest
         .layers
         .iter()
@@ -166,7 +168,7 @@ fn check_platform(config: &[u8], wanted: Option<&Platform>) -> Result<Option<Str
     }
 }
 
-fn layers_of(config: &[u8], manifest: &Manifest) -> Result<Vec<FoundLayer>> {
+fn layers_of(config: &[u8], manifest: &Manifest, packed: bool) -> Result<Vec<FoundLayer>> {
     let diff_ids = diff_ids(config, manifest.layers.len())?;
     let layers = manifest.layers.iter().zip(diff_ids).map(|(layer, diff_id)| FoundLayer {
         file: layer.digest.to_string(),
@@ -174,13 +176,16 @@ fn layers_of(config: &[u8], manifest: &Manifest) -> Result<Vec<FoundLayer>> {
         blob: Some(layer.digest.clone()),
         media_type: Some(layer.media_type.clone()).filter(|text| !text.is_empty()),
         size: layer.size,
+        packed,
     });
     Ok(layers.collect())
 }
 
-/// Whether a layer is here as far as it is needed: its tree, and its blob or what makes it again.
+/// Whether a layer is here as far as it is needed: its tree, and its blob or what makes it again; where it is to be packed, its blob.
 fn is_here(content: &Content, layer: &FoundLayer, blob: &Digest) -> bool {
-    content.has_layer(&layer.diff_id) && (content.has_blob(blob) || content.has_recipe(&layer.diff_id))
+    let is_unpacked = content.has_layer(&layer.diff_id);
+    let is_packed = layer.packed && content.is_packed(&layer.diff_id);
+    (is_unpacked || is_packed) && content.has_blob(blob) || is_unpacked && content.has_recipe(&layer.diff_id)
 }
 
 /// The parts of all blobs that have to be fetched.

@@ -128,6 +128,16 @@ fn pull_into(
     version: &str,
     platform: Option<&str>,
 ) -> (Result<Pulled>, Arc<Traffic>) {
+    pull_so(ctx, shop, server, version, (platform, false))
+}
+
+fn pull_so(
+    ctx: &Context,
+    shop: &Shop,
+    server: &Server,
+    version: &str,
+    (platform, packed): (Option<&str>, bool),
+) -> (Result<Pulled>, Arc<Traffic>) {
     let (registry, traffic, pairs) = (
         server.registry(Credential::Anonymous),
         Arc::new(Traffic::default()),
@@ -142,6 +152,7 @@ fn pull_into(
         platform: platform.as_ref(),
         names,
         pairs: &pairs,
+        packed,
     };
     (pull(ctx, &shop.content, &NoHolder, &wanted, &traffic, &Silent), traffic)
 }
@@ -467,4 +478,55 @@ fn a_pull_ends_with_its_context_and_keeps_what_came() {
     assert_eq!(pulled.err().unwrap().kind(), Kind::Cancelled);
     assert!(shop.content.layers().unwrap().is_empty());
     drop(held);
+}
+
+#[test]
+fn what_stays_packed_is_checked_as_well_and_fetched_once() {
+    let good = layers();
+    let mut shelf = Shelf::default();
+    shelf.image("1", &good, "linux/amd64");
+    let described: Vec<Value> = good
+        .iter()
+        .map(|layer| shelf.put("blobs", "-", &format!("{OCI_LAYER}+gzip"), &packed(layer)))
+        .collect();
+    let lie = json!({"os": "linux", "architecture": "amd64",
+        "rootfs": {"type": "layers", "diff_ids": [Digest::of(&good[0]), Digest::of(b"lie")]}});
+    shelf.manifest("2", &lie, &described);
+    let (server, shop, ctx) = (shelf.serve(), Shop::new(), Context::new());
+    let pull = |version: &str, packed| pull_so(&ctx, &shop, &server, version, (Some("linux/amd64"), packed));
+    let error = pull("2", true).0.err().unwrap();
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    assert!(shop.content.layers().unwrap().is_empty() && shop.content.blobs().unwrap().is_empty());
+    let image = pull("1", true).0.unwrap().loaded.image;
+    let is_packed = |packed: bool| {
+        let all = image.layers.iter();
+        all.for_each(|layer| {
+            assert_eq!(
+                (
+                    shop.content.is_packed(&layer.diff_id),
+                    shop.content.has_layer(&layer.diff_id)
+                ),
+                (packed, !packed)
+            );
+            shop.content.verify_layer(&ctx, layer).unwrap();
+        });
+    };
+    is_packed(true);
+    for packed in [true, false] {
+        let (again, traffic) = pull("1", packed);
+        assert_eq!(again.unwrap().loaded.image, image);
+        assert_eq!(traffic.fetched.load(Ordering::Relaxed), 0);
+        is_packed(packed);
+    }
+    let other = Shop::new();
+    let (image, _) = pull_so(&ctx, &other, &server, "1", (Some("linux/amd64"), true));
+    let layers = image.unwrap().loaded.image.layers;
+    other.content.unpack_from(&ctx, &other.content, layers.iter()).unwrap();
+    for layer in &layers {
+        assert!(!other.content.is_packed(&layer.diff_id));
+        assert_eq!(
+            other.content.record(&layer.diff_id).unwrap(),
+            shop.content.record(&layer.diff_id).unwrap()
+        );
+    }
 }

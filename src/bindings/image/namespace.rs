@@ -258,8 +258,9 @@ pub mod functions {
     /// Options: `policy` (`"missing"`, the default: where it is not here; `"always"`: the registry is asked, and what is here already is not
     /// fetched again; `"newer"`: the same, but where there is no answer the image that is here will do; `"never"`), `platform` (such as
     /// `"linux/arm64"`), `all_tags` (default `false`: every tag of the repository; the image of the name is returned, or the last one),
-    /// `retries` (default 4: of what fails and may work in a moment), `timeout`, `tls_verify` (`false`: whatever certificate, or plain HTTP),
-    /// `username` and `password`. An image that is asked for by digest gets that as its name.
+    /// `unpack` (default `true`; `false`: layers stay packed, checked all the same, and are unpacked when a container, or a look at their
+    /// files, first needs them), `retries` (default 4: of what fails and may work in a moment), `timeout`, `tls_verify` (`false`: whatever
+    /// certificate, or plain HTTP), `username` and `password`. An image that is asked for by digest gets that as its name.
     ///
     /// ```rhai,throws=network
     /// image::pull("localhost:1/team/app:1.0", #{ policy: "always", timeout: 1.minutes, retries: 0 });

@@ -21,6 +21,10 @@ pub(in crate::cli) struct Pull {
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
 
+    /// Whether layers are unpacked at once; if not, when their files are first wanted
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, action = ArgAction::Set)]
+    unpack: Option<bool>,
+
     /// How often what fails is tried again
     #[arg(long, value_name = "TIMES")]
     retries: Option<u32>,
@@ -41,6 +45,7 @@ impl Pull {
             policy: Policy::Always,
             platform: self.platform,
             all_tags: self.all_tags,
+            unpack: self.unpack,
             retries: self.retries,
             tls_verify: self.tls_verify,
             ..PullOptions::default()

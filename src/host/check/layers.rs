@@ -42,6 +42,9 @@ impl Checkup<'_> {
     fn layer(&mut self, layer: &Layer, names: &str) -> Result<Option<u64>> {
         let content = self.host.content_with(&layer.blob)?;
         let recorded = content.recorded_size(&layer.diff_id);
+        if content.is_packed(&layer.diff_id) {
+            return self.packed_layer(layer, names);
+        }
         if self.options.quick && content.has_layer(&layer.diff_id) && recorded.is_some() {
             return Ok(recorded);
         }
@@ -57,9 +60,7 @@ impl Checkup<'_> {
                 return Ok(None);
             }
             Err(error) if error.kind() == Kind::Corrupt => {
-                let detail = format!("a layer of {names} cannot be read: {error}");
-                let hint = "load or pull the image again, or remove it with `image::remove`";
-                self.beyond_repair(Damage::LayerUnreadable, layer.diff_id.as_str(), detail, hint);
+                self.unreadable(layer, names, &error);
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -67,6 +68,29 @@ impl Checkup<'_> {
         Ok(self
             .damaged_layer(layer, &staging, &damage, names)
             .then_some(damage.size))
+    }
+
+    /// A layer that is kept packed: its blob is all of it.
+    fn packed_layer(&mut self, layer: &Layer, names: &str) -> Result<Option<u64>> {
+        let content = self.host.content_with(&layer.blob)?;
+        let found = match self.options.quick {
+            true => Ok(()),
+            false => content.verify_packed(self.ctx, layer),
+        };
+        match found {
+            Ok(()) => Ok(content.recorded_size(&layer.diff_id)),
+            Err(error) if error.kind() == Kind::Corrupt => {
+                self.unreadable(layer, names, &error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn unreadable(&mut self, layer: &Layer, names: &str, error: &Error) {
+        let detail = format!("a layer of {names} cannot be read: {error}");
+        let hint = "load or pull the image again, or remove it with `image::remove`";
+        self.beyond_repair(Damage::LayerUnreadable, layer.diff_id.as_str(), detail, hint);
     }
 
     fn damaged_layer(&mut self, layer: &Layer, staging: &Staging, damage: &LayerDamage, names: &str) -> bool {

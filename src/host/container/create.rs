@@ -93,9 +93,11 @@ impl Host {
         let mut recipe = Recipe::new(image.config()?.config, cmd, options, &id, &owner_of)?;
         let lower = match self.plan() {
             Some(_) => Vec::new(),
-            None => self.content().lowers_with_init(ctx, &stored.layers, &|init| {
-                runtime::make_mount_points(init.lowers, init.upper, init.work)
-            })?,
+            None => self
+                .unpacked(ctx, &[&stored])?
+                .lowers_with_init(ctx, &stored.layers, &|init| {
+                    runtime::make_mount_points(init.lowers, init.upper, init.work)
+                })?,
         };
         let drafts = self.draft_volumes(ctx, &lower, &recipe.volumes())?;
         let shown = if image_name.starts_with("sha256:") {

@@ -17,7 +17,7 @@ impl Container {
             return runtime::lowers(&bundle);
         }
         let stored = self.host.image(self.image_id().as_str())?.stored()?;
-        self.host.content_of(&stored)?.lowers(ctx, &stored.layers)
+        self.host.unpacked(ctx, &[&stored])?.lowers(ctx, &stored.layers)
     }
 
     /// Its files as it sees them itself.

@@ -38,9 +38,12 @@ impl Image {
     }
 
     /// The unpacked directories: the topmost layer is `UpperDir`, the rest `LowerDir`, as Docker has it. There is no mount and
-    /// no work directory until a container has them, so those two are absent.
+    /// no work directory until a container has them, so those two are absent; all are where a layer is kept packed.
     fn graph_data(&self, stored: &images::Image) -> Result<Value> {
         let content = self.host.content_of(stored)?;
+        if stored.layers.iter().any(|layer| content.is_packed(&layer.diff_id)) {
+            return Ok(Value::Null);
+        }
         let mut dirs = stored
             .layers
             .iter()
@@ -72,13 +75,13 @@ impl Image {
 impl Host {
     /// The files of an image that fit the pattern, layers merged.
     pub fn image_files(&self, ctx: &Context, image: &str, pattern: &str) -> Result<Vec<images::Entry>> {
-        let stored = self.image(image)?.stored()?;
-        images::files(ctx, self.content_of(&stored)?, &stored, &Pattern::new(pattern)?)
+        let (stored, pattern) = (self.image(image)?.stored()?, Pattern::new(pattern)?);
+        images::files(ctx, self.unpacked(ctx, &[&stored])?, &stored, &pattern)
     }
 
     /// What differs from image `a` to image `b`.
     pub fn image_diff(&self, ctx: &Context, a: &str, b: &str) -> Result<Vec<images::Change>> {
         let (a, b) = (self.image(a)?.stored()?, self.image(b)?.stored()?);
-        images::diff(ctx, self.content_of(&b)?, &a, &b)
+        images::diff(ctx, self.unpacked(ctx, &[&a, &b])?, &a, &b)
     }
 }

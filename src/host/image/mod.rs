@@ -11,6 +11,7 @@ mod resolve;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -359,7 +360,7 @@ impl Host {
         // A registry hands out what it was given as it was given.
         let is_free = |layer: &images::Layer| !self.store().read(|tx| tx.is_registry_blob(&layer.blob)).unwrap_or(true);
         let failures = layers
-            .filter(is_free)
+            .filter(|layer| is_free(layer) && self.content().has_layer(&layer.diff_id))
             .filter_map(|layer| self.content().drop_blob(ctx, &layer).err());
         failures.map(|error| format!("{error}; the blob stays")).collect()
     }

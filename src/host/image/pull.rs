@@ -26,6 +26,8 @@ pub struct PullOptions {
     pub platform: Option<String>,
     /// Every tag of the repository.
     pub all_tags: bool,
+    /// Whether layers are unpacked at once, which they are without a word; otherwise when their files are wanted.
+    pub unpack: Option<bool>,
     /// How often what fails is tried again.
     pub retries: Option<u32>,
     /// How long it may take.
@@ -270,6 +272,7 @@ impl Host {
                 platform,
                 names,
                 pairs: &pairs,
+                packed: request.options.unpack == Some(false),
             };
             let pulled = images::pull(ctx, self.new_content()?, lease, &wanted, &traffic, request.watcher)?;
             let mut brought = self.publish_all(ctx, vec![pulled.loaded], None)?;

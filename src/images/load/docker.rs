@@ -64,6 +64,7 @@ fn layer(path: &str, diff_id: Digest) -> FoundLayer {
         blob,
         media_type: None,
         size: 0,
+        packed: false,
     }
 }
 

@@ -171,6 +171,7 @@ impl Found {
                 blob: Some(layer.digest.clone()),
                 media_type,
                 size: layer.size,
+                packed: false,
             })
         });
         Ok(super::Found {

@@ -80,6 +80,33 @@ pub(crate) fn unpack<R: Input>(
     unpack.finish(ctx)
 }
 
+/// The bytes that a layer's files would have, were it unpacked. Errors: `corrupt` for what is no layer, or exceeds its limits.
+pub(crate) fn measure<R: Input>(ctx: &Context, limits: &Limits, reader: &mut Reader<'_, R>) -> Result<u64> {
+    let mut size = 0;
+    while let Some(entry) = reader.next(ctx)? {
+        let path = normal(&entry.path)?;
+        let (_, name) = split(&path);
+        if path.is_empty() || whiteout::is_private(&path) || whiteout::target(&path, name)?.is_some() {
+            continue;
+        }
+        size = counted(limits, size, entry.size)?;
+    }
+    Ok(size)
+}
+
+/// A size with more bytes. Errors: `corrupt` beyond `layer_size`.
+fn counted(limits: &Limits, size: u64, more: u64) -> Result<u64> {
+    let size = size.saturating_add(more);
+    match size > limits.layer_size {
+        true => Err(limits::exceeded(
+            "the layer's unpacked size",
+            "layer_size",
+            limits.layer_size,
+        )),
+        false => Ok(size),
+    }
+}
+
 impl Unpack<'_> {
     fn entry<R: Input>(&mut self, ctx: &Context, entry: Entry, reader: &mut Reader<'_, R>) -> Result<()> {
         let path = normal(&entry.path)?;
@@ -93,7 +120,7 @@ impl Unpack<'_> {
         if let Some(hidden) = whiteout::target(&path, name)? {
             return self.whiteout(parent, &hidden);
         }
-        self.count(entry.size)?;
+        self.size = counted(self.limits, self.size, entry.size)?;
         self.place(ctx, entry, &path, reader)
     }
 
@@ -104,18 +131,6 @@ impl Unpack<'_> {
         }
         self.directories.insert(Vec::new(), Attributes::of(entry));
         self.root_implied = false;
-        Ok(())
-    }
-
-    fn count(&mut self, size: u64) -> Result<()> {
-        self.size = self.size.saturating_add(size);
-        if self.size > self.limits.layer_size {
-            return Err(limits::exceeded(
-                "the layer's unpacked size",
-                "layer_size",
-                self.limits.layer_size,
-            ));
-        }
         Ok(())
     }
 
