@@ -1,13 +1,11 @@
 //! The examples of the reference that need images: each is run by the program on a store of its own, and once more under dry-run.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use hoist::bindings::effects::Effect;
 use hoist::script::docs::{self, Example};
 
-use crate::harness::tree::{Entry, Tree};
+use crate::harness::tree::{content, differing};
 use crate::harness::{Hoist, Output};
 
 /// What examples flagged `images` find in the store.
@@ -21,7 +19,7 @@ const WORKERS: usize = 4;
 /// An example and where it is from.
 struct Case {
     signature: String,
-    effects: &'static [Effect],
+    effects: Vec<Effect>,
     example: Example,
 }
 
@@ -30,7 +28,7 @@ fn cases() -> Vec<Case> {
     for function in docs::functions() {
         for example in function.examples() {
             if example.flags.iter().any(|flag| flag == "images") {
-                let (signature, effects) = (function.signature(), function.effects());
+                let (signature, effects, example) = (function.signature(), function.effects(), example.clone());
                 cases.push(Case {
                     signature,
                     effects,
@@ -103,7 +101,7 @@ fn next(left: &Mutex<Vec<Case>>) -> Option<Case> {
 fn under_dry_run_every_mutator_tells_what_it_would_do_and_changes_no_byte() {
     let hoist = prepared();
     let before = content(&hoist.root());
-    let mutates = |effect: &Effect| matches!(effect, Effect::Write | Effect::Delete | Effect::Exec);
+    let mutates = |effect: &Effect| matches!(effect, Effect::Run | Effect::Write | Effect::Delete | Effect::Exec);
     let mut faults = Vec::new();
     let mut count = 0;
     for case in cases() {
@@ -126,26 +124,4 @@ fn under_dry_run_every_mutator_tells_what_it_would_do_and_changes_no_byte() {
     }
     assert!(count > 40, "only {count} mutators were found");
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-}
-
-/// All that is in a directory, times and SQLite's shared memory aside: readers touch those.
-fn content(root: &Path) -> BTreeMap<PathBuf, Entry> {
-    let is_shared = |path: &Path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with("-wal") || name.ends_with("-shm")
-    };
-    let mut entries = Tree::read(root).0;
-    entries.retain(|path, _| !is_shared(path));
-    for entry in entries.values_mut() {
-        entry.mtime = (0, 0);
-    }
-    entries
-}
-
-fn differing(before: &BTreeMap<PathBuf, Entry>, after: &BTreeMap<PathBuf, Entry>) -> Vec<PathBuf> {
-    let mut paths: Vec<&PathBuf> = before.keys().chain(after.keys()).collect();
-    paths.sort();
-    paths.dedup();
-    let differs = |path: &&&PathBuf| before.get(**path) != after.get(**path);
-    paths.iter().filter(differs).map(|path| (*path).clone()).collect()
 }

@@ -43,6 +43,7 @@ mod mounts;
 mod namespaces;
 mod nursery;
 mod oci;
+mod permissions;
 mod power_cut;
 mod privileged;
 mod pull;

@@ -69,7 +69,7 @@ fn convert(name: &str, text: &str, fallback: &Dynamic) -> Result<Dynamic> {
 }
 
 /// The script's arguments. The plain list is the global `args`.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::parse_args;
     use crate::bindings::prelude::*;

@@ -169,7 +169,7 @@ fn count(ctx: &NativeCallContext, number: i64) -> Scripted<usize> {
 }
 
 /// Arrays and maps: joined, grouped, summed, cut and sorted. None of these changes its receiver.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::super::value::{list, text};
     use super::{closure, count, extreme, identity, keyed, natural, sorted, total};

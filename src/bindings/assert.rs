@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// Expectations. Each throws `invalid` when it does not hold.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use crate::bindings::closure;
     use crate::bindings::failure::{Failure, is_unwinding, throw};

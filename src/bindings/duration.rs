@@ -127,7 +127,7 @@ impl Object for Duration {
 }
 
 /// Amounts of time and how to calculate with them.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::Duration;
     use crate::bindings::prelude::*;

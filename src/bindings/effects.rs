@@ -1,86 +1,110 @@
-//! What each native function may do to the world: the one table from which dry-run, permissions and documentation follow.
+//! What each native function may do to the world, and to what: the one table from which permissions, the audit, dry-run, plans and
+//! the badges of the documentation follow.
 
-/// A kind of effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// Reads the store.
-    Read,
-    /// Adds to the store or changes what is there.
-    Write,
-    /// Removes from the store.
-    Delete,
-    /// Starts or signals processes.
-    Exec,
-    /// Uses the network.
-    Net,
-    /// Reads or changes files outside the store.
-    Fs,
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+pub use crate::model::Effect;
+use Effect::{Delete, Exec, Fs, Net, Pull, Push, Read, Run, Write};
+use Of::{
+    Any, Container, Each, Extra, From, Glob, Host, Image, ImageOf, Listen, Name, NewName, Options, Own, Path, Repair,
+    Retagged, Sent, Served, To, WholeImage,
+};
+
+/// What names the target of an effect. Numbers are places of arguments; the receiver of a method is at 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// Nothing does.
+    Any,
+    /// What it comes to, which is judged then.
+    Each,
+    /// An image: a name, an id, an `Image`, or an array of them.
+    Image(usize),
+    /// An image that goes with all its names, unless it is meant by one of several.
+    WholeImage(usize),
+    /// The image a container is of.
+    ImageOf(usize),
+    /// A name of an image, here or at a registry.
+    Name(usize),
+    /// A name that an image is given.
+    NewName(usize),
+    /// An image, and the name it is sent under, if that is another.
+    Sent(usize, usize),
+    /// A name at a registry, and the tag put beside its own.
+    Retagged(usize, usize),
+    /// What is copied from: a name at a registry, or a layout.
+    From(usize),
+    /// What is copied to.
+    To(usize),
+    /// The repository that tags are deleted of, if the options say so.
+    Extra(usize),
+    /// A container: a name, an id or a `Container`.
+    Container(usize),
+    /// What the options of a container give away of the machine.
+    Options,
+    /// A registry.
+    Host(usize),
+    /// A path, or an array of them.
+    Path(usize),
+    /// The directory that a pattern of paths begins in.
+    Glob(usize),
+    /// A temporary file or directory of the script's own.
+    Own,
+    /// The address that is listened on, and the registry that is stood before.
+    Listen,
+    /// All that is served, if the option of this name says so.
+    Served(&'static str),
+    /// The store, if the options say that it is to be repaired.
+    Repair,
 }
 
-impl Effect {
-    /// The name in documentation and flags.
-    pub fn name(self) -> &'static str {
-        match self {
-            Effect::Read => "read",
-            Effect::Write => "write",
-            Effect::Delete => "delete",
-            Effect::Exec => "exec",
-            Effect::Net => "net",
-            Effect::Fs => "fs",
-        }
-    }
-}
+/// An effect, and what names its target.
+pub type Act = (Effect, Of);
 
-const PURE: &[Effect] = &[];
-const FS: &[Effect] = &[Effect::Fs];
-const READ: &[Effect] = &[Effect::Read];
-const WRITE: &[Effect] = &[Effect::Write];
-const DELETE: &[Effect] = &[Effect::Delete];
-const EXEC: &[Effect] = &[Effect::Exec];
-const NET: &[Effect] = &[Effect::Net];
+const PURE: &[Act] = &[];
 
 /// Every native function, as documentation names it: `namespace::name`, `Type.method`, `name`. Getters and operators are pure.
-const EFFECTS: &[(&str, &[Effect])] = &[
-    // Globals and methods.
-    ("Container.commit", WRITE),
-    ("Container.copy_in", &[Effect::Write, Effect::Fs]),
-    ("Container.copy_out", &[Effect::Read, Effect::Fs]),
-    ("Container.diff", READ),
-    ("Container.exec", EXEC),
-    ("Container.export_tar", &[Effect::Read, Effect::Fs]),
-    ("Container.inspect", READ),
-    ("Container.kill", EXEC),
-    ("Container.follow", READ),
-    ("Container.logs", READ),
-    ("Container.pause", EXEC),
-    ("Container.read_blob", READ),
-    ("Container.read_file", READ),
-    ("Container.reload", READ),
-    ("Container.remove", &[Effect::Delete, Effect::Exec]),
-    ("Container.rename", WRITE),
-    ("Container.restart", EXEC),
-    ("Container.start", EXEC),
-    ("Container.stop", EXEC),
-    ("Container.stats", READ),
-    ("Container.top", READ),
-    ("Container.unpause", EXEC),
-    ("Container.update", WRITE),
-    ("Container.wait", READ),
-    ("Container.write_file", WRITE),
+#[rustfmt::skip]
+const EFFECTS: &[(&str, &[Act])] = &[
+    ("Container.commit", &[(Write, NewName(1))]),
+    ("Container.copy_in", &[(Write, Container(0)), (Fs, Path(1))]),
+    ("Container.copy_out", &[(Read, Container(0)), (Fs, Path(2))]),
+    ("Container.diff", &[(Read, Container(0))]),
+    ("Container.exec", &[(Exec, Container(0))]),
+    ("Container.export_tar", &[(Read, Container(0)), (Fs, Path(1))]),
+    ("Container.inspect", &[(Read, Container(0))]),
+    ("Container.kill", &[(Exec, Container(0))]),
+    ("Container.follow", &[(Read, Container(0))]),
+    ("Container.logs", &[(Read, Container(0))]),
+    ("Container.pause", &[(Exec, Container(0))]),
+    ("Container.read_blob", &[(Read, Container(0))]),
+    ("Container.read_file", &[(Read, Container(0))]),
+    ("Container.reload", &[(Read, Container(0))]),
+    ("Container.remove", &[(Delete, Container(0))]),
+    ("Container.rename", &[(Write, Container(0))]),
+    ("Container.restart", &[(Exec, Container(0))]),
+    ("Container.start", &[(Run, ImageOf(0))]),
+    ("Container.stop", &[(Exec, Container(0))]),
+    ("Container.stats", &[(Read, Container(0))]),
+    ("Container.top", &[(Read, Container(0))]),
+    ("Container.unpause", &[(Exec, Container(0))]),
+    ("Container.update", &[(Write, Container(0))]),
+    ("Container.wait", &[(Read, Container(0))]),
+    ("Container.write_file", &[(Write, Container(0))]),
     ("Duration.abs", PURE),
-    ("Image.history", READ),
-    ("Image.inspect", READ),
-    ("Image.push", &[Effect::Read, Effect::Net]),
-    ("Image.reload", READ),
-    ("Image.remove", DELETE),
-    ("Image.save", &[Effect::Read, Effect::Fs]),
-    ("Image.tag", WRITE),
-    ("Image.untag", DELETE),
+    ("Image.history", &[(Read, Image(0))]),
+    ("Image.inspect", &[(Read, Image(0))]),
+    ("Image.push", &[(Push, Sent(0, 1))]),
+    ("Image.reload", &[(Read, Image(0))]),
+    ("Image.remove", &[(Delete, WholeImage(0))]),
+    ("Image.save", &[(Read, Image(0)), (Fs, Path(1))]),
+    ("Image.tag", &[(Write, NewName(1))]),
+    ("Image.untag", &[(Delete, Name(1))]),
     ("Run.blob", PURE),
     ("Run.json", PURE),
     ("Run.lines", PURE),
     ("Run.text", PURE),
-    ("Server.stop", &[Effect::Net]),
+    ("Server.stop", PURE),
     ("Time.format", PURE),
     ("array.chunk", PURE),
     ("array.flatten", PURE),
@@ -116,69 +140,68 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("string.trimmed", PURE),
     ("table", PURE),
     ("timeout", PURE),
-    // Namespaces.
     ("args::parse", PURE),
     ("assert::eq", PURE),
     ("assert::matches", PURE),
     ("assert::ne", PURE),
     ("assert::ok", PURE),
     ("assert::throws", PURE),
-    ("container::create", WRITE),
-    ("container::exists", READ),
-    ("container::find", READ),
-    ("container::get", READ),
-    ("container::list", READ),
-    ("container::prune", DELETE),
-    ("container::run", &[Effect::Write, Effect::Exec]),
-    ("container::run_detached", &[Effect::Write, Effect::Exec]),
-    ("container::select", READ),
+    ("container::create", &[(Run, Image(0)), (Run, Options)]),
+    ("container::exists", &[(Read, Container(0))]),
+    ("container::find", &[(Read, Container(0))]),
+    ("container::get", &[(Read, Container(0))]),
+    ("container::list", &[(Read, Any)]),
+    ("container::prune", &[(Delete, Each)]),
+    ("container::run", &[(Run, Image(0)), (Run, Options)]),
+    ("container::run_detached", &[(Run, Image(0)), (Run, Options)]),
+    ("container::select", &[(Read, Any)]),
     ("env::all", PURE),
     ("env::get", PURE),
     ("env::has", PURE),
-    ("fs::append", FS),
+    ("fs::append", &[(Fs, Path(0))]),
     ("fs::basename", PURE),
-    ("fs::copy", FS),
+    ("fs::copy", &[(Fs, Path(0)), (Fs, Path(1))]),
     ("fs::dirname", PURE),
-    ("fs::exists", FS),
-    ("fs::glob", FS),
-    ("fs::is_dir", FS),
-    ("fs::is_file", FS),
+    ("fs::exists", &[(Fs, Path(0))]),
+    ("fs::glob", &[(Fs, Glob(0))]),
+    ("fs::is_dir", &[(Fs, Path(0))]),
+    ("fs::is_file", &[(Fs, Path(0))]),
     ("fs::join", PURE),
-    ("fs::list", FS),
-    ("fs::mkdir", FS),
-    ("fs::read", FS),
-    ("fs::read_blob", FS),
-    ("fs::read_lines", FS),
-    ("fs::remove", FS),
-    ("fs::rename", FS),
-    ("fs::size", FS),
-    ("fs::temp_dir", FS),
-    ("fs::temp_file", FS),
-    ("fs::write", FS),
-    ("fs::write_blob", FS),
+    ("fs::list", &[(Fs, Path(0))]),
+    ("fs::mkdir", &[(Fs, Path(0))]),
+    ("fs::read", &[(Fs, Path(0))]),
+    ("fs::read_blob", &[(Fs, Path(0))]),
+    ("fs::read_lines", &[(Fs, Path(0))]),
+    ("fs::remove", &[(Fs, Path(0))]),
+    ("fs::rename", &[(Fs, Path(0)), (Fs, Path(1))]),
+    ("fs::size", &[(Fs, Path(0))]),
+    ("fs::temp_dir", &[(Fs, Own)]),
+    ("fs::temp_file", &[(Fs, Own)]),
+    ("fs::write", &[(Fs, Path(0))]),
+    ("fs::write_blob", &[(Fs, Path(0))]),
     ("glob::filter", PURE),
     ("glob::matches", PURE),
     ("hash::sha256", PURE),
-    ("hash::sha256_file", FS),
-    ("image::diff", READ),
-    ("image::exists", READ),
-    ("image::files", READ),
-    ("image::find", READ),
-    ("image::from_host", &[Effect::Write, Effect::Fs]),
-    ("image::get", READ),
-    ("image::history", READ),
-    ("image::import_tar", &[Effect::Write, Effect::Fs]),
-    ("image::inspect", READ),
-    ("image::list", READ),
-    ("image::load", &[Effect::Write, Effect::Fs]),
-    ("image::prune", DELETE),
-    ("image::pull", &[Effect::Write, Effect::Net]),
-    ("image::push", &[Effect::Read, Effect::Net]),
-    ("image::remove", DELETE),
-    ("image::save", &[Effect::Read, Effect::Fs]),
-    ("image::select", READ),
-    ("image::tag", WRITE),
-    ("image::untag", DELETE),
+    ("hash::sha256_file", &[(Fs, Path(0))]),
+    ("image::diff", &[(Read, Image(0)), (Read, Image(1))]),
+    ("image::exists", &[(Read, Image(0))]),
+    ("image::files", &[(Read, Image(0))]),
+    ("image::find", &[(Read, Image(0))]),
+    ("image::from_host", &[(Write, NewName(0)), (Fs, Path(1))]),
+    ("image::get", &[(Read, Image(0))]),
+    ("image::history", &[(Read, Image(0))]),
+    ("image::import_tar", &[(Write, NewName(1)), (Fs, Path(0))]),
+    ("image::inspect", &[(Read, Image(0))]),
+    ("image::list", &[(Read, Any)]),
+    ("image::load", &[(Write, Any), (Fs, Path(0))]),
+    ("image::prune", &[(Delete, Each)]),
+    ("image::pull", &[(Pull, Name(0))]),
+    ("image::push", &[(Push, Sent(0, 1))]),
+    ("image::remove", &[(Delete, WholeImage(0))]),
+    ("image::save", &[(Read, Image(0)), (Fs, Path(1))]),
+    ("image::select", &[(Read, Any)]),
+    ("image::tag", &[(Write, NewName(1))]),
+    ("image::untag", &[(Delete, Name(0))]),
     ("json::parse", PURE),
     ("json::parse_lines", PURE),
     ("json::pretty", PURE),
@@ -194,49 +217,75 @@ const EFFECTS: &[(&str, &[Effect])] = &[
     ("regex::is_match", PURE),
     ("regex::replace", PURE),
     ("regex::split", PURE),
-    ("registry::cached", READ),
-    ("registry::copy", &[Effect::Net, Effect::Fs]),
-    ("registry::delete", NET),
-    ("registry::delete_tag", NET),
-    ("registry::digest", NET),
-    ("registry::exists", NET),
-    ("registry::inspect", NET),
-    ("registry::limits", NET),
-    ("registry::login", &[Effect::Fs, Effect::Net]),
-    ("registry::logout", FS),
-    ("registry::manifest", NET),
-    ("registry::mirror", &[Effect::Net, Effect::Fs]),
-    ("registry::prune_cache", DELETE),
-    ("registry::referrers", NET),
-    ("registry::repos", NET),
-    ("registry::tag", NET),
-    ("registry::tags", NET),
-    (
-        "registry::serve",
-        &[Effect::Read, Effect::Write, Effect::Delete, Effect::Net],
-    ),
+    ("registry::cached", &[(Read, Any)]),
+    ("registry::copy", &[(Net, From(0)), (Push, To(1))]),
+    ("registry::delete", &[(Delete, Name(0))]),
+    ("registry::delete_tag", &[(Delete, Name(0))]),
+    ("registry::digest", &[(Net, From(0))]),
+    ("registry::exists", &[(Net, From(0))]),
+    ("registry::inspect", &[(Net, From(0))]),
+    ("registry::limits", &[(Net, Host(0))]),
+    ("registry::login", &[(Write, Host(0)), (Net, Host(0))]),
+    ("registry::logout", &[(Write, Host(0))]),
+    ("registry::manifest", &[(Net, From(0))]),
+    ("registry::mirror", &[(Net, From(0)), (Push, To(1)), (Delete, Extra(1))]),
+    ("registry::prune_cache", &[(Delete, Any)]),
+    ("registry::referrers", &[(Net, From(0))]),
+    ("registry::repos", &[(Net, Host(0))]),
+    ("registry::tag", &[(Push, Retagged(0, 1))]),
+    ("registry::tags", &[(Net, From(0))]),
+    ("registry::serve", &[(Net, Listen), (Write, Served("write")), (Delete, Served("delete"))]),
     ("semver::compare", PURE),
     ("semver::is_valid", PURE),
     ("semver::parse", PURE),
     ("semver::satisfies", PURE),
     ("semver::sort", PURE),
-    ("system::boot", EXEC),
-    ("system::df", READ),
-    ("system::events", READ),
-    ("system::info", READ),
-    ("system::check", &[Effect::Read, Effect::Write, Effect::Delete]),
+    ("system::boot", &[(Run, Any)]),
+    ("system::df", &[(Read, Any)]),
+    ("system::events", &[(Read, Any)]),
+    ("system::info", &[(Read, Any)]),
+    ("system::check", &[(Read, Any), (Write, Repair), (Delete, Repair)]),
     ("time::from_unix", PURE),
     ("time::now", PURE),
     ("time::parse", PURE),
     ("toml::parse", PURE),
 ];
 
-/// The effects of a function; `None` when the table has no row for it.
-pub fn of(name: &str) -> Option<&'static [Effect]> {
-    EFFECTS.iter().find(|row| row.0 == name).map(|row| row.1)
+/// What a function does, by its name.
+pub fn acts(name: &str) -> Option<&'static [Act]> {
+    static ROWS: LazyLock<HashMap<&str, &[Act]>> = LazyLock::new(|| EFFECTS.iter().copied().collect());
+    ROWS.get(name).copied()
+}
+
+/// The effects of a function, each once; `None` when the table has no row for it.
+pub fn of(name: &str) -> Option<Vec<Effect>> {
+    let mut effects: Vec<Effect> = acts(name)?.iter().map(|act| act.0).collect();
+    effects.dedup();
+    Some(effects)
 }
 
 /// The names in the table.
 pub fn names() -> impl Iterator<Item = &'static str> {
     EFFECTS.iter().map(|row| row.0)
+}
+
+/// Whether a function leaves the store, registries, containers and files as they are.
+pub fn only_looks(name: &str) -> bool {
+    let looks_at_files = [
+        "fs::exists",
+        "fs::glob",
+        "fs::is_dir",
+        "fs::is_file",
+        "fs::list",
+        "fs::read",
+        "fs::read_blob",
+        "fs::read_lines",
+        "fs::size",
+        "hash::sha256_file",
+    ];
+    let acts = acts(name).unwrap_or_default();
+    looks_at_files.contains(&name)
+        || acts
+            .iter()
+            .all(|(effect, of)| matches!((effect, of), (Read | Net, _)) && *of != Listen)
 }

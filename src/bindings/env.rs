@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// The environment variables of this process.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use crate::bindings::prelude::*;
     use crate::config;

@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// What `catch (e)` binds when a function of Hoist fails.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use crate::bindings::failure::Failure;
     use crate::bindings::prelude::*;

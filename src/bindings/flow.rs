@@ -85,7 +85,7 @@ fn retry_with(ctx: &NativeCallContext, attempts: i64, closure: &FnPtr, options: 
 }
 
 /// Running closures in parallel, again after a failure, under a time limit, at the end of the script; waiting and ending.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::super::closure;
     use super::super::options;

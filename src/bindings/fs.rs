@@ -41,7 +41,7 @@ fn temporary(ctx: &NativeCallContext, kind: Kind) -> Scripted<String> {
 }
 
 /// Files, directories and paths.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::super::files::Kind;
     use super::super::{options, value::list};

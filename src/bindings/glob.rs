@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// Shell-style patterns: `*` (also across `/`), `?`, `[a-z]`, `{a,b}`.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use crate::bindings::prelude::*;
     use crate::model::Pattern;

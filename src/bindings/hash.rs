@@ -23,7 +23,7 @@ fn sha256_of_file(files: &View<'_>, path: &str) -> Result<String> {
 }
 
 /// SHA-256 digests, in lower-case hexadecimal.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::sha256_of_file;
     use crate::bindings::prelude::*;

@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// JSON, read and written. Objects such as durations are written as their facts.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use crate::bindings::prelude::*;
     use crate::bindings::value::{from_json, to_json};

@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// Lines on standard error, with a level that `--log-level` and `--quiet` filter by.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use crate::bindings::console::Level;
     use crate::bindings::prelude::*;

@@ -24,7 +24,7 @@
 //! - What changes anything asks [`Session::plan`] first, or leaves that to the host: under dry-run it is recorded instead.
 //! - Results are `INT`, `FLOAT`, `bool`, strings, [`value::list`], [`value::or_unit`], [`value::from_serde`], or an [`object::Object`],
 //!   listed in [`objects`].
-//! - Every function has a row in [`effects`]; getters and operators have none and must be pure.
+//! - Every function has a row in [`effects`], by which [`gate`] lets it be called; getters and operators have none and must be pure.
 //! - The doc comment is the manual: a first sentence that stands alone, what is thrown, the options, then an example in a `rhai` fence,
 //!   which runs as a test. Flags in the fence (`rhai,images`, `rhai,throws=not_found`, `rhai,no_run`) say what it needs.
 
@@ -35,8 +35,10 @@
 
 pub mod closure;
 pub mod console;
+mod demand;
 pub mod effects;
 pub mod failure;
+pub mod gate;
 pub mod object;
 pub mod options;
 pub mod prelude;
@@ -81,7 +83,8 @@ pub mod units;
 
 use std::sync::LazyLock;
 
-use rhai::{Engine, Module, exported_module};
+use rhai::plugin::ModuleManifest;
+use rhai::{Engine, Module};
 
 use crate::host::{Container, Image};
 use object::Shape;
@@ -97,22 +100,37 @@ pub struct Group {
     pub name: &'static str,
     /// One sentence.
     pub summary: &'static str,
-    module: fn() -> Module,
+    functions: Functions,
 }
 
-const fn group(name: &'static str, summary: &'static str, module: fn() -> Module) -> Group {
-    Group { name, summary, module }
+/// Lists of functions, as `#[export_module(manifest)]` makes them.
+type Manifests = Vec<&'static ModuleManifest>;
+
+/// Where the functions of a group are.
+enum Functions {
+    /// In these, which the gate is put before.
+    Exported(fn() -> Manifests),
+    /// Made by hand: units, which are pure.
+    Made(fn() -> Module),
+}
+
+const fn group(name: &'static str, summary: &'static str, exported: fn() -> Manifests) -> Group {
+    Group {
+        name,
+        summary,
+        functions: Functions::Exported(exported),
+    }
 }
 
 /// The namespaces, in the order of the documentation.
 pub const NAMESPACES: &[Group] = &[
     group("args", "The script's arguments as options with defaults.", || {
-        exported_module!(args::functions)
+        vec![&args::functions::RHAI_MANIFEST]
     }),
     group(
         "assert",
         "Expectations that end the script when they do not hold.",
-        || exported_module!(assert::functions),
+        || vec![&assert::functions::RHAI_MANIFEST],
     ),
     group(
         "container",
@@ -120,16 +138,16 @@ pub const NAMESPACES: &[Group] = &[
         container::functions,
     ),
     group("env", "The environment variables of this process.", || {
-        exported_module!(env::functions)
+        vec![&env::functions::RHAI_MANIFEST]
     }),
     group("fs", "Files, directories and paths of this machine.", || {
-        exported_module!(fs::functions)
+        vec![&fs::functions::RHAI_MANIFEST]
     }),
     group("glob", "Shell-style patterns over names.", || {
-        exported_module!(glob::functions)
+        vec![&glob::functions::RHAI_MANIFEST]
     }),
     group("hash", "SHA-256 of text, bytes and files.", || {
-        exported_module!(hash::functions)
+        vec![&hash::functions::RHAI_MANIFEST]
     }),
     group(
         "image",
@@ -137,12 +155,14 @@ pub const NAMESPACES: &[Group] = &[
         image::functions,
     ),
     group("json", "JSON text to values and back.", || {
-        exported_module!(json::functions)
+        vec![&json::functions::RHAI_MANIFEST]
     }),
     group("log", "Lines on standard error, with a level.", || {
-        exported_module!(log::functions)
+        vec![&log::functions::RHAI_MANIFEST]
     }),
-    group("regex", "Regular expressions.", || exported_module!(regex::functions)),
+    group("regex", "Regular expressions.", || {
+        vec![&regex::functions::RHAI_MANIFEST]
+    }),
     group(
         "registry",
         "Registries: what they have, who we are to them, and the store as one.",
@@ -151,13 +171,13 @@ pub const NAMESPACES: &[Group] = &[
     group(
         "semver",
         "Versions, compared and sorted by Semantic Versioning.",
-        || exported_module!(semver::functions),
+        || vec![&semver::functions::RHAI_MANIFEST],
     ),
     group("system", "The store as a whole.", || {
-        exported_module!(system::functions)
+        vec![&system::functions::RHAI_MANIFEST]
     }),
-    group("time", "Points in time.", || exported_module!(time::functions)),
-    group("toml", "TOML text to values.", || exported_module!(toml::functions)),
+    group("time", "Points in time.", || vec![&time::functions::RHAI_MANIFEST]),
+    group("toml", "TOML text to values.", || vec![&toml::functions::RHAI_MANIFEST]),
 ];
 
 /// Functions, methods and getters that are used without a namespace.
@@ -165,35 +185,35 @@ pub const GLOBALS: &[Group] = &[
     group(
         "flow",
         "Side by side, again after a failure, for so long, at the end, or not at all.",
-        || exported_module!(flow::functions),
+        || vec![&flow::functions::RHAI_MANIFEST],
     ),
     group("screen", "Tables and questions.", || {
-        exported_module!(screen::functions)
+        vec![&screen::functions::RHAI_MANIFEST]
     }),
     group(
         "arrays",
         "What arrays and maps can do beyond the language's own functions.",
-        || exported_module!(array::functions),
+        || vec![&array::functions::RHAI_MANIFEST],
     ),
     group(
         "strings",
         "What strings can do beyond the language's own functions.",
-        || exported_module!(text::functions),
+        || vec![&text::functions::RHAI_MANIFEST],
     ),
-    group(
-        "units",
-        "Sizes and durations, written as a number and a unit.",
-        units::module,
-    ),
+    Group {
+        name: "units",
+        summary: "Sizes and durations, written as a number and a unit.",
+        functions: Functions::Made(units::module),
+    },
     group(
         "durations",
         "Amounts of time, as units and differences of times give them.",
-        || exported_module!(duration::functions),
+        || vec![&duration::functions::RHAI_MANIFEST],
     ),
     group(
         "times",
         "Points in time, as `time::now` and the dates of images and containers give them.",
-        || exported_module!(time::methods),
+        || vec![&time::methods::RHAI_MANIFEST],
     ),
     group(
         "images",
@@ -206,17 +226,19 @@ pub const GLOBALS: &[Group] = &[
         container::methods,
     ),
     group("runs", "What a command in a container did.", || {
-        exported_module!(run::functions)
+        vec![&run::functions::RHAI_MANIFEST]
     }),
     group(
         "reports",
         "What a batch removed and kept, with the reason of each.",
-        || exported_module!(report::functions),
+        || vec![&report::functions::RHAI_MANIFEST],
     ),
     group("servers", "A registry that is being served.", registry::methods),
-    group("archives", "What `save` wrote.", || exported_module!(saved::functions)),
+    group("archives", "What `save` wrote.", || {
+        vec![&saved::functions::RHAI_MANIFEST]
+    }),
     group("errors", "What `catch` binds when a function fails.", || {
-        exported_module!(error::functions)
+        vec![&error::functions::RHAI_MANIFEST]
     }),
 ];
 
@@ -244,11 +266,24 @@ pub fn is_namespace(name: &str) -> bool {
 }
 
 impl Group {
-    /// The group's functions; a module of the interpreter, named as the group.
+    /// The group's functions as they are documented; scripts get them by [`Group::gated`].
     pub fn module(&self) -> Module {
-        let mut module = (self.module)();
+        let mut module = match self.functions {
+            Functions::Made(make) => make(),
+            Functions::Exported(_) => Module::new(),
+        };
+        for entry in self.manifests().into_iter().flat_map(ModuleManifest::functions) {
+            entry.register_into(&mut module);
+        }
         module.set_id(self.name).set_doc(self.summary);
         module
+    }
+
+    fn manifests(&self) -> Manifests {
+        match self.functions {
+            Functions::Exported(manifests) => manifests(),
+            Functions::Made(_) => Vec::new(),
+        }
     }
 }
 
@@ -258,9 +293,9 @@ pub fn register(engine: &mut Engine) {
         (shape.register)(engine);
     }
     for group in GLOBALS {
-        engine.register_global_module(group.module().into());
+        engine.register_global_module(group.gated().into());
     }
     for group in NAMESPACES {
-        engine.register_static_module(group.name, group.module().into());
+        engine.register_static_module(group.name, group.gated().into());
     }
 }

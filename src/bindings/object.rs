@@ -71,6 +71,11 @@ impl Shape {
         super::objects().iter().find(|shape| shape.id == id)
     }
 
+    /// Whether it is that of a type.
+    pub fn is(&self, id: TypeId) -> bool {
+        self.id == id
+    }
+
     /// What `print` shows.
     pub fn text(&self, value: &Dynamic) -> String {
         (self.text)(value).unwrap_or_default()

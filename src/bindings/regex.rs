@@ -38,7 +38,7 @@ pub(super) fn compile(pattern: &str) -> Result<Regex> {
 }
 
 /// Regular expressions with the syntax of Rust's `regex` crate: no look-around, no back references.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::compile;
     use crate::bindings::prelude::*;

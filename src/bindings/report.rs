@@ -20,6 +20,17 @@ impl From<host::Report> for Report {
     }
 }
 
+impl Report {
+    /// What was removed: names, or ids where there is none.
+    pub(super) fn removed_names(&self) -> impl Iterator<Item = String> {
+        let name = |item: &host::Item| match item.name.as_str() {
+            "<none>" => item.id.clone(),
+            name => name.to_owned(),
+        };
+        self.0.removed.iter().map(name)
+    }
+}
+
 /// Items as maps of `id`, `name`, `reason` and `size`.
 fn maps(items: &[host::Item]) -> Array {
     items.iter().map(|item| Dynamic::from(map(item))).collect()
@@ -81,7 +92,7 @@ impl Object for Report {
 }
 
 /// What `remove` and `prune` return.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::super::amount::bytes;
     use super::{Report, maps};

@@ -80,7 +80,7 @@ impl Object for Run {
 }
 
 /// What `container::run` and `exec` return.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::super::duration::Duration;
     use super::Run;

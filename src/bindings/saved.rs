@@ -56,7 +56,7 @@ impl Object for Saved {
 }
 
 /// What `save` returns.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::{Saved, bytes};
     use crate::bindings::prelude::*;

@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// Tables and questions.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::super::table as tables;
     use crate::bindings::prelude::*;

@@ -5,7 +5,7 @@ use rhai::export_module;
 use crate::model::parse_version;
 
 /// Versions: parsed, compared, sorted, and matched with requirements.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::parse_version;
     use crate::bindings::prelude::*;

@@ -1,17 +1,17 @@
 //! The session: what every native function can reach, carried by the interpreter as its tag.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use rhai::{FnPtr, NativeCallContext};
 
 use super::console::{Console, Format, Level};
 use super::files::{Files, View};
 use super::scope;
-use crate::config::Config;
+use crate::config::{Config, Demand, Permissions, Target, declared};
 use crate::error::{Error, Result};
-use crate::host::{Host, Plan};
-use crate::model::Context;
+use crate::host::{Audit, Host, Plan};
+use crate::model::{Context, Effect};
 use crate::server::registry::Server;
 
 /// What a session starts from.
@@ -28,6 +28,10 @@ pub struct Settings {
     pub level: Level,
     /// The script's arguments.
     pub args: Vec<String>,
+    /// Where every effect is told.
+    pub audit: Option<Audit>,
+    /// Whether the person at the terminal is asked for what is not allowed.
+    pub ask: bool,
 }
 
 struct Inner {
@@ -41,6 +45,9 @@ struct Inner {
     files: Files,
     exit: Mutex<Option<u8>>,
     output: Mutex<Output>,
+    permissions: RwLock<Permissions>,
+    /// What the person at the terminal has allowed for the rest of the run.
+    granted: Mutex<Vec<(Effect, Target)>>,
 }
 
 /// What standard output carries.
@@ -62,6 +69,8 @@ impl Session {
     pub fn new(settings: Settings) -> Session {
         let plan = settings.config.dry_run.then(|| Arc::new(Plan::new()));
         Session(Arc::new(Inner {
+            permissions: RwLock::new(settings.config.permissions.clone()),
+            granted: Mutex::default(),
             settings,
             plan,
             host: OnceLock::new(),
@@ -85,10 +94,80 @@ impl Session {
     pub fn host(&self) -> Result<&Host> {
         let _one = lock(&self.0.opening);
         if self.0.host.get().is_none() {
-            let host = Host::open(&self.0.settings.config, self.0.plan.clone())?;
+            let mut config = self.0.settings.config.clone();
+            config.permissions = self.permissions().clone();
+            let host = Host::open(&config, self.0.plan.clone())?;
             let _ = self.0.host.set(host);
         }
         Ok(self.0.host.get().expect("set just above, under the lock"))
+    }
+
+    /// Takes over what the script's header says it needs, before anything else is done.
+    ///
+    /// Errors: `invalid` for a header that says nothing, `denied` for one that the command line forbids.
+    pub fn declare(&self, code: &str) -> Result<()> {
+        match declared(code)? {
+            None => Ok(()),
+            Some(needs) => {
+                let mut permissions = self.0.permissions.write().unwrap_or_else(PoisonError::into_inner);
+                permissions.declare(needs)
+            }
+        }
+    }
+
+    fn permissions(&self) -> RwLockReadGuard<'_, Permissions> {
+        self.0.permissions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether calls have to be looked at before they are made.
+    pub fn is_watched(&self) -> bool {
+        self.0.settings.audit.is_some() || !self.permissions().is_open()
+    }
+
+    /// Whether the audit could not be told something.
+    pub fn audit_failed(&self) -> bool {
+        self.0.settings.audit.as_ref().is_some_and(Audit::has_failed)
+    }
+
+    /// Whether an act is allowed, by a rule or by the person at the terminal. Errors: `denied`.
+    pub fn allow(&self, function: &str, demand: &Demand) -> Result<()> {
+        let Err(error) = self.permissions().check(function, demand) else {
+            return Ok(());
+        };
+        let wish = (demand.effect, demand.target.clone());
+        if !self.0.settings.ask || error.way_out().is_some_and(|hint| hint.contains("--deny-")) {
+            return Err(error);
+        }
+        let mut granted = lock(&self.0.granted);
+        if granted.contains(&wish) {
+            return Ok(());
+        }
+        let question = format!("{error}: allow it? [y]es, [a]lways in this run, [N]o: ");
+        let answer = self
+            .0
+            .settings
+            .console
+            .ask(&question)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            "a" | "always" => {
+                granted.push(wish);
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Whether a path, links followed, is one of the run's own temporary files or in one.
+    pub fn is_temporary(&self, path: &Path) -> bool {
+        let own = lock(&self.0.temporary);
+        own.iter().any(|own| match Target::file(own) {
+            Target::Path(own) => path.starts_with(own),
+            _ => false,
+        })
     }
 
     /// The context of the operation this thread is in.

@@ -77,7 +77,7 @@ fn df(session: &Session) -> Result<Dynamic> {
 }
 
 /// The store as a whole.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use crate::bindings::prelude::*;
 

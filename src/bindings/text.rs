@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// Strings: aligned, cut into lines, quoted; and sizes as text.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::super::value::list;
     use crate::bindings::prelude::*;

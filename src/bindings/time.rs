@@ -81,7 +81,7 @@ impl Object for Time {
 }
 
 /// Points in time: now, from text, from a number.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::Time;
     use crate::bindings::prelude::*;
@@ -123,7 +123,7 @@ fn utc(time: &Time) -> jiff::Zoned {
 }
 
 /// The parts of a time, and calculating with it.
-#[export_module]
+#[export_module(manifest)]
 pub mod methods {
     use super::{Time, format_in, out_of_range, utc};
     use crate::bindings::duration::Duration;

@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// TOML, read.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use serde_json::Value;
 

@@ -6,6 +6,7 @@ mod eval;
 mod events;
 mod image;
 mod oci;
+mod permissions;
 mod push;
 mod registry;
 mod run;
@@ -25,6 +26,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::bindings::{Console, Format, Level, Session, Settings};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::host::Audit;
 use crate::model::{Context, parse_duration, suggest};
 use crate::script::runner::{Finished, names_script};
 use terminal::Terminal;
@@ -104,6 +106,9 @@ struct Global {
         global = true
     )]
     log_level: LevelFlag,
+
+    #[command(flatten)]
+    permissions: permissions::Permissions,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -298,6 +303,8 @@ impl App {
                 global.log_level.into()
             },
             args,
+            audit: global.permissions.audit.as_deref().map(Audit::open).transpose()?,
+            ask: global.permissions.ask,
         }))
     }
 
@@ -307,6 +314,7 @@ impl App {
         let mut config = Config::new(global.root.clone(), global.run_root.clone(), global.dry_run)?;
         config.apply_file(global.config.as_deref())?;
         global.limit.iter().try_for_each(|limit| config.limits.assign(limit))?;
+        config.permissions.line = global.permissions.rules()?;
         Ok(config)
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use serde_json::{Value, json};
 
 use super::App;
 use crate::error::Result;
@@ -67,9 +68,14 @@ impl Push {
             ..PushOptions::default()
         };
         let name = self.name.as_deref();
-        let pushed = session
-            .host()?
-            .push_image(&session.context(), &self.image, name, &options)?;
+        let mut call = vec![self.image.as_str().into()];
+        call.extend(name.map(Value::from));
+        call.push(json!({ "all_tags": self.all_tags }));
+        let pushed = session.perform("image::push", &call, || {
+            session
+                .host()?
+                .push_image(&session.context(), &self.image, name, &options)
+        })?;
         for pushed in pushed {
             session.print(&format!("{}@{}\n", pushed.reference.familiar(), pushed.digest));
         }

@@ -50,16 +50,24 @@ impl Registry {
             Registry::Login(login) => {
                 let user = login.user(app)?;
                 let password = login.password(app, &ctx, &user)?;
-                let kept = host.login(&ctx, &login.host, &user, password, login.tls_verify)?;
+                let kept = session.perform("registry::login", &[login.host.as_str().into()], || {
+                    host.login(&ctx, &login.host, &user, password, login.tls_verify)
+                })?;
                 app.terminal
                     .talk(&format!("logged in to `{}` as `{user}`: kept in {kept}", login.host));
             }
-            Registry::Logout { host: name } => match host.logout(&ctx, &name)?.as_slice() {
-                [] if session.plan().is_none() => app.terminal.talk(&format!("there was no login to `{name}`")),
-                places => places
-                    .iter()
-                    .for_each(|place| app.terminal.talk(&format!("removed from {place}"))),
-            },
+            Registry::Logout { host: name } => {
+                let erase = || host.logout(&ctx, &name);
+                match session
+                    .perform("registry::logout", &[name.as_str().into()], erase)?
+                    .as_slice()
+                {
+                    [] if session.plan().is_none() => app.terminal.talk(&format!("there was no login to `{name}`")),
+                    places => places
+                        .iter()
+                        .for_each(|place| app.terminal.talk(&format!("removed from {place}"))),
+                }
+            }
         }
         if let Some(plan) = session.plan() {
             app.terminal.show_plan(plan);

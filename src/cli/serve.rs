@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::{App, duration};
-use crate::bindings::{Console, Level};
+use crate::bindings::{Console, Level, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ByteSize, Context, TimeSpan};
 use crate::server::registry::{self, RegistryOptions, TlsOption};
@@ -102,9 +103,14 @@ impl Registry {
             app.terminal.show_plan(plan);
             return Ok(0);
         }
+        let call = json!({ "listen": self.listen, "write": self.write, "delete": self.delete, "proxy": self.proxy });
+        session.perform("registry::serve", &[call], || self.serve(app, &session, &options))
+    }
+
+    fn serve(&self, app: &App, session: &Session, options: &RegistryOptions) -> Result<u8> {
         let teller = session.clone();
         let tell = move |text: &str| teller.log(Level::Warn, text);
-        let server = registry::serve(session.host()?, &options, tell)?;
+        let server = registry::serve(session.host()?, options, tell)?;
         for warning in server.warnings() {
             app.terminal.talk(&format!("warn: {warning}"));
         }

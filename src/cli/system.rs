@@ -30,7 +30,8 @@ impl System {
 
 fn boot(app: &App) -> Result<u8> {
     let session = app.session(Vec::new())?;
-    let Booted { ok, containers } = session.host()?.boot(&session.context())?;
+    let Booted { ok, containers } =
+        session.perform("system::boot", &[], || session.host()?.boot(&session.context()))?;
     for container in &containers {
         if let Some(reason) = &container.error {
             app.terminal.error(&Error::conflict(format!(

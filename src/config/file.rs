@@ -35,7 +35,10 @@ impl Config {
                 "store" => entries(&name, table)?
                     .into_iter()
                     .try_for_each(|(name, value)| self.set_store(&name, value))?,
-                _ => return Err(unknown("setting", &name, &["limits", "store"])),
+                "protect" => entries(&name, table)?
+                    .into_iter()
+                    .try_for_each(|(name, value)| self.protect.set(&name, value))?,
+                _ => return Err(unknown("setting", &name, &["limits", "protect", "store"])),
             }
         }
         Ok(())
@@ -102,12 +105,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_protected_comes_from_the_file() {
+        let protect = applied("[protect]\nimages = [\"app:prod\"]\ncontainers = \"db\"\n")
+            .unwrap()
+            .protect;
+        assert!(protect.image(&["app:prod".parse().unwrap()]).is_some());
+        assert!(protect.image(&["app:pr-1".parse().unwrap()]).is_none());
+        assert!(protect.container("db").is_some());
+        let error = applied("[protect]\nimage = []").unwrap_err();
+        assert!(
+            error.way_out().unwrap().starts_with("did you mean `images`?"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn what_is_no_setting_is_named_with_the_nearest() {
         for (text, message, hint) in [
             (
                 "limts = 1",
                 "unknown setting `limts`",
-                "did you mean `limits`? valid: limits, store",
+                "did you mean `limits`? valid: limits, protect, store",
             ),
             (
                 "[store]\nblob = 1",

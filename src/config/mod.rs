@@ -4,8 +4,11 @@
 
 mod file;
 mod limits;
+mod permissions;
+mod protect;
 mod proxies;
 mod registries;
+mod target;
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +17,11 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 
 pub use limits::Limits;
+pub use permissions::{Demand, Permissions, Rule, Rules, declared};
+pub use protect::{Protect, protected};
 pub use proxies::Proxies;
 pub use registries::Registries;
+pub use target::{ImageNames, Scope, Target};
 
 /// Settings of one invocation: the defaults, what the settings file says over them, and flags over both.
 #[derive(Debug, Clone)]
@@ -30,6 +36,10 @@ pub struct Config {
     pub limits: Limits,
     /// What becomes of layers' blobs once they are unpacked (`blobs` under `[store]`).
     pub blobs: Blobs,
+    /// What is never removed and whose names never move (`[protect]`).
+    pub protect: Protect,
+    /// What scripts may do (`--allow-…`, `--deny-…`).
+    pub permissions: Permissions,
 }
 
 /// What becomes of a layer's blob once the layer is unpacked.
@@ -73,6 +83,8 @@ impl Config {
             dry_run,
             limits: Limits::default(),
             blobs: Blobs::default(),
+            protect: Protect::default(),
+            permissions: Permissions::default(),
         })
     }
 

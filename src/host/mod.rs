@@ -4,6 +4,7 @@
 //! move, images in use stay, content is visible only when whole. Under dry-run it works on a private copy of the database,
 //! so that later reads see what would have happened, and keeps its hands off everything else.
 
+mod audit;
 mod check;
 mod container;
 mod events;
@@ -13,6 +14,7 @@ mod image;
 mod info;
 mod pairing;
 mod plan;
+mod protection;
 mod proxy;
 mod registry;
 mod report;
@@ -35,6 +37,7 @@ use crate::runtime::{self, Contents, Status};
 use crate::store::{Lease, Store, Tx, forget_leases};
 use crate::sys::file;
 
+pub use audit::{Audit, Entry, Outcome};
 pub use check::{CheckOptions, Checked, Damage, Problem};
 pub use container::{
     Boot, Booted, Container, ContainerFilter, ContainerOptions, ExecOptions, HealthOption, HealthOptions, LogOption,

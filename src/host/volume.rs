@@ -159,7 +159,7 @@ impl Host {
 
     /// Removes those volumes that no container uses.
     pub(super) fn remove_unused_volumes(&self, names: &[String]) -> Result<()> {
-        for name in names {
+        for name in names.iter().filter(|name| self.config().protect.volume(name).is_none()) {
             let is_gone = self.store().write_durably(|tx| {
                 if !tx.users_of_volume(name)?.is_empty() || !tx.delete_volume(name)? {
                     return Ok(false);

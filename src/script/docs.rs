@@ -123,7 +123,7 @@ impl Function {
     }
 
     /// What the function may do to the world; operators and getters do nothing.
-    pub fn effects(&self) -> &'static [Effect] {
+    pub fn effects(&self) -> Vec<Effect> {
         effects::of(&self.qualified_name()).unwrap_or_default()
     }
 }

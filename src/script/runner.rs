@@ -101,6 +101,11 @@ pub fn run(session: &Session, source: &Source) -> Finished {
         }
     };
     ast.set_source(source.name.as_str());
+    if let Err(error) = session.declare(&source.code) {
+        let failure = Dynamic::from(Failure::new(error, Position::NONE));
+        let thrown = EvalAltResult::ErrorRuntime(failure, Position::NONE);
+        return failed(session, &thrown, source, &engine);
+    }
     let context = session.root_context().clone();
     let result = guarded(context, || {
         engine.eval_ast_with_scope::<Dynamic>(&mut Scope::new(), &ast)

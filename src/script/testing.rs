@@ -33,6 +33,8 @@ fn with_context(dry_run: bool, context: Context) -> (Session, Arc<Recorder>) {
         format: Format::Table,
         level: Level::Info,
         args: vec!["one".to_owned(), "two".to_owned()],
+        audit: None,
+        ask: false,
     });
     (session, console)
 }

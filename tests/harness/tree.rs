@@ -245,3 +245,26 @@ fn xattr(path: &Path, name: &OsStr) -> Vec<u8> {
     value.truncate(length);
     value
 }
+
+/// All that is in a directory, times and SQLite's shared memory aside: readers touch those.
+pub(crate) fn content(root: &Path) -> BTreeMap<PathBuf, Entry> {
+    let is_shared = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with("-wal") || name.ends_with("-shm")
+    };
+    let mut entries = Tree::read(root).0;
+    entries.retain(|path, _| !is_shared(path));
+    for entry in entries.values_mut() {
+        entry.mtime = (0, 0);
+    }
+    entries
+}
+
+/// The paths at which they differ.
+pub(crate) fn differing(before: &BTreeMap<PathBuf, Entry>, after: &BTreeMap<PathBuf, Entry>) -> Vec<PathBuf> {
+    let mut paths: Vec<&PathBuf> = before.keys().chain(after.keys()).collect();
+    paths.sort();
+    paths.dedup();
+    let differs = |path: &&&PathBuf| before.get(**path) != after.get(**path);
+    paths.iter().filter(differs).map(|path| (*path).clone()).collect()
+}

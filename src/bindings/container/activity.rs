@@ -54,7 +54,7 @@ fn pressure(pressure: Pressure) -> Map {
 }
 
 /// What a container is doing.
-#[export_module]
+#[export_module(manifest)]
 pub mod methods {
     use super::{counts, list, process};
     use crate::bindings::options;

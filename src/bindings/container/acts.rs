@@ -39,7 +39,7 @@ fn text_of(container: &Container, path: &str) -> Result<String> {
 }
 
 /// What can be done with a container.
-#[export_module]
+#[export_module(manifest)]
 pub mod methods {
     use std::path::Path;
 

@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// What is known of a container.
-#[export_module]
+#[export_module(manifest)]
 pub mod getters {
     use crate::bindings::prelude::*;
     use crate::bindings::subject::texts;

@@ -5,9 +5,10 @@ pub mod acts;
 pub mod facts;
 pub mod namespace;
 
-use rhai::{Array, Dynamic, INT, Map, Module, exported_module};
+use rhai::{Array, Dynamic, INT, Map};
 use serde_json::{Value, json};
 
+use super::Manifests;
 use super::amount::{ago, span};
 use super::object::Object;
 use super::time::Time;
@@ -18,16 +19,17 @@ use crate::runtime::{Health, HealthStatus, ProbeResult, Status};
 const SHOWN_COMMAND: usize = 20;
 
 /// The functions of `container::`.
-pub fn functions() -> Module {
-    exported_module!(namespace::functions)
+pub(super) fn functions() -> Manifests {
+    vec![&namespace::functions::RHAI_MANIFEST]
 }
 
 /// The getters and methods of `Container`.
-pub fn methods() -> Module {
-    let mut module = exported_module!(facts::getters);
-    module.combine(exported_module!(acts::methods));
-    module.combine(exported_module!(activity::methods));
-    module
+pub(super) fn methods() -> Manifests {
+    vec![
+        &facts::getters::RHAI_MANIFEST,
+        &acts::methods::RHAI_MANIFEST,
+        &activity::methods::RHAI_MANIFEST,
+    ]
 }
 
 /// A mount as a map of `kind`, `source`, `target` and `read_only`.

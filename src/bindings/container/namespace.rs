@@ -41,7 +41,7 @@ fn make(session: &Session, image: &Dynamic, command: Option<Command>, options: M
 }
 
 /// Containers: run, left running, listed, removed.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::{detach, make, run_to_end};
     use crate::bindings::filter::filtered;

@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// What can be done with an image.
-#[export_module]
+#[export_module(manifest)]
 pub mod methods {
     use super::super::namespace::{history_of, save_to, untag_from};
     use crate::bindings::prelude::*;

@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// What is known of an image.
-#[export_module]
+#[export_module(manifest)]
 pub mod getters {
     use super::super::environment;
     use crate::bindings::amount::bytes;

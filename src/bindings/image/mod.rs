@@ -9,9 +9,9 @@ mod transfer;
 pub(super) use namespace::change;
 pub use transfer::pull_from;
 
-use rhai::{Module, exported_module};
 use serde_json::{Value, json};
 
+use super::Manifests;
 use super::amount::ago;
 use super::object::Object;
 use crate::host::Image;
@@ -22,18 +22,17 @@ use crate::model::ByteSize;
 const NO_NAME: &str = "<none>";
 
 /// The functions of `image::`.
-pub fn functions() -> Module {
-    let mut module = exported_module!(namespace::functions);
-    module.combine(exported_module!(push::functions));
-    module
+pub(super) fn functions() -> Manifests {
+    vec![&namespace::functions::RHAI_MANIFEST, &push::functions::RHAI_MANIFEST]
 }
 
 /// The getters and methods of `Image`.
-pub fn methods() -> Module {
-    let mut module = exported_module!(facts::getters);
-    module.combine(exported_module!(acts::methods));
-    module.combine(exported_module!(push::methods));
-    module
+pub(super) fn methods() -> Manifests {
+    vec![
+        &facts::getters::RHAI_MANIFEST,
+        &acts::methods::RHAI_MANIFEST,
+        &push::methods::RHAI_MANIFEST,
+    ]
 }
 
 /// `NAME=value` entries as names with values.

@@ -119,7 +119,7 @@ pub(in crate::bindings) fn change(change: &Change) -> Dynamic {
 }
 
 /// Images: brought in, listed, named, saved, removed.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use std::path::Path;
 

@@ -35,7 +35,7 @@ fn map(pushed: &PushedImage) -> Dynamic {
 }
 
 /// `image::push`.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::push_to;
     use crate::bindings::prelude::*;
@@ -89,7 +89,7 @@ pub mod functions {
 }
 
 /// `push` of an `Image`.
-#[export_module]
+#[export_module(manifest)]
 pub mod methods {
     use super::push_to;
     use crate::bindings::prelude::*;

@@ -25,7 +25,7 @@ fn login_as(session: &Session, host: &str, user: &str, password: &str, options: 
 }
 
 /// Who we are to registries.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::login_as;
     use crate::bindings::prelude::*;

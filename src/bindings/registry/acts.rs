@@ -22,7 +22,7 @@ fn copy_to(session: &Session, from: &str, to: &str, options: Map) -> Result<Dyna
 }
 
 /// What changes at registries.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::super::look::ask;
     use crate::bindings::prelude::*;

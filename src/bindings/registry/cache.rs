@@ -21,7 +21,7 @@ fn map(kept: CachedManifest) -> Dynamic {
 }
 
 /// What is kept of other registries.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use crate::bindings::options;
     use crate::bindings::prelude::*;

@@ -40,7 +40,7 @@ fn allowance(found: Option<Allowance>) -> Dynamic {
 }
 
 /// What is in registries, looked at without bringing it here.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::{allowance, ask, texts, values};
     use crate::bindings::prelude::*;

@@ -3,7 +3,7 @@
 use rhai::export_module;
 
 /// A repository kept as another one is.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use crate::bindings::filter::filtered;
     use crate::bindings::prelude::*;

@@ -8,22 +8,23 @@ pub mod mirror;
 pub mod served;
 pub mod server;
 
-use rhai::{Module, exported_module};
-
 pub use server::Server;
 
+use super::Manifests;
+
 /// The functions of the namespace.
-pub fn functions() -> Module {
-    let mut module = exported_module!(access::functions);
-    module.combine(exported_module!(look::functions));
-    module.combine(exported_module!(acts::functions));
-    module.combine(exported_module!(mirror::functions));
-    module.combine(exported_module!(served::functions));
-    module.combine(exported_module!(cache::functions));
-    module
+pub(super) fn functions() -> Manifests {
+    vec![
+        &access::functions::RHAI_MANIFEST,
+        &look::functions::RHAI_MANIFEST,
+        &acts::functions::RHAI_MANIFEST,
+        &mirror::functions::RHAI_MANIFEST,
+        &served::functions::RHAI_MANIFEST,
+        &cache::functions::RHAI_MANIFEST,
+    ]
 }
 
 /// The getters and methods of `Server`.
-pub fn methods() -> Module {
-    exported_module!(server::methods)
+pub(super) fn methods() -> Manifests {
+    vec![&server::methods::RHAI_MANIFEST]
 }

@@ -26,7 +26,7 @@ fn start(session: &Session, options: Map) -> Result<Server> {
 }
 
 /// The store as a registry.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::start;
     use crate::bindings::prelude::*;

@@ -66,7 +66,7 @@ impl Object for Server {
 }
 
 /// A registry that is being served.
-#[export_module]
+#[export_module(manifest)]
 pub mod methods {
     use super::Server;
     use crate::bindings::prelude::*;

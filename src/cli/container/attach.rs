@@ -38,10 +38,14 @@ pub(in crate::cli) struct Attach {
 
 impl Attach {
     pub(in crate::cli) fn execute(self, app: &App) -> Result<u8> {
-        conclude(app, |host, ctx| {
-            let mut talk = self.talk.begin(false, false)?;
-            talk.proxy = self.sig_proxy;
-            host.container(&self.name)?.attach(ctx, talk, !self.no_stdin)
-        })
+        conclude(
+            app,
+            &("Container.exec", vec![self.name.as_str().into()]),
+            |host, ctx| {
+                let mut talk = self.talk.begin(false, false)?;
+                talk.proxy = self.sig_proxy;
+                host.container(&self.name)?.attach(ctx, talk, !self.no_stdin)
+            },
+        )
     }
 }

@@ -59,7 +59,7 @@ impl Exec {
             tty: self.tty,
             ..ExecOptions::default()
         };
-        conclude(app, |host, ctx| {
+        conclude(app, &("Container.exec", vec![name.as_str().into()]), |host, ctx| {
             let talk = self.talk.begin(self.tty, self.interactive)?;
             let container = host.container(&name)?;
             container.exec_in_front(ctx, &Command::Words(words), &options, talk, self.interactive)

@@ -128,7 +128,11 @@ const FLAGS: &[Flag] = &[
 const OTHERWISE: [&str; 5] = ["check", "keep", "stdin", "stream", "timeout"];
 
 /// The options that the flags of a command line say.
-pub(super) struct OptionFlags(pub(super) ContainerOptions);
+pub(super) struct OptionFlags {
+    pub(super) options: ContainerOptions,
+    /// The same as a script would give them.
+    pub(super) given: Value,
+}
 
 impl Args for OptionFlags {
     fn augment_args(command: Command) -> Command {
@@ -142,14 +146,14 @@ impl Args for OptionFlags {
 
 impl FromArgMatches for OptionFlags {
     fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<OptionFlags, clap::Error> {
-        let options = read(matches).map_err(|error| {
+        let (options, given) = read(matches).map_err(|error| {
             let hint = error
                 .way_out()
                 .map(|hint| format!("\nhelp: {hint}"))
                 .unwrap_or_default();
             clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}{hint}\n"))
         })?;
-        Ok(OptionFlags(options))
+        Ok(OptionFlags { options, given })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
@@ -226,7 +230,7 @@ impl Flag {
     }
 }
 
-fn read(matches: &ArgMatches) -> Result<ContainerOptions> {
+fn read(matches: &ArgMatches) -> Result<(ContainerOptions, Value)> {
     let mut options = Map::new();
     for flag in FLAGS {
         let Some(value) = flag.value(matches)? else { continue };
@@ -240,8 +244,10 @@ fn read(matches: &ArgMatches) -> Result<ContainerOptions> {
         })?;
         put(&mut options, flag.option, value);
     }
-    ContainerOptions::deserialize(Value::Object(options))
-        .map_err(|cause| Error::invalid(format!("failed to read the options: {cause}")))
+    let given = Value::Object(options);
+    let options = ContainerOptions::deserialize(&given)
+        .map_err(|cause| Error::invalid(format!("failed to read the options: {cause}")))?;
+    Ok((options, given))
 }
 
 /// Sets an option, or with a dot a key of one that is a map; what is no map gives way.
@@ -295,7 +301,7 @@ mod tests {
     fn parse(words: &[&str]) -> std::result::Result<ContainerOptions, clap::Error> {
         let command = OptionFlags::augment_args(Command::new("x"));
         let matches = command.try_get_matches_from([&["x"], words].concat())?;
-        OptionFlags::from_arg_matches(&matches).map(|flags| flags.0)
+        OptionFlags::from_arg_matches(&matches).map(|flags| flags.options)
     }
 
     #[test]

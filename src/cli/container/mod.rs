@@ -8,6 +8,7 @@ mod rm;
 mod run;
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::App;
 use crate::bindings::Console;
@@ -78,9 +79,10 @@ impl Talk {
 }
 
 /// Does what ends in a conversation; its exit code is the program's, where there is one.
-fn conclude(app: &App, talk: impl FnOnce(&Host, &Context) -> Result<Talked>) -> Result<u8> {
+/// `call` is what a script would call, and with what.
+fn conclude(app: &App, call: &(&str, Vec<Value>), talk: impl FnOnce(&Host, &Context) -> Result<Talked>) -> Result<u8> {
     let session = app.session(Vec::new())?;
-    let talked = session.host().and_then(|host| talk(host, &session.context()));
+    let talked = session.perform(call.0, &call.1, || talk(session.host()?, &session.context()));
     let code = match talked {
         Ok(Talked::Ended(code)) => u8::try_from(code).unwrap_or(u8::MAX),
         Ok(Talked::Left(container, signal)) => left(app, &container, signal),

@@ -31,7 +31,9 @@ impl Remove {
         };
         let mut code = 0;
         for name in &self.names {
-            let removed = session.host().and_then(|host| host.container(name)?.remove(&options));
+            let removed = session.perform("Container.remove", &[name.as_str().into()], || {
+                session.host()?.container(name)?.remove(&options)
+            });
             if let Err(error) = removed {
                 app.terminal.error(&error);
                 code = error.kind().exit_code().max(1);

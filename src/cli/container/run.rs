@@ -53,8 +53,9 @@ impl Run {
         let mut words = self.words;
         let image = words.remove(0);
         let command = (!words.is_empty()).then_some(Command::Words(words));
-        let options = self.options.0;
-        conclude(app, |host, ctx| match self.detach {
+        let OptionFlags { options, given } = self.options;
+        let call = ("container::run", vec![image.as_str().into(), given]);
+        conclude(app, &call, |host, ctx| match self.detach {
             true => {
                 let container = host.run_container_detached(ctx, &image, command, &options)?;
                 // Who does not read the id has started it all the same.

@@ -1,6 +1,7 @@
 //! `hoist pull IMAGE…`, which is `hoist image pull` as well.
 
 use clap::{ArgAction, Args};
+use serde_json::json;
 
 use crate::bindings::pull_from;
 use crate::cli::App;
@@ -52,7 +53,9 @@ impl Pull {
         };
         let mut code = 0;
         for name in &self.names {
-            let pulled = pull_from(&session, name, &options).and_then(|_| name.parse::<Reference>());
+            let call = [name.as_str().into(), json!({ "all_tags": self.all_tags })];
+            let pulled = session.perform("image::pull", &call, || pull_from(&session, name, &options));
+            let pulled = pulled.and_then(|_| name.parse::<Reference>());
             match pulled {
                 Ok(reference) => session.print(&format!("{reference}\n")),
                 Err(error) => {

@@ -77,6 +77,12 @@ pub(super) fn decide(
         {
             (taken, reason) = (false, "not matching".to_owned());
         }
+        if taken
+            && purpose == Purpose::Prune
+            && let Some(spared) = container.host.spares_container(&container)
+        {
+            (taken, reason) = (false, spared);
+        }
         verdicts.push(Verdict {
             container,
             taken,

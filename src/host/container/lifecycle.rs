@@ -208,6 +208,7 @@ impl Container {
     /// Gives it another name. Errors: `already_exists`, `invalid`.
     pub fn rename(&self, name: &str) -> Result<()> {
         let name: ContainerName = name.parse()?;
+        self.host.check_container(self)?;
         self.host.store().write(|tx| {
             tx.rename_container(self.id(), name.as_str())?;
             match tx.container(self.id())? {

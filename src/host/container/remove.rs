@@ -28,6 +28,7 @@ pub struct RemoveContainer {
 impl Container {
     /// Removes it with everything it wrote. Errors: `conflict` while it runs, unless forced.
     pub fn remove(&self, options: &RemoveContainer) -> Result<()> {
+        self.host.check_container(self)?;
         let now = self.now()?;
         let lives = matches!(now.status(), Status::Running | Status::Paused | Status::Restarting);
         if lives && !options.force {

@@ -100,11 +100,13 @@ pub(super) fn decide(
         verdicts.push(verdict);
     }
     if purpose == Purpose::Prune {
+        spare_what_stays(host, &mut verdicts);
         spare_what_is_needed(&mut verdicts);
     }
     limit_to_goal(host, filter, &mut verdicts)?;
     if purpose == Purpose::Prune {
         add_lone_parents(&mut verdicts);
+        spare_what_stays(host, &mut verdicts);
     }
     Ok(verdicts)
 }
@@ -413,6 +415,15 @@ fn first_match(patterns: &[Pattern], image: &Image) -> Option<String> {
             .any(|pattern| fits(pattern, &texts))
             .then(|| name.familiar())
     })
+}
+
+/// Keeps what is protected, and what is not allowed to go.
+fn spare_what_stays(host: &Host, verdicts: &mut [Verdict]) {
+    for verdict in verdicts.iter_mut().filter(|verdict| verdict.taken) {
+        if let Some(reason) = host.spares_image(&verdict.image) {
+            verdict.keep(reason);
+        }
+    }
 }
 
 /// Keeps what a container uses, and what an image that stays is made from.

@@ -330,7 +330,7 @@ impl Host {
             for (row, layers, names) in &rows {
                 tx.insert_image(row, layers)?;
                 for name in names {
-                    let before = tx.set_reference(name, &row.id, now)?;
+                    let before = self.set_name(tx, name, &row.id, now)?;
                     tags.push(Tag {
                         name: name.clone(),
                         image: row.id.clone(),

@@ -308,7 +308,7 @@ impl Host {
             return self.image(row.id.as_str()).map(|image| Some(PulledImage::here(image)));
         }
         let before = self.move_names(|tx| match tx.image(&row.id)? {
-            Some(_) => tx.set_reference(name, &row.id, Timestamp::now()).map(Some),
+            Some(_) => self.set_name(tx, name, &row.id, Timestamp::now()).map(Some),
             None => Ok(None),
         })?;
         // It may have been removed just now; then it is not here.

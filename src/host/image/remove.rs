@@ -48,6 +48,7 @@ impl Host {
             let (image, named) = self.resolve(tx, text)?;
             match named {
                 Named::Reference(name) if image.references().len() > 1 || !image.facts.children.is_empty() => {
+                    self.check_names(std::slice::from_ref(&name))?;
                     tx.delete_reference(&name)?;
                     report.removed.push(Item {
                         size: 0,
@@ -70,6 +71,7 @@ impl Host {
         report: &mut Report,
         candidates: &mut Candidates,
     ) -> Result<()> {
+        self.check_names(image.references())?;
         if let Some(child) = image.facts.children.first() {
             let count = image.facts.children.len();
             return Err(Error::in_use(format!(

@@ -17,7 +17,7 @@ impl Host {
         let now = Timestamp::now();
         let image = self.move_names(|tx| {
             let (image, _) = self.resolve(tx, source)?;
-            tx.set_reference(&name, image.id(), now)?;
+            self.set_name(tx, &name, image.id(), now)?;
             self.resolve(tx, image.id().as_str()).map(|(image, _)| image)
         })?;
         self.planned("image::tag", &name.familiar(), image.id().short());
@@ -31,7 +31,10 @@ impl Host {
     pub fn untag_image(&self, name: &str) -> Result<()> {
         let reference = tag_target(name)?;
         let id = self.move_names(|tx| match tx.reference(&reference)? {
-            Some(id) => tx.delete_reference(&reference).map(|_| id),
+            Some(id) => {
+                self.check_names(std::slice::from_ref(&reference))?;
+                tx.delete_reference(&reference).map(|_| id)
+            }
             None => Err(Error::not_found(format!("there is no image named `{}`", reference.familiar())).target(name)),
         })?;
         self.planned("image::untag", &reference.familiar(), "");

@@ -8,7 +8,7 @@ use super::look::Asking;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::images::registry::{Copied, Copying, Layout, Side, copy};
-use crate::model::{Context, Words};
+use crate::model::{Context, Reference, Words};
 
 /// Options of `registry::copy`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -69,6 +69,13 @@ impl Host {
             && !wanted.contains(':')
         {
             dest = Side::Layout(layout.clone().or_name(wanted));
+        }
+        if let (Ok(name), Side::Registry { .. }) = (to.parse::<Reference>(), &dest)
+            && self.config().protect.remote(&name).is_some()
+            && let Some(there) = dest.standing(ctx)?
+            && Some(there) != source.standing(ctx)?
+        {
+            self.check_remote(&name)?;
         }
         if self.plan().is_some() {
             return self.plan_copy(ctx, &source, from, to);

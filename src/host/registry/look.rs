@@ -153,6 +153,7 @@ impl Host {
         let there = self.there(ctx, name, asking)?;
         let tagged = there.reference.with_tag(tag)?;
         let found = there.registry.manifest(ctx, &there.repository, &there.wanted)?;
+        self.check_remote_move(ctx, &tagged, &found.digest, asking)?;
         if !self.planned("registry::tag", &tagged.familiar(), &found.digest.to_string()) {
             there.registry.retag(ctx, &there.repository, tag, &found)?;
         }
@@ -171,6 +172,7 @@ impl Host {
         if self.remote_digest(ctx, name, asking)?.is_none() {
             return Err(missing(name));
         }
+        self.check_remote(&there.reference)?;
         match self.planned("registry::delete", name, "with every tag that stands for it") {
             true => Ok(()),
             false => there.registry.delete(ctx, &there.repository, digest),
@@ -191,6 +193,7 @@ impl Host {
         if self.remote_digest(ctx, name, asking)?.is_none() {
             return Err(missing(name));
         }
+        self.check_remote(&there.reference)?;
         match self.planned("registry::delete_tag", &there.reference.familiar(), "") {
             true => Ok(()),
             false => there.registry.untag(ctx, &there.repository, tag),

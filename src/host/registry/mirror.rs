@@ -140,6 +140,10 @@ impl Host {
             |tag: &&String| !tags.contains(tag) && !tag.starts_with("sha256-") && !tag.starts_with("sha512-");
         for tag in there.iter().filter(is_extra) {
             let name = dest.with_tag(tag)?;
+            if let Some(reason) = self.config().protect.remote(&name) {
+                report.kept.push(stays(&name, reason));
+                continue;
+            }
             match self.remote_delete_tag(ctx, &name.to_string(), &asking) {
                 Ok(()) => report.removed.push(Item {
                     id: String::new(),
@@ -175,10 +179,14 @@ fn item(name: &Reference, copied: &Copied) -> Item {
 }
 
 fn failed(name: &Reference, error: &Error) -> Item {
+    stays(name, error.to_string())
+}
+
+fn stays(name: &Reference, reason: String) -> Item {
     Item {
         id: String::new(),
         name: name.familiar(),
-        reason: error.to_string(),
+        reason,
         size: 0,
     }
 }

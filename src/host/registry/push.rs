@@ -138,6 +138,12 @@ impl Host {
                 pushed.digest
             )));
         }
+        let asking = super::look::Asking {
+            tls_verify: options.tls_verify,
+            retries: options.retries,
+            ..super::look::Asking::default()
+        };
+        self.check_remote_move(ctx, &pushed.reference, &pushed.digest, &asking)?;
         if self.planned("image::push", &name, &format!("{} as {}", image, pushed.digest)) {
             return Ok(pushed);
         }

@@ -134,7 +134,19 @@ impl Host {
             annotations: described.annotations_json(),
             image: image.as_ref().map(|image| image.id().clone()),
         };
-        self.write_names(|tx| record(tx, repository, &row, &parts, tags, image.as_ref()))?;
+        self.write_names(|tx| {
+            let means = |name: &Reference| {
+                let is_image = tx.reference(name)?.as_ref() == image.as_ref().map(Adopted::id);
+                Ok(is_image || tx.registry_tag(name)?.is_some_and(|there| there.digest == row.digest))
+            };
+            for name in tags {
+                let is_new = tx.reference(name)?.is_none() && tx.registry_tag(name)?.is_none();
+                if !is_new && !means(name)? {
+                    self.check_names(std::slice::from_ref(name))?;
+                }
+            }
+            record(tx, repository, &row, &parts, tags, image.as_ref())
+        })?;
         if let Some(Adopted::New(loaded)) = &image {
             let name = tags.first().map(Reference::familiar).unwrap_or_default();
             self.tell_image_id("load", loaded.image.id.as_str(), &name);

@@ -13,6 +13,7 @@ impl Host {
         let mut found = false;
         self.remove_rows(|tx, candidates| {
             let names = tx.names_of_manifest(repository, digest)?;
+            self.check_names(&names)?;
             let mut images = forget(tx, &names)?;
             images.extend(tx.manifest(repository, digest)?.and_then(|row| row.image));
             found = take_manifest(tx, repository, digest, candidates)? || !names.is_empty();
@@ -26,6 +27,7 @@ impl Host {
         let mut found = false;
         self.remove_rows(|tx, candidates| {
             found = tx.registry_tag(name)?.is_some() || tx.reference(name)?.is_some();
+            self.check_names(std::slice::from_ref(name))?;
             let images = forget(tx, std::slice::from_ref(name))?;
             images.iter().try_for_each(|id| self.take_nameless(tx, id, candidates))
         })?;
