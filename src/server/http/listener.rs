@@ -52,6 +52,12 @@ struct Shared {
     working: Context,
     handler: Box<dyn Handler>,
     tls: Option<Arc<ServerConfig>>,
+    roll: Arc<Roll>,
+}
+
+/// Who is here. Whoever leaves is taken off it last of all, so that where nobody is left nobody has hold of the handler either.
+#[derive(Default)]
+struct Roll {
     clients: Mutex<Clients>,
     left: Condvar,
 }
@@ -84,8 +90,7 @@ impl Listener {
             working: Context::new(),
             handler,
             tls,
-            clients: Mutex::default(),
-            left: Condvar::new(),
+            roll: Arc::default(),
         });
         let own = shared.clone();
         let thread = std::thread::Builder::new().name("listener".to_owned());
@@ -110,18 +115,19 @@ impl Listener {
         if let Some(thread) = thread {
             let _ = thread.join();
         }
-        let mut clients = self.shared.clients();
+        let roll = &self.shared.roll;
+        let mut clients = roll.clients();
         clients.is_ending = true;
         let idle = clients.open.values().filter(|client| !client.is_busy);
         idle.for_each(|client| drop(client.socket.shutdown(Shutdown::Both)));
-        let clients = self.shared.until_empty(clients, grace);
+        let clients = roll.until_empty(clients, grace);
         self.shared.working.cancel();
         clients
             .open
             .values()
             .for_each(|client| drop(client.socket.shutdown(Shutdown::Both)));
         // What was ended comes to its end by itself; a disk that hangs is not waited for.
-        drop(self.shared.until_empty(clients, grace));
+        drop(roll.until_empty(clients, grace));
     }
 }
 
@@ -148,7 +154,7 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener, tick: Duration) {
     }
 }
 
-impl Shared {
+impl Roll {
     fn clients(&self) -> MutexGuard<'_, Clients> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,10 +165,12 @@ impl Shared {
             .wait_timeout_while(clients, limit, |clients| !clients.open.is_empty());
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
+}
 
+impl Shared {
     fn welcome(self: Arc<Self>, stream: TcpStream) {
         let Ok(socket) = stream.try_clone() else { return };
-        let mut clients = self.clients();
+        let mut clients = self.roll.clients();
         if clients.open.len() >= MOST {
             drop(clients);
             let busy =
@@ -174,21 +182,23 @@ impl Shared {
         let number = clients.next;
         clients.open.insert(number, Client { socket, is_busy: false });
         drop(clients);
-        let own = self.clone();
+        let (roll, again) = (self.roll.clone(), self.roll.clone());
         let thread = std::thread::Builder::new().name("client".to_owned());
         let spawned = thread.spawn(move || {
-            let _guard = Guard { shared: &own, number };
+            let _guard = Guard { roll, number };
+            // Let go of before the guard is.
+            let own = self;
             // An error is a client that went away, or that said nothing sensible.
             let _ = own.serve(stream, number);
         });
         if spawned.is_err() {
-            self.clients().open.remove(&number);
+            again.clients().open.remove(&number);
         }
     }
 
     /// Marks a client as one for whom something is done, or not; false if the server is ending.
     fn busy(&self, number: u64, is_busy: bool) -> bool {
-        let mut clients = self.clients();
+        let mut clients = self.roll.clients();
         let is_ending = clients.is_ending;
         if let Some(client) = clients.open.get_mut(&number) {
             client.is_busy = is_busy;
@@ -249,14 +259,62 @@ impl Shared {
 }
 
 /// Takes a client off the list, however its thread ends.
-struct Guard<'a> {
-    shared: &'a Shared,
+struct Guard {
+    roll: Arc<Roll>,
     number: u64,
 }
 
-impl Drop for Guard<'_> {
+impl Drop for Guard {
     fn drop(&mut self) {
-        self.shared.clients().open.remove(&self.number);
-        self.shared.left.notify_all();
+        self.roll.clients().open.remove(&self.number);
+        self.roll.left.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Says that it is gone.
+    struct Witness(Arc<AtomicBool>);
+
+    impl Handler for Witness {
+        fn answer(&self, _: &Context, _: &Head, _: &mut Body<'_>) -> Reply {
+            Reply::new(204)
+        }
+
+        fn refuse(&self, status: u16, _: &str) -> Reply {
+            Reply::new(status)
+        }
+
+        fn tick(&self) {}
+    }
+
+    impl Drop for Witness {
+        fn drop(&mut self) {
+            // What it has to take away takes its time.
+            std::thread::yield_now();
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// What the handler has on the disk goes with it, and the process ends right after the listener.
+    #[test]
+    fn with_the_listener_goes_what_it_answers_from() {
+        for _ in 0..300 {
+            let is_gone = Arc::new(AtomicBool::new(false));
+            let handler = Box::new(Witness(is_gone.clone()));
+            let address = "127.0.0.1:0".parse().unwrap();
+            let listener = Listener::start(address, None, handler, Duration::from_secs(60)).unwrap();
+            let mut wire = TcpStream::connect(listener.address()).unwrap();
+            wire.write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+            wire.read_to_end(&mut Vec::new()).unwrap();
+            listener.stop(Duration::from_secs(60));
+            drop(listener);
+            assert!(is_gone.load(Ordering::SeqCst));
+        }
     }
 }
