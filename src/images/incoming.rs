@@ -1,17 +1,30 @@
 //! A blob on its way in: written and hashed as it comes, and visible to nobody before it is whole.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::content::{self, Content};
 use super::layer::BlobWriter;
 use super::staging::Staging;
 use crate::error::{Context as _, Result};
 use crate::model::{Context, Digest, Hasher};
-use crate::sys::file::sync_directory;
+use crate::sys::file::{self, Lock, sync_directory};
+
+/// What the names of blobs end with that come in several steps.
+const MARK: &str = ".upload";
+/// How long one waits for the rest if nobody serves who could be given it.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Bytes read at once.
+const PIECE: usize = 256 << 10;
 
 /// A blob being written and hashed.
-pub struct Incoming(BlobWriter);
+pub struct Incoming {
+    writer: BlobWriter,
+    /// Of one that comes in several steps: nobody else goes on with it.
+    lock: Option<Lock>,
+}
 
 /// A blob that has come in whole, in its staging directory.
 #[derive(Debug)]
@@ -26,34 +39,102 @@ pub struct Arrived {
 impl Incoming {
     /// An empty one in a staging directory, hashed by this algorithm; by SHA-256 without one.
     pub fn new(staging: &Staging, algorithm: Option<&str>) -> Result<Incoming> {
-        let hasher = match algorithm {
-            Some("sha512") => Hasher::sha512(),
-            _ => Hasher::new(),
-        };
-        BlobWriter::create(staging.free_path(), hasher).map(Incoming)
+        let hasher = hasher(algorithm);
+        Ok(Incoming {
+            writer: BlobWriter::create(staging.free_path(), hasher)?,
+            lock: None,
+        })
     }
 
     /// Adds bytes.
     pub fn write(&mut self, chunk: &[u8]) -> Result<()> {
-        self.0.write(chunk)
+        self.writer.write(chunk)
     }
 
     /// Bytes so far.
     pub fn size(&self) -> u64 {
-        self.0.written()
+        self.writer.written()
     }
 
     /// That was all.
     pub fn finish(self) -> Arrived {
-        let (path, digest, size) = self.0.finish();
+        let (path, digest, size) = self.writer.finish();
         let path = path.expect("it was made with a file");
+        drop(self.lock);
         Arrived { path, digest, size }
     }
 
     /// That was all, and it goes.
     pub fn discard(self) {
-        // What stays goes with the staging directory.
+        // What stays goes with the staging directory, or when it has been there for long.
         let _ = std::fs::remove_file(self.finish().path);
+    }
+}
+
+fn hasher(algorithm: Option<&str>) -> Hasher {
+    match algorithm {
+        Some("sha512") => Hasher::sha512(),
+        _ => Hasher::new(),
+    }
+}
+
+/// Blobs that come in several steps outlive who takes them, as `ingest/NAME.upload`. How much is there the file says, and of what it is
+/// the end will tell: nothing is kept beside it.
+impl Content {
+    /// One of which nothing is there yet; the name must be new.
+    pub fn begin_upload(&self, name: &str, algorithm: Option<&str>) -> Result<Incoming> {
+        let path = self.upload_path(name);
+        let what = || format!("make `{}`", path.display());
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let lock = file::lock(file.during(what)?, false).during(what)?;
+        let own = lock.try_clone().during(what)?;
+        Ok(Incoming {
+            writer: BlobWriter::resume(path, own, 0, hasher(algorithm)),
+            lock: Some(lock),
+        })
+    }
+
+    /// One that was begun, with what came of it; `None` if there is none, or another process has it.
+    pub fn resume_upload(&self, ctx: &Context, name: &str, algorithm: Option<&str>) -> Result<Option<Incoming>> {
+        let path = self.upload_path(name);
+        let what = || format!("open `{}`", path.display());
+        let file = match File::options().read(true).write(true).open(&path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file.during(what)?,
+        };
+        let Some(lock) = file::try_lock(file).during(what)? else {
+            return Ok(None);
+        };
+        let mut own = lock.try_clone().during(what)?;
+        let had = own.seek(SeekFrom::End(0)).during(what)?;
+        let mut writer = BlobWriter::resume(path.clone(), own, had, hasher(algorithm));
+        // To be hashed once more.
+        let (mut input, mut buffer) = (File::open(&path).during(what)?.take(had), vec![0; PIECE]);
+        loop {
+            ctx.check()?;
+            match input.read(&mut buffer).during(what)? {
+                0 => break,
+                length => writer.write(&buffer[..length])?,
+            }
+        }
+        Ok(Some(Incoming {
+            writer,
+            lock: Some(lock),
+        }))
+    }
+
+    fn upload_path(&self, name: &str) -> PathBuf {
+        self.root.join("ingest").join(format!("{name}{MARK}"))
+    }
+
+    /// Removes those that nobody has and nobody has gone on with for so long.
+    pub fn forget_uploads(&self, age: Duration) -> Result<()> {
+        self.forget_old(MARK, age)
+    }
+
+    /// The same for those that nobody serves.
+    pub(super) fn forget_lone_uploads(&self) -> Result<()> {
+        self.forget_old(MARK, KEPT)
     }
 }
 

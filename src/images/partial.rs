@@ -72,14 +72,20 @@ impl Content {
 
     /// Removes the parts that nobody has wanted the rest of for a day.
     pub fn forget_partials(&self) -> Result<()> {
+        self.forget_old(MARK, KEPT)?;
+        self.forget_lone_uploads()
+    }
+
+    /// Removes files of work under way whose names end so, if nobody has them and nothing was written to them for so long.
+    pub(super) fn forget_old(&self, mark: &str, age: Duration) -> Result<()> {
         let dir = self.root.join("ingest");
         let names = std::fs::read_dir(&dir).during(|| format!("list `{}`", dir.display()))?;
         for entry in names.filter_map(std::result::Result::ok) {
-            if !entry.file_name().as_encoded_bytes().ends_with(MARK.as_bytes()) {
+            if !entry.file_name().as_encoded_bytes().ends_with(mark.as_bytes()) {
                 continue;
             }
             let changed = entry.metadata().and_then(|status| status.modified());
-            let is_old = |then: SystemTime| then.elapsed().is_ok_and(|age| age > KEPT);
+            let is_old = |then: SystemTime| then.elapsed().is_ok_and(|passed| passed > age);
             if changed.is_ok_and(is_old)
                 && let Ok(file) = File::open(entry.path())
                 && let Ok(Some(_lock)) = file::try_lock(file)

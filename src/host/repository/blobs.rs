@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::images::{Arrived, Incoming, Staging};
+use crate::images::{Arrived, Content, Incoming, Staging};
 use crate::model::{Context, Digest, Repository};
 use crate::store::PartRow;
 
@@ -19,20 +20,55 @@ pub enum ServedBlob {
     Made(Box<dyn Read + Send>, u64),
 }
 
-/// Where uploads are put together until they are whole; what is in it goes with it, however its process ends.
-pub struct Receiving(Staging);
+/// Where uploads are put together until they are whole.
+pub struct Receiving {
+    content: Content,
+    /// What is in it goes with it, however its process ends.
+    staging: Staging,
+}
 
 impl Receiving {
-    /// An upload that has nothing yet, hashed by this algorithm, or by SHA-256.
+    /// An upload that has nothing yet and comes at once, hashed by this algorithm, or by SHA-256.
     pub fn start(&self, algorithm: Option<&str>) -> Result<Incoming> {
-        Incoming::new(&self.0, algorithm)
+        Incoming::new(&self.staging, algorithm)
     }
+
+    /// One that comes in several steps, and goes on whoever serves by then.
+    pub fn begin(&self, repository: &Repository, id: &str, algorithm: Option<&str>) -> Result<Incoming> {
+        self.content
+            .begin_upload(&upload_name(repository, id, algorithm), algorithm)
+    }
+
+    /// One that was begun in this repository; `None` if there is none.
+    pub fn resume(&self, ctx: &Context, repository: &Repository, id: &str) -> Result<Option<Incoming>> {
+        for algorithm in [None, Some("sha512")] {
+            let name = upload_name(repository, id, algorithm);
+            if let Some(incoming) = self.content.resume_upload(ctx, &name, algorithm)? {
+                return Ok(Some(incoming));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes those that nobody serves and nobody went on with for so long.
+    pub fn expire(&self, age: Duration) -> Result<()> {
+        self.content.forget_uploads(age)
+    }
+}
+
+/// The name says all there is to know, so that an upload is one file.
+fn upload_name(repository: &Repository, id: &str, algorithm: Option<&str>) -> String {
+    let of = Digest::of(repository.as_str().as_bytes());
+    format!("{id}.{}.{}", &of.hex()[..32], algorithm.unwrap_or("sha256"))
 }
 
 impl Host {
     /// A place for uploads.
     pub fn receiving(&self) -> Result<Receiving> {
-        self.content().stage().map(Receiving)
+        Ok(Receiving {
+            content: self.content().clone(),
+            staging: self.content().stage()?,
+        })
     }
 
     /// A blob that belongs to a repository; `None` if none does by that digest.

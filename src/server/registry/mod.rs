@@ -240,10 +240,10 @@ impl Registry {
             ("PUT", Route::Manifest(name, manifest)) => self.push_manifest(ctx, head, body, &name, &manifest),
             ("DELETE", Route::Manifest(name, manifest)) => self.delete_manifest(&name, &manifest),
             ("POST", Route::Uploads(name)) => self.start_upload(ctx, head, body, &name),
-            ("GET" | "HEAD", Route::Upload(name, id)) => self.upload_status(&name, &id),
-            ("PATCH", Route::Upload(name, id)) => self.go_on_with_upload(head, body, &name, &id),
+            ("GET" | "HEAD", Route::Upload(name, id)) => self.upload_status(ctx, &name, &id),
+            ("PATCH", Route::Upload(name, id)) => self.go_on_with_upload(ctx, head, body, &name, &id),
             ("PUT", Route::Upload(name, id)) => self.end_upload(ctx, head, body, &name, &id),
-            ("DELETE", Route::Upload(name, id)) => self.cancel_upload(&name, &id),
+            ("DELETE", Route::Upload(name, id)) => self.cancel_upload(ctx, &name, &id),
             (method, _) => Err(Refusal::unsupported(format!(
                 "`{}` cannot be done here",
                 method.escape_debug()

@@ -20,10 +20,12 @@ const MOST: usize = 1000;
 /// Bytes read at once.
 const PIECE: usize = 256 << 10;
 
-/// All uploads under way. They live as long as the server: a client whose upload is gone begins anew.
+/// All uploads under way. Those that come in several steps outlive the server: the next one goes on with them.
 pub(super) struct Uploads {
     place: Receiving,
     open: Mutex<HashMap<String, Arc<Upload>>>,
+    /// Held by who looks for one that an earlier server began.
+    resuming: Mutex<()>,
     /// Bytes of them all.
     bytes: AtomicU64,
     expiry: Duration,
@@ -41,6 +43,7 @@ impl Uploads {
         Ok(Uploads {
             place: host.receiving()?,
             open: Mutex::default(),
+            resuming: Mutex::default(),
             bytes: AtomicU64::new(0),
             expiry,
         })
@@ -66,6 +69,8 @@ impl Uploads {
                 self.forget(incoming);
             }
         }
+        // What cannot be removed now is tried again.
+        let _ = self.place.expire(self.expiry);
     }
 
     fn forget(&self, incoming: Incoming) {
@@ -73,35 +78,76 @@ impl Uploads {
         incoming.discard();
     }
 
-    fn begin(&self, repository: &Repository, algorithm: Option<&str>) -> std::result::Result<String, Refusal> {
+    /// Begins one; what comes at once needs no place that outlives the server.
+    fn begin(
+        &self,
+        repository: &Repository,
+        algorithm: Option<&str>,
+        is_at_once: bool,
+    ) -> std::result::Result<String, Refusal> {
         let id = random_hex(16)?;
-        let incoming = self.place.start(algorithm)?;
-        let upload = Upload {
-            repository: repository.clone(),
-            incoming: Mutex::new(Some(incoming)),
-            touched: Mutex::new(Instant::now()),
+        self.check_count()?;
+        let incoming = match is_at_once {
+            true => self.place.start(algorithm)?,
+            false => self.place.begin(repository, &id, algorithm)?,
         };
-        let mut open = lock(&self.open);
-        if open.len() >= MOST {
-            return Err(
-                Refusal::new(429, "TOOMANYREQUESTS", "too many uploads are under way").header("Retry-After", "60")
-            );
-        }
-        open.insert(id.clone(), Arc::new(upload));
+        self.open(&id, repository, incoming);
         Ok(id)
     }
 
+    fn check_count(&self) -> std::result::Result<(), Refusal> {
+        match lock(&self.open).len() >= MOST {
+            true => {
+                Err(Refusal::new(429, "TOOMANYREQUESTS", "too many uploads are under way").header("Retry-After", "60"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn open(&self, id: &str, repository: &Repository, incoming: Incoming) -> Arc<Upload> {
+        let upload = Arc::new(Upload {
+            repository: repository.clone(),
+            incoming: Mutex::new(Some(incoming)),
+            touched: Mutex::new(Instant::now()),
+        });
+        lock(&self.open).insert(id.to_owned(), upload.clone());
+        upload
+    }
+
     /// One under way in a repository: its number is no secret that opens others'.
-    fn find(&self, repository: &Repository, id: &str) -> std::result::Result<Arc<Upload>, Refusal> {
-        let found = lock(&self.open)
-            .get(id)
-            .filter(|upload| upload.repository == *repository)
-            .cloned();
-        found.ok_or_else(unknown)
+    fn find(&self, ctx: &Context, repository: &Repository, id: &str) -> std::result::Result<Arc<Upload>, Refusal> {
+        if let Some(upload) = self.known(id) {
+            return upload.of(repository);
+        }
+        let is_number = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_number {
+            return Err(unknown());
+        }
+        let _one = lock(&self.resuming);
+        if let Some(upload) = self.known(id) {
+            return upload.of(repository);
+        }
+        self.check_count()?;
+        let incoming = self.place.resume(ctx, repository, id)?.ok_or_else(unknown)?;
+        self.bytes.fetch_add(incoming.size(), Ordering::Relaxed);
+        Ok(self.open(id, repository, incoming))
+    }
+
+    fn known(&self, id: &str) -> Option<Arc<Upload>> {
+        lock(&self.open).get(id).cloned()
     }
 
     fn close(&self, id: &str) {
         lock(&self.open).remove(id);
+    }
+}
+
+impl Upload {
+    fn of(self: Arc<Self>, repository: &Repository) -> std::result::Result<Arc<Upload>, Refusal> {
+        match self.repository == *repository {
+            true => Ok(self),
+            false => Err(unknown()),
+        }
     }
 }
 
@@ -123,16 +169,16 @@ impl Registry {
             }
         } else if let Some(text) = head.parameter("digest") {
             let digest = route::digest(text)?;
-            let id = self.uploads.begin(&named.repository, Some(digest.algorithm()))?;
+            let id = self.uploads.begin(&named.repository, Some(digest.algorithm()), true)?;
             let answer = self.complete(ctx, head, body, named, &id, &digest);
             // The client has not heard of the upload's number.
-            return answer.inspect_err(|_| drop(self.cancel_upload(named, &id)));
+            return answer.inspect_err(|_| drop(self.cancel_upload(ctx, named, &id)));
         }
         let algorithm = head.parameter("digest-algorithm");
         if algorithm.is_some_and(|name| !["sha256", "sha512"].contains(&name)) {
             return Err(Refusal::new(400, "DIGEST_INVALID", "digests are by sha256 or sha512"));
         }
-        let id = self.uploads.begin(&named.repository, algorithm)?;
+        let id = self.uploads.begin(&named.repository, algorithm, false)?;
         Ok(progress(202, named, &id, 0))
     }
 
@@ -147,16 +193,23 @@ impl Registry {
         self.host.mount_blob(&named.repository, digest, from.as_ref())
     }
 
-    pub(super) fn upload_status(&self, named: &Named, id: &str) -> Answer {
+    pub(super) fn upload_status(&self, ctx: &Context, named: &Named, id: &str) -> Answer {
         self.must_write()?;
-        let upload = self.uploads.find(&named.repository, id)?;
+        let upload = self.uploads.find(ctx, &named.repository, id)?;
         let size = lock(&upload.incoming).as_ref().map(Incoming::size);
         Ok(progress(204, named, id, size.ok_or_else(unknown)?))
     }
 
-    pub(super) fn go_on_with_upload(&self, head: &Head, body: &mut Body<'_>, named: &Named, id: &str) -> Answer {
+    pub(super) fn go_on_with_upload(
+        &self,
+        ctx: &Context,
+        head: &Head,
+        body: &mut Body<'_>,
+        named: &Named,
+        id: &str,
+    ) -> Answer {
         self.must_write()?;
-        let upload = self.uploads.find(&named.repository, id)?;
+        let upload = self.uploads.find(ctx, &named.repository, id)?;
         let mut incoming = lock(&upload.incoming);
         let incoming = incoming.as_mut().ok_or_else(unknown)?;
         self.append(head, body, named, id, (&upload, incoming))?;
@@ -188,7 +241,7 @@ impl Registry {
         id: &str,
         digest: &Digest,
     ) -> Answer {
-        let upload = self.uploads.find(&named.repository, id)?;
+        let upload = self.uploads.find(ctx, &named.repository, id)?;
         let mut place = lock(&upload.incoming);
         let incoming = place.as_mut().ok_or_else(unknown)?;
         self.append(head, body, named, id, (&upload, incoming))?;
@@ -201,9 +254,9 @@ impl Registry {
         Ok(created(named, digest))
     }
 
-    pub(super) fn cancel_upload(&self, named: &Named, id: &str) -> Answer {
+    pub(super) fn cancel_upload(&self, ctx: &Context, named: &Named, id: &str) -> Answer {
         self.must_write()?;
-        let upload = self.uploads.find(&named.repository, id)?;
+        let upload = self.uploads.find(ctx, &named.repository, id)?;
         self.uploads.close(id);
         if let Some(incoming) = lock(&upload.incoming).take() {
             self.uploads.forget(incoming);
