@@ -173,7 +173,8 @@ fn a_layout_is_a_side_as_well() {
     for (from, kind) in [
         (format!("{at}:none"), "not_found"),
         (at.clone(), "invalid"),
-        ("docker-archive:/x.tar".into(), "unsupported"),
+        ("docker-archive:/x.tar".into(), "not_found"),
+        ("docker-daemon:/x".into(), "unsupported"),
     ] {
         let failed = hoist.eval(&format!("registry::copy({from:?}, {:?})", third.name("x:1")));
         assert!(
@@ -182,6 +183,116 @@ fn a_layout_is_a_side_as_well() {
             failed.stderr
         );
     }
+}
+
+/// The image id and layers' media types of what a name at a registry stands for.
+fn made_of(peers: &Peers, name: &str) -> (Value, Vec<Value>) {
+    let name = format!("docker://{name}");
+    let raw = peers
+        .run(&["skopeo", "inspect", "--tls-verify=false", "--raw", &name])
+        .success()
+        .json();
+    let layers = raw["layers"].as_array().unwrap();
+    let layers = layers.iter().map(|layer| layer["mediaType"].clone());
+    (raw["config"]["digest"].clone(), layers.collect())
+}
+
+#[test]
+fn a_docker_archive_is_a_side_as_well() {
+    let (hoist, peers, registry) = (Hoist::new(), Peers::new(), Registry::new());
+    filled(&peers, &registry);
+    let input = inputs::path("layers.skopeo.docker.tar");
+    let (id, there) = (inputs::image_id("layers.skopeo.docker.tar"), registry.name("layers:1"));
+    let from = format!("docker-archive:{}", input.display());
+    let planned = format!("registry::copy({from:?}, {there:?}).digest.len()");
+    let planned = hoist.run(&["--dry-run", "eval", &planned]).success();
+    assert!(
+        planned.stderr.contains("registry::copy") && digest(&hoist, &there) == "",
+        "{}",
+        planned.stderr
+    );
+    let copied = copy(&hoist, &from, &there, "#{}");
+    assert_eq!(digest(&hoist, &there), copied["digest"]);
+    let (found, layers) = made_of(&peers, &there);
+    assert_eq!(found, id.as_str());
+    assert!(
+        layers.iter().all(|kind| kind.as_str().unwrap().ends_with("+gzip")),
+        "{layers:?}"
+    );
+    // What has the same bytes goes once.
+    assert!(copy(&hoist, &from, &there, "#{}")["moved"].as_u64().unwrap() < 5000);
+    // Back, from a registry and from a layout, for this platform and for another.
+    let layout = format!("oci-dir:{}:b", hoist.file("layout").display());
+    copy(&hoist, &registry.name("app:1"), &layout, "#{}");
+    let own = made_of(&peers, &registry.name("app:a")).0;
+    let other = made_of(&peers, &registry.name("app:b")).0;
+    for (source, options, name, wanted) in [
+        (registry.name("app:1"), "#{}", "", &own),
+        (
+            registry.name("app:1"),
+            r#"#{platforms: ["linux/arm64"]}"#,
+            ":team/app:2",
+            &other,
+        ),
+        (layout, r#"#{platforms: ["linux/arm64"]}"#, ":team/app:2", &other),
+        (there.clone(), "#{}", ":team/app:2", &json!(id)),
+        (from.clone(), "#{}", ":team/app:2", &json!(id)),
+    ] {
+        let file = hoist.file("saved.tar");
+        copy(
+            &hoist,
+            &source,
+            &format!("docker-archive:{}{name}", file.display()),
+            options,
+        );
+        let brought = Hoist::new().value(&format!("image::load({file:?}).map(|i| [i.id, i.name])"));
+        let name = if name.is_empty() { source } else { name[1..].to_owned() };
+        assert_eq!(brought, json!([[wanted, name]]), "{options}");
+        let said = format!("docker-archive:{}", file.display());
+        peers.run(&["skopeo", "inspect", &said]).success();
+    }
+    let target = format!("oci-dir:{}:new", hoist.file("other").display());
+    let copied = copy(&hoist, &from, &target, "#{}");
+    assert_eq!(copied["digest"], layout_is_sound(&peers, &hoist.file("other"), "new"));
+    assert_eq!(hoist.value("image::list(#{all: true}).len()"), 0);
+    assert_eq!(hoist.staged().len(), 0);
+}
+
+#[test]
+fn an_archive_of_several_images_is_asked_for_one() {
+    let (hoist, registry, peers) = (Hoist::new(), Registry::new(), Peers::new());
+    let file = hoist.file("two.tar");
+    let inputs = ["busybox", "layers"].map(|name| inputs::path(&format!("{name}.skopeo.docker.tar")));
+    hoist
+        .eval(&format!(
+            r#"image::load({:?})[0].tag("one:1"); image::load({:?})[0].tag("two:1"); image::save(["one:1", "two:1"], {file:?}).size"#,
+            inputs[0], inputs[1]
+        ))
+        .success();
+    let (from, there) = (format!("docker-archive:{}", file.display()), registry.name("app:1"));
+    let fails = |from: &str, options: &str, words: &str| {
+        let output = hoist.eval(&format!("registry::copy({from:?}, {there:?}, {options})"));
+        assert!(output.stderr.contains(words), "{}", output.stderr);
+        assert_eq!(digest(&hoist, &there), "");
+    };
+    fails(&from, "#{}", "write one of its names behind the path: one:1, two:1");
+    fails(&format!("{from}:three:1"), "#{}", "has no such image");
+    fails(
+        &format!("{from}:two:1"),
+        "#{referrers: true}",
+        "nothing that refers to them",
+    );
+    fails(
+        &format!("{from}:two:1"),
+        r#"#{platforms: ["linux/arm64"]}"#,
+        "alone, not for `linux/arm64`",
+    );
+    fails("docker-archive:/nowhere.tar", "#{}", "/nowhere.tar");
+    copy(&hoist, &format!("{from}:two:1"), &there, "#{}");
+    assert_eq!(
+        made_of(&peers, &there).0,
+        inputs::image_id("layers.skopeo.docker.tar").as_str()
+    );
 }
 
 #[test]

@@ -273,7 +273,7 @@ impl Content {
     }
 
     /// The layout's directory.
-    pub(super) fn layout_dir(&self) -> PathBuf {
+    pub fn layout_dir(&self) -> PathBuf {
         self.root.join("content")
     }
 

@@ -73,7 +73,7 @@ pub use import::{ImportOptions, import_tar};
 pub use incoming::{Arrived, Incoming};
 pub use init_layer::{Fill, Filling};
 pub use limits::Limits;
-pub use load::{Adoptable, adopt, adoptable, load};
+pub use load::{Adoptable, adopt, adoptable, load, load_packed};
 pub use manifest::media_type_of;
 pub use pull::{Pulled, Wanted, Watcher, pull};
 pub use relay::{Follower, Relay, Relayed};

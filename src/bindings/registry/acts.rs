@@ -113,6 +113,10 @@ pub mod functions {
     /// Copies an image from one registry to another, or to or from an OCI layout (`"oci-dir:PATH:NAME"`), for all its platforms and
     /// byte for byte: its digest stays. Nothing is unpacked, and nothing comes into the store.
     ///
+    /// Either side may also be an archive as `docker save` writes it (`"docker-archive:PATH:NAME"`; without a name, the only image in
+    /// it). It holds an image for one platform, this machine's or that of `platforms`, and no manifest, so that the digest at a
+    /// registry is another one; the image's id stays. Layers go to a registry compressed. An archive that is there is replaced.
+    ///
     /// Returns a map of `digest`, `unchanged` (it was there: one question on each side told so), `manifests` (that were set), `moved`
     /// (bytes), `mounted` (bytes that the registry took from another of its repositories) and `saved` (those, and what was there
     /// already). Who you are to either side, `registry::login` says. Throws `not_found`, and what registries say.
@@ -126,7 +130,7 @@ pub mod functions {
         native(&ctx, |session| super::copy_to(session, from, to, Map::new()))
     }
 
-    /// Copies an image from one registry or layout to another.
+    /// Copies an image from one registry, layout or archive to another.
     ///
     /// Options: `platforms` (an array: of one of them alone comes its manifest, of several a new index), `referrers` (also what says of
     /// itself that it is about the image, such as signatures and lists of contents), `digest_tags` (also tags made of its digest, as

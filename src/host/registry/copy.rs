@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::archive::is_archive;
 use super::look::Asking;
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::host::Host;
 use crate::images::registry::{Copied, Copying, Layout, Side, copy};
 use crate::model::{Context, Reference, Words};
@@ -56,12 +57,16 @@ impl CopyOptions {
 const LAYOUT: &str = "oci-dir:";
 
 impl Host {
-    /// Copies what a name stands for to another: names at registries, or `oci-dir:PATH:NAME`. Digests stay what they are, unless some
+    /// Copies what a name stands for to another: names at registries, `oci-dir:PATH:NAME`, or `docker-archive:PATH:NAME`. Digests stay what they are, unless some
     /// of several platforms are chosen. Nothing is unpacked, and nothing comes into the store.
     ///
     /// Errors: `not_found`, `corrupt`, `invalid`, `unauthorized`, `denied`, `network`, `no_space`; the destination's name means then
     /// what it meant before.
     pub fn copy_image(&self, ctx: &Context, from: &str, to: &str, options: &CopyOptions) -> Result<Copied> {
+        if is_archive(from) || is_archive(to) {
+            let copied = self.copy_by_archive(ctx, from, to, options);
+            return copied.map_err(|error| error.target(to));
+        }
         let asking = options.asking();
         let source = self.side(ctx, from, &asking)?;
         let mut dest = self.side(ctx, to, &asking)?;
@@ -80,9 +85,8 @@ impl Host {
         if self.plan().is_some() {
             return self.plan_copy(ctx, &source, from, to);
         }
-        if let Some(path) = to.strip_prefix(LAYOUT) {
-            let dir = Layout::named(path);
-            std::fs::create_dir_all(dir.dir()).map_err(|cause| Error::invalid(format!("`{path}`: {cause}")))?;
+        if let Side::Layout(layout) = &dest {
+            make_layout(layout)?;
         }
         let copied = copy(ctx, &self.config().limits, &source, &dest, &options.copying()?);
         copied.map_err(|error| error.during(format!("copy `{from}` to `{to}`")).target(to))
@@ -100,7 +104,7 @@ impl Host {
         })
     }
 
-    fn side(&self, ctx: &Context, text: &str, asking: &Asking) -> Result<Side> {
+    pub(super) fn side(&self, ctx: &Context, text: &str, asking: &Asking) -> Result<Side> {
         if let Some(path) = text.strip_prefix(LAYOUT) {
             return Ok(Side::Layout(Layout::named(path)));
         }
@@ -108,9 +112,9 @@ impl Host {
             .split_once(":/")
             .filter(|(form, _)| !Path::new(form).has_root() && form.contains('-'))
         {
-            return Err(Error::unsupported(format!("`{form}` is no side of a copy")).target(text).hint(
-                "copy between names at registries and `oci-dir:PATH:NAME`; archives go by `image::load` and `image::save`",
-            ));
+            return Err(Error::unsupported(format!("`{form}` is no side of a copy"))
+                .target(text)
+                .hint("copy between names at registries, `oci-dir:PATH:NAME` and `docker-archive:PATH:NAME`"));
         }
         let there = self.there(ctx, text, asking)?;
         Ok(Side::Registry {
@@ -119,4 +123,9 @@ impl Host {
             wanted: there.wanted,
         })
     }
+}
+
+/// Makes the directory of a layout.
+pub(super) fn make_layout(layout: &Layout) -> Result<()> {
+    std::fs::create_dir_all(layout.dir()).during(|| format!("make `{}`", layout.dir().display()))
 }

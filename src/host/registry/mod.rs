@@ -1,5 +1,6 @@
 //! Which registry a name leads to, and who we are to it.
 
+mod archive;
 mod copy;
 mod login;
 mod look;

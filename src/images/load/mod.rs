@@ -26,9 +26,24 @@ use files::Files;
 /// Manifests and configurations stay byte for byte as received; a docker archive without manifest gets one. Errors: `corrupt` for
 /// digests, sizes or diff ids that do not fit and for archives that are damaged; nothing is then left behind.
 pub fn load(ctx: &Context, content: &Content, holder: &dyn Holder, source: Source<'_>) -> Result<Vec<Loaded>> {
+    load_so(ctx, content, holder, source, false)
+}
+
+/// The same with layers that stay packed.
+pub fn load_packed(ctx: &Context, content: &Content, holder: &dyn Holder, source: Source<'_>) -> Result<Vec<Loaded>> {
+    load_so(ctx, content, holder, source, true)
+}
+
+fn load_so(
+    ctx: &Context,
+    content: &Content,
+    holder: &dyn Holder,
+    source: Source<'_>,
+    packed: bool,
+) -> Result<Vec<Loaded>> {
     let staging = content.stage()?;
     let files = Files::open(ctx, content.limits(), &staging, source)?;
-    let found = if files.has("manifest.json") {
+    let mut found = if files.has("manifest.json") {
         docker::images(&files, content.limits())?
     } else if files.has("index.json") {
         oci::images(&files, content.limits())?
@@ -41,6 +56,8 @@ pub fn load(ctx: &Context, content: &Content, holder: &dyn Holder, source: Sourc
     if found.is_empty() {
         return Err(Error::invalid("the archive holds no images"));
     }
+    let layers = found.iter_mut().flat_map(|image| &mut image.layers);
+    layers.for_each(|layer| layer.packed = packed);
     intake::store(ctx, content, holder, &staging, &Archive { files }, found)
 }
 

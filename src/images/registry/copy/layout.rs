@@ -38,6 +38,14 @@ impl Layout {
         }
     }
 
+    /// The layout in a directory, and the only image in it.
+    pub fn at(dir: &Path) -> Layout {
+        Layout {
+            dir: dir.to_owned(),
+            name: None,
+        }
+    }
+
     /// The same, with a name for an image that has none here.
     #[must_use]
     pub fn or_name(mut self, name: &str) -> Layout {
