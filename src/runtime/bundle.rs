@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -97,45 +98,66 @@ impl Bundle {
 /// Writes a file so that a reader finds the old content or the new one, and nothing between. After a power cut it may be empty,
 /// unless it is `durable`.
 pub(super) fn write(path: &Path, content: &[u8], durable: bool) -> Result<()> {
-    let mut staged = path.as_os_str().to_owned();
-    staged.push(format!(".{}", std::process::id()));
-    let staged = PathBuf::from(staged);
-    let store = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&staged)?;
-        file.write_all(content)?;
-        if durable {
-            file.sync_all()?;
-        }
-        fs::rename(&staged, path)?;
-        if let (true, Some(parent)) = (durable, path.parent()) {
-            fs::File::open(parent)?.sync_all()?;
-        }
-        Ok(())
-    };
-    store()
-        .inspect_err(|_| drop(fs::remove_file(&staged)))
-        .during(|| format!("write `{}`", path.display()))
+    Batch::new(durable).finish(path, content)
 }
 
-/// Writes a file that nobody looks for yet, with exactly this mode. One that is `durable` has its content on the disk; its name gets
-/// there with the next durable [`write()`] beside it.
-pub(super) fn write_first(path: &Path, content: &[u8], mode: u32, durable: bool) -> Result<()> {
-    let store = || -> std::io::Result<()> {
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(mode).open(path)?;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(content)?;
-        match durable {
-            true => file.sync_all(),
-            false => Ok(()),
+/// Files that nobody looks for until the last of them is there. If they are `durable`, the others are on the disk before it: the
+/// kernel is asked to write each as it comes, and waited for at the end, so that it commits them to its journal together.
+pub(super) struct Batch {
+    durable: bool,
+    files: Vec<(PathBuf, fs::File)>,
+}
+
+impl Batch {
+    pub(super) fn new(durable: bool) -> Batch {
+        Batch {
+            durable,
+            files: Vec::new(),
         }
-    };
-    store().during(|| format!("write `{}`", path.display()))
+    }
+
+    /// Adds a file with exactly this mode.
+    pub(super) fn add(&mut self, path: PathBuf, content: &[u8], mode: u32) -> Result<()> {
+        let store = || -> std::io::Result<fs::File> {
+            let mut options = fs::OpenOptions::new();
+            let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&path)?;
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
+            file.write_all(content)?;
+            Ok(file)
+        };
+        let file = store().during(|| format!("write `{}`", path.display()))?;
+        if self.durable {
+            file::start_writeback(file.as_fd(), 0, 0);
+            self.files.push((path, file));
+        }
+        Ok(())
+    }
+
+    /// Writes the last file, whole or not at all.
+    pub(super) fn finish(mut self, path: &Path, content: &[u8]) -> Result<()> {
+        let mut staged = path.as_os_str().to_owned();
+        staged.push(format!(".{}", std::process::id()));
+        let staged = PathBuf::from(staged);
+        let durable = self.durable;
+        self.add(staged.clone(), content, 0o600)
+            .and_then(|()| self.sync())
+            .and_then(|()| put(&staged, path, durable).during(|| format!("write `{}`", path.display())))
+            .inspect_err(|_| drop(fs::remove_file(&staged)))
+    }
+
+    fn sync(&self) -> Result<()> {
+        let sync =
+            |(path, file): &(PathBuf, fs::File)| file.sync_all().during(|| format!("write `{}`", path.display()));
+        self.files.iter().try_for_each(sync)
+    }
+}
+
+fn put(staged: &Path, path: &Path, durable: bool) -> std::io::Result<()> {
+    fs::rename(staged, path)?;
+    match (durable, path.parent()) {
+        (true, Some(parent)) => fs::File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    }
 }
 
 /// [`write()`] of a value as JSON.

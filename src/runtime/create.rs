@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use super::bundle::{self, Bundle};
+use super::bundle::{self, Batch, Bundle};
 use super::settings::Settings;
 use super::{NetworkMode, Request, spec};
 use crate::error::{Context, Error, Result};
@@ -32,10 +32,12 @@ fn write(bundle: &Bundle, request: &Request, spec: &oci_spec::runtime::Spec) -> 
         make_dir(&dir, 0o755)?;
     }
     take_after(&bundle.upper(), &request.lower[0])?;
-    write_etc(bundle, request)?;
-    // The directory is not a container's yet, so nobody can see these half written; they are on the disk before what makes it one.
-    Settings::of(request).write_first(bundle)?;
-    bundle::write_json(&bundle.config(), spec, !request.volatile)
+    // The directory is not a container's until it has its configuration, so nobody can see the others half written.
+    let mut batch = Batch::new(!request.volatile);
+    write_etc(&mut batch, bundle, request)?;
+    let settings = bundle::json(&bundle.settings(), &Settings::of(request))?;
+    batch.add(bundle.settings(), &settings, 0o600)?;
+    batch.finish(&bundle.config(), &bundle::json(&bundle.config(), spec)?)
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<()> {
@@ -55,7 +57,7 @@ fn take_after(upper: &Path, layer: &Path) -> Result<()> {
 }
 
 /// The files shown as `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf`. They belong to the container: it may write to them.
-fn write_etc(bundle: &Bundle, request: &Request) -> Result<()> {
+fn write_etc(batch: &mut Batch, bundle: &Bundle, request: &Request) -> Result<()> {
     let hostname = spec::hostname(bundle, request);
     let resolv = match request.network {
         // With another's network come its files.
@@ -69,7 +71,7 @@ fn write_etc(bundle: &Bundle, request: &Request) -> Result<()> {
     ];
     files
         .iter()
-        .try_for_each(|(name, content)| bundle::write_first(&bundle.etc(name), content, 0o644, !request.volatile))
+        .try_for_each(|(name, content)| batch.add(bundle.etc(name), content, 0o644))
 }
 
 fn hosts(hostname: &str, request: &Request) -> Result<String> {

@@ -78,16 +78,6 @@ impl Settings {
         bundle::required(bundle::read_json(&bundle.settings())?, bundle)
     }
 
-    /// For a container that is being made.
-    pub(super) fn write_first(&self, bundle: &Bundle) -> Result<()> {
-        bundle::write_first(
-            &bundle.settings(),
-            &bundle::json(&bundle.settings(), self)?,
-            0o600,
-            !self.volatile,
-        )
-    }
-
     pub(super) fn write(&self, bundle: &Bundle) -> Result<()> {
         bundle::write_json(&bundle.settings(), self, !self.volatile)
     }
