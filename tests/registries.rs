@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::harness::registry::{Guard, Registry, USER};
-use crate::harness::{Hoist, Output, Peers, inputs};
+use crate::harness::{Answer, Fault, Faulty, Hoist, Output, Peers, Served, inputs};
 
 /// The one user of a registry that asks who is there, and the password, which tests look for where it must not be.
 const NAME: &str = USER.0;
@@ -249,4 +249,60 @@ fn i35_a_tag_goes_and_its_siblings_stay() {
     }
     done(r#"registry::delete("NAME@" + registry::digest("NAME:1"))"#);
     assert_eq!(value(r#"registry::exists("NAME:1")"#), false);
+}
+
+/// What `docker search` asks Docker Hub for, asked of a registry that has it, and of two that have only a list of what they hold.
+#[test]
+fn images_are_found_by_a_word_with_a_search_or_by_the_list_of_repositories() {
+    let (hoist, registry, peers) = (Hoist::new(), Registry::new(), Peers::new());
+    let archive = format!("docker-archive:{}", inputs::path("busybox.skopeo.docker.tar").display());
+    for name in ["team/busybox:1", "other/box:1", "team/shell:1"] {
+        registry.put(&peers, &archive, name, &[]);
+    }
+    let names = |call: &str| hoist.value(&format!("{call}.map(|hit| hit.name)"));
+    let at = |name: &str| registry.name(name);
+    let found = names(&format!(
+        r#"image::search("Box", #{{registry: "{}"}})"#,
+        registry.address
+    ));
+    assert_eq!(found, serde_json::json!([at("other/box"), at("team/busybox")]));
+    let found = names(&format!(r#"image::search("{}/team", #{{limit: 1}})"#, registry.address));
+    assert_eq!(found, serde_json::json!([at("team/busybox")]));
+
+    let own = Hoist::with_busybox();
+    let served = Served::start(&own, &[]);
+    let found = names(&format!(r#"image::search("busy", #{{registry: "{}"}})"#, served.name()));
+    assert_eq!(found, serde_json::json!([format!("{}/library/busybox", served.name())]));
+    hoist.eval(&format!("image::pull({found}[0])")).success();
+
+    let faulty = Faulty::alone();
+    let hits = serde_json::json!({"num_results": 1, "query": "a b", "results": [
+        {"name": "team/app", "description": null, "is_official": true, "is_automated": false, "star_count": 7, "more": []},
+    ]});
+    let answer = Answer::status(200)
+        .header("Content-Type", "application/json")
+        .body(hits.to_string());
+    faulty.always("GET /v1/search", Fault::Answer(answer));
+    let words = ["--format", "json", "search", "--registry", &faulty.name(), "a b"];
+    let shown = hoist.run(&words).success().stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let wanted = serde_json::json!([
+        {"name": format!("{}/team/app", faulty.name()), "description": "", "stars": 7, "official": true},
+    ]);
+    assert_eq!(shown, wanted);
+    assert!(
+        faulty
+            .seen()
+            .iter()
+            .any(|request| request.target == "/v1/search?q=a+b&n=25")
+    );
+
+    // One that tells nobody.
+    faulty.heal();
+    let refused = hoist.run(&["image", "search", "--registry", &faulty.name(), "app"]);
+    assert!(
+        refused.stderr.contains("many registries tell nobody what they have"),
+        "{}",
+        refused.stderr
+    );
 }

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::subject;
 use crate::config::{Demand, ImageNames, Target};
 use crate::error::Result;
-use crate::host::{Container, Image};
+use crate::host::{Container, Image, search_place};
 use crate::model::Reference;
 
 /// What is before the path of a layout.
@@ -59,6 +59,11 @@ impl Call<'_> {
             Of::Container(at) => add(effect, self.container(at)?),
             Of::Options => self.container_options(demands),
             Of::Host(at) => add(effect, host(&text(at).unwrap_or_default())),
+            Of::Searched(at) => {
+                let registry = self.option("registry");
+                let term = text(at).unwrap_or_default();
+                add(effect, host(registry.as_deref().unwrap_or(search_place(&term).0)));
+            }
             Of::Path(at) => {
                 let paths = self.each(at).into_iter().filter_map(|value| value.into_string().ok());
                 // Standard input and output are no files.

@@ -8,7 +8,7 @@ pub use crate::model::Effect;
 use Effect::{Delete, Exec, Fs, Net, Pull, Push, Read, Run, Write};
 use Of::{
     Any, Container, Each, Extra, From, Glob, Host, Image, ImageOf, Listen, Name, NewName, Options, Own, Path, Repair,
-    Retagged, Sent, Served, To, WholeImage,
+    Retagged, Searched, Sent, Served, To, WholeImage,
 };
 
 /// What names the target of an effect. Numbers are places of arguments; the receiver of a method is at 0.
@@ -44,6 +44,8 @@ pub enum Of {
     Options,
     /// A registry.
     Host(usize),
+    /// The registry that a term names, or the options.
+    Searched(usize),
     /// A path, or an array of them.
     Path(usize),
     /// The directory that a pattern of paths begins in.
@@ -199,6 +201,7 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("image::push", &[(Push, Sent(0, 1))]),
     ("image::remove", &[(Delete, WholeImage(0))]),
     ("image::save", &[(Read, Image(0)), (Fs, Path(1))]),
+    ("image::search", &[(Net, Searched(0))]),
     ("image::select", &[(Read, Any)]),
     ("image::tag", &[(Write, NewName(1))]),
     ("image::untag", &[(Delete, Name(0))]),

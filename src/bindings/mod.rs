@@ -91,7 +91,7 @@ use object::Shape;
 
 pub use console::{Console, Format, Level, Recorder};
 pub use failure::Failure;
-pub use image::pull_from;
+pub use image::{found, pull_from};
 pub use session::{Session, Settings};
 
 /// A group of functions: its name, its summary, and the module that holds them.

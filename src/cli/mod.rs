@@ -147,6 +147,7 @@ enum Command {
     #[command(subcommand)]
     Image(image::Images),
     Pull(image::Pull),
+    Search(image::Search),
     Exec(container::Exec),
     Attach(container::Attach),
     Logs(container::Logs),
@@ -256,6 +257,7 @@ impl App {
             Command::Container(containers) => containers.execute(self),
             Command::Image(images) => images.execute(self),
             Command::Pull(pull) => pull.execute(self),
+            Command::Search(search) => search.execute(self),
             Command::Exec(exec) => exec.execute(self),
             Command::Attach(attach) => attach.execute(self),
             Command::Logs(logs) => logs.execute(self),

@@ -4,9 +4,11 @@ pub mod acts;
 pub mod facts;
 pub mod namespace;
 pub mod push;
+pub mod search;
 mod transfer;
 
 pub(super) use namespace::change;
+pub use search::found;
 pub use transfer::pull_from;
 
 use serde_json::{Value, json};
@@ -23,7 +25,11 @@ const NO_NAME: &str = "<none>";
 
 /// The functions of `image::`.
 pub(super) fn functions() -> Manifests {
-    vec![&namespace::functions::RHAI_MANIFEST, &push::functions::RHAI_MANIFEST]
+    vec![
+        &namespace::functions::RHAI_MANIFEST,
+        &push::functions::RHAI_MANIFEST,
+        &search::functions::RHAI_MANIFEST,
+    ]
 }
 
 /// The getters and methods of `Image`.

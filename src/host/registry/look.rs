@@ -70,7 +70,8 @@ impl Host {
         })
     }
 
-    fn whole(&self, ctx: &Context, host: &str, asking: &Asking) -> Result<Registry> {
+    /// A registry as a whole.
+    pub(super) fn whole(&self, ctx: &Context, host: &str, asking: &Asking) -> Result<Registry> {
         let somewhere: Reference = format!("{host}/any").parse()?;
         let place = self.destination_of(&somewhere, asking.tls_verify)?;
         let place = Place {

@@ -6,6 +6,7 @@ mod login;
 mod look;
 mod mirror;
 mod push;
+mod search;
 
 use super::Host;
 use crate::config::{Proxies, Registries};
@@ -19,6 +20,7 @@ pub use copy::CopyOptions;
 pub use look::Asking;
 pub use mirror::MirrorOptions;
 pub use push::{PushOptions, PushedImage};
+pub use search::{SearchOptions, search_place};
 
 /// The settings and credentials of whoever runs this process. Nothing of them is read before it is needed.
 pub(super) struct Ways {

@@ -21,6 +21,7 @@ mod publish;
 mod push;
 mod request;
 mod retry;
+mod search;
 mod session;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -44,5 +45,6 @@ pub use hosts::Hosts;
 pub use push::{Moved, Packed, Packing, pack};
 pub use request::{Registry, Request, Response};
 pub use retry::Retry;
+pub use search::Hit;
 pub use session::Scope;
 pub use transport::{Settings, Transport};
