@@ -36,14 +36,18 @@ impl Arena {
 
     /// The most memory that `hoist eval EXPRESSION` had at once, in KiB.
     pub(crate) fn hoist_memory(&self, expression: &str) -> u64 {
-        let (bench, place) = (text(&std::env::current_exe().unwrap()), self.place());
-        let measured = [&[bench.as_str(), MEASURE], &*self.words(&place, &["eval", expression])].concat();
-        run(&measured).lines().last().unwrap().parse().unwrap()
+        memory(&self.words(&self.place(), &["eval", expression]))
     }
 
     pub(crate) fn podman(&self, args: &[&str]) -> String {
         let (root, run_root) = (self.path("podman"), self.path("podman-run"));
         run(&[&["podman", "--root", &root, "--runroot", &run_root], args].concat())
+    }
+
+    /// The most memory that podman had at once, in KiB.
+    pub(crate) fn podman_memory(&self, args: &[&str]) -> u64 {
+        let (root, run_root) = (self.path("podman"), self.path("podman-run"));
+        memory(&[&["podman", "--root", &root, "--runroot", &run_root], args].concat())
     }
 
     pub(crate) fn fresh_hoist(&self) {
@@ -91,6 +95,13 @@ impl Arena {
 
 /// The word by which this program measures another.
 pub(crate) const MEASURE: &str = "measure-memory";
+
+/// The most memory that a program had at once, in KiB.
+fn memory(words: &[&str]) -> u64 {
+    let bench = text(&std::env::current_exe().unwrap());
+    let measured = [&[bench.as_str(), MEASURE], words].concat();
+    run(&measured).lines().last().unwrap().parse().unwrap()
+}
 
 /// Runs a program, and prints the most memory it had at once, in KiB (getrusage(2)).
 pub(crate) fn measure(words: &[String]) {

@@ -13,11 +13,14 @@
 )]
 
 mod arena;
+mod carry;
 mod compare;
 mod containers;
+mod crane;
 mod forge;
 mod images;
 mod pull;
+mod push;
 mod registries;
 
 use std::fs;
@@ -33,7 +36,7 @@ const PODMAN_IMAGE: &str = "example.org/busybox:skopeo";
 const REST: Duration = Duration::from_millis(200);
 
 type Case = (&'static str, fn(&Arena));
-const CASES: [Case; 17] = [
+const CASES: [Case; 20] = [
     ("start", containers::start),
     ("run", containers::container_run),
     ("exec", containers::exec),
@@ -50,6 +53,9 @@ const CASES: [Case; 17] = [
     ("prune", images::prune),
     ("memory", images::memory),
     ("pull", pull::pull),
+    ("push", push::push),
+    ("copy", carry::copy),
+    ("mirror", carry::mirror),
     ("serve", registries::serve),
 ];
 
