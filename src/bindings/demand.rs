@@ -14,6 +14,8 @@ use crate::model::Reference;
 
 /// What is before the path of a layout.
 const LAYOUT: &str = "oci-dir:";
+/// What is before the path of an archive.
+const ARCHIVE: &str = "docker-archive:";
 
 /// What a call demands.
 pub(super) fn demands(session: &Session, acts: &[Act], args: &[&mut Dynamic]) -> Result<Vec<Demand>> {
@@ -299,8 +301,11 @@ fn host_of(text: &str) -> Target {
         .map_or_else(|_| host(text), |name| Target::Host(name.registry().to_owned()))
 }
 
-/// The directory of a layout, without the name in it.
+/// The directory of a layout, or the file of an archive, without the name in it.
 fn layout(text: &str) -> Option<String> {
+    if let Some(rest) = text.strip_prefix(ARCHIVE) {
+        return rest.split(':').next().map(str::to_owned);
+    }
     let path = text.strip_prefix(LAYOUT)?;
     let end = path.rfind('/').map_or(0, |at| at + 1);
     let end = path[end..].find(':').map_or(path.len(), |at| end + at);
@@ -362,6 +367,9 @@ mod tests {
     fn layouts_and_patterns_begin_in_a_directory() {
         assert_eq!(layout("oci-dir:/backup/app:1").as_deref(), Some("/backup/app"));
         assert_eq!(layout("oci-dir:/backup/app").as_deref(), Some("/backup/app"));
+        let archive = layout("docker-archive:/backup/app.tar:team/app:1");
+        assert_eq!(archive.as_deref(), Some("/backup/app.tar"));
+        assert_eq!(layout("docker-archive:app.tar").as_deref(), Some("app.tar"));
         assert_eq!(layout("debian:12"), None);
         for (pattern, root) in [
             ("/a/*.tar", "/a/"),

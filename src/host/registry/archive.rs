@@ -1,7 +1,7 @@
 //! Docker archives as a side of a copy: the image passes through a content store of its own, packed, and nothing of it stays.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::copy::CopyOptions;
 use crate::error::{Error, Result};
@@ -37,8 +37,8 @@ impl Archive {
             return Ok(None);
         };
         let (path, name) = match rest.split_once(':') {
-            Some((path, name)) if !Path::new(rest).exists() => (path, Some(name.parse()?)),
-            _ => (rest, None),
+            Some((path, name)) => (path, Some(name.parse()?)),
+            None => (rest, None),
         };
         if path.is_empty() {
             return Err(Error::invalid(format!("`{text}` has no path")).hint("write `docker-archive:PATH:NAME`"));
