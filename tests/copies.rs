@@ -18,7 +18,7 @@ fn digest(hoist: &Hoist, name: &str) -> Value {
 }
 
 /// An image for two platforms with an artifact that refers to it, made by skopeo's and this test's own hands. Gives its digest.
-fn filled(peers: &Peers, registry: &Registry) -> String {
+pub(crate) fn filled(peers: &Peers, registry: &Registry) -> String {
     let layout = peers.file("layout");
     let archive = inputs::path("busybox.skopeo.oci.tar");
     for (arch, tag) in [("amd64", "a"), ("arm64", "b")] {

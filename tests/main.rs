@@ -40,6 +40,7 @@ mod licences;
 mod lifetimes;
 mod logs;
 mod mounts;
+mod mutations;
 mod namespaces;
 mod nursery;
 mod oci;

@@ -57,6 +57,24 @@ impl Call<'_> {
                     None => add(effect, self.name(&text)),
                 }
             }
+            Of::Bases => {
+                let options = self.options();
+                let bases = options
+                    .as_ref()
+                    .and_then(|options| options.get("rebase")?.read_lock::<Map>());
+                let names = bases.into_iter().flat_map(|bases| {
+                    words(bases.get("from"))
+                        .into_iter()
+                        .chain(words(bases.get("to")))
+                        .collect::<Vec<_>>()
+                });
+                for name in names {
+                    match layout(&name) {
+                        Some(dir) => add(Effect::Fs, self.path(&dir)),
+                        None => add(effect, host_of(&name)),
+                    }
+                }
+            }
             Of::Extra(at) if self.flag("delete_extra") => add(effect, self.name(&text(at).unwrap_or_default())),
             Of::Container(at) => add(effect, self.container(at)?),
             Of::Options => self.container_options(demands),

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 pub use crate::model::Effect;
 use Effect::{Delete, Exec, Fs, Net, Pull, Push, Read, Run, Write};
 use Of::{
-    Any, Container, Each, Extra, From, Glob, Host, Image, ImageOf, Listen, Name, NewName, Options, Own, Path, Repair,
-    Retagged, Searched, Sent, Served, To, WholeImage,
+    Any, Bases, Container, Each, Extra, From, Glob, Host, Image, ImageOf, Listen, Name, NewName, Options, Own, Path,
+    Repair, Retagged, Searched, Sent, Served, To, WholeImage,
 };
 
 /// What names the target of an effect. Numbers are places of arguments; the receiver of a method is at 0.
@@ -36,6 +36,8 @@ pub enum Of {
     From(usize),
     /// What is copied to.
     To(usize),
+    /// The bases that the options name.
+    Bases,
     /// The repository that tags are deleted of, if the options say so.
     Extra(usize),
     /// A container: a name, an id or a `Container`.
@@ -232,6 +234,7 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("registry::logout", &[(Write, Host(0))]),
     ("registry::manifest", &[(Net, From(0))]),
     ("registry::mirror", &[(Net, From(0)), (Push, To(1)), (Delete, Extra(1))]),
+    ("registry::mutate", &[(Net, From(0)), (Push, To(1)), (Net, Bases)]),
     ("registry::prune_cache", &[(Delete, Any)]),
     ("registry::referrers", &[(Net, From(0))]),
     ("registry::repos", &[(Net, Host(0))]),

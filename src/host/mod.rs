@@ -51,7 +51,9 @@ pub use image::{
 pub use info::Info;
 pub use plan::{Action, Plan};
 pub use proxy::{CacheFilter, CachedManifest, ProxiedBlob, ProxiedManifest, Proxy};
-pub use registry::{Asking, CopyOptions, MirrorOptions, PushOptions, PushedImage, SearchOptions, search_place};
+pub use registry::{
+    Asking, CopyOptions, MirrorOptions, MutateOptions, PushOptions, PushedImage, SearchOptions, search_place,
+};
 pub use report::{Item, Report};
 pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob};
 pub use usage::Usage;

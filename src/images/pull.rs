@@ -55,6 +55,9 @@ pub trait Watcher: Sync {
     fn done(&self, _blob: &Digest, _was_here: bool) {}
 }
 
+/// Nobody is told.
+impl Watcher for () {}
+
 /// Brings an image here. Nothing of it is visible before all of it is; layers and blobs that are here are not fetched, and what a transfer
 /// that ended brought of a blob is not fetched again.
 ///

@@ -7,24 +7,32 @@ use crate::bindings::options;
 use crate::bindings::session::Session;
 use crate::bindings::value::from_json;
 use crate::error::Result;
+use crate::images::registry::Copied;
 
 fn copy_to(session: &Session, from: &str, to: &str, options: Map) -> Result<Dynamic> {
     let options = options::parse(options)?;
-    let copied = session.host()?.copy_image(&session.context(), from, to, &options)?;
-    Ok(from_json(&json!({
+    session
+        .host()?
+        .copy_image(&session.context(), from, to, &options)
+        .map(|made| copied(&made))
+}
+
+fn copied(copied: &Copied) -> Dynamic {
+    from_json(&json!({
         "digest": copied.digest,
         "unchanged": copied.unchanged,
         "manifests": copied.manifests,
         "moved": copied.moved.sent,
         "mounted": copied.moved.mounted,
         "saved": copied.moved.mounted + copied.moved.present,
-    })))
+    }))
 }
 
 /// What changes at registries.
 #[export_module(manifest)]
 pub mod functions {
     use super::super::look::ask;
+    use crate::bindings::options;
     use crate::bindings::prelude::*;
 
     /// Has a further tag stand for what a name stands for, within its repository, and returns the new name. No layer moves.
@@ -107,6 +115,31 @@ pub mod functions {
             ask(session, options, |asker, ctx, asking| {
                 asker.remote_delete_tag(ctx, name, asking)
             })
+        })
+    }
+
+    /// Has a name stand for what another stands for with changes, and returns a map of `digest`, `unchanged`, `manifests`, `moved`,
+    /// `mounted` and `saved`, as `registry::copy` does. Layers that stay are left where they are, or mounted: what is written anew are
+    /// configurations and manifests. Of an image for several platforms all are changed; what attests to what it was does not go along.
+    ///
+    /// Options: `labels`, `env` and `annotations` (maps: those are set, others stay), `cmd` (the default command), `rebase`
+    /// (`#{from, to}`: the layers of the one image, which must be its lowest, are replaced by those of the other; annotations tell the new
+    /// base), `squash` (`true`: one layer of all, the one thing that reads layers), `tls_verify`, `retries`. Names are those of
+    /// registries, or `"oci-dir:PATH:NAME"`. The same changes of the same image give the same digest.
+    ///
+    /// Throws `conflict` if the image does not stand on the old base, `unsupported` for what is no image, and what registries say.
+    ///
+    /// ```rhai,no_run
+    /// let app = "ghcr.io/team/app:1";
+    /// registry::mutate(app, "ghcr.io/team/app:1-patched", #{ rebase: #{ from: "debian:12.1", to: "debian:12.2" } });
+    /// registry::mutate(app, app, #{ labels: #{ stage: "production" }, env: #{ DEBUG: 0 } });
+    /// ```
+    #[rhai_fn(name = "mutate", return_raw)]
+    pub fn mutate(ctx: NativeCallContext, name: &str, to: &str, options: Map) -> Scripted<Dynamic> {
+        native(&ctx, |session| {
+            let options = options::parse(options)?;
+            let made = session.host()?.mutate_image(&session.context(), name, to, &options)?;
+            Ok(super::copied(&made))
         })
     }
 

@@ -121,7 +121,7 @@ impl Host {
             policy,
             ..PullOptions::default()
         };
-        self.pull_image(ctx, text, &options, &Unwatched).map(drop)
+        self.pull_image(ctx, text, &options, &()).map(drop)
     }
 
     fn pull_one(
@@ -355,11 +355,6 @@ impl PulledImage {
         self
     }
 }
-
-/// Nobody is told.
-struct Unwatched;
-
-impl Watcher for Unwatched {}
 
 /// Whether nobody could say what the registry has.
 fn is_no_answer(error: &Error) -> bool {

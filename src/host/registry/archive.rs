@@ -180,7 +180,7 @@ fn copied(digest: Digest, moved: Moved) -> Copied {
 }
 
 /// Nobody else sees a content store that images pass through.
-struct Unheld;
+pub(super) struct Unheld;
 
 impl Holder for Unheld {
     fn hold(&self, _: &[Digest]) -> Result<()> {

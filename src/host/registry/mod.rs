@@ -5,6 +5,7 @@ mod copy;
 mod login;
 mod look;
 mod mirror;
+mod mutate;
 mod push;
 mod search;
 
@@ -19,6 +20,7 @@ use crate::model::{Context, Reference};
 pub use copy::CopyOptions;
 pub use look::Asking;
 pub use mirror::MirrorOptions;
+pub use mutate::MutateOptions;
 pub use push::{PushOptions, PushedImage};
 pub use search::{SearchOptions, search_place};
 

@@ -35,7 +35,7 @@ pub(crate) use blobs::Download;
 pub use blobs::Traffic;
 pub use body::{Body, Opener};
 pub use catalogue::Allowance;
-pub use copy::{Copied, Copying, Layout, Side, copy};
+pub use copy::{Change, Copied, Copying, Flat, Flatten, Layout, Rebase, Side, copy, mutate};
 pub use credential::Credential;
 pub use credentials::Credentials;
 pub use describe::Described;

@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::copy::Flat;
 use super::request::Registry;
 use super::upload::{Brought, Parcel};
 use crate::error::{Context as _, Error, Result};
@@ -65,6 +66,17 @@ impl Moved {
 }
 
 impl Packed {
+    /// The layer of an image that has one, whose diff id is known.
+    pub fn into_flat(self, diff_id: Digest, staging: Staging) -> Option<Flat> {
+        let layer = self.layers.into_iter().next()?;
+        Some(Flat {
+            layer: layer.descriptor,
+            diff_id,
+            path: layer.path,
+            staging,
+        })
+    }
+
     /// Bytes of the manifest, the configuration and all layers.
     pub fn size(&self) -> u64 {
         let layers: u64 = self.layers.iter().map(|layer| layer.descriptor.size).sum();

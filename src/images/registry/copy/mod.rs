@@ -1,6 +1,7 @@
 //! From one registry or layout to another: documents byte for byte, blobs as they are, nothing unpacked and nothing kept here.
 
 mod layout;
+mod mutate;
 mod parts;
 mod side;
 
@@ -8,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 pub use layout::Layout;
+pub use mutate::{Change, Flat, Flatten, Rebase, mutate};
 use parts::Parts;
 pub use side::Side;
 

@@ -13,7 +13,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::images::limits::Limits;
 use crate::images::manifest::{Descriptor, OCI_INDEX};
 use crate::images::registry::catalogue::referrers_tag;
-use crate::images::registry::upload::{Brought, Source};
+use crate::images::registry::upload::{Brought, Parcel, Source};
 use crate::images::registry::{Download, Registry};
 use crate::model::{Context, Digest};
 
@@ -126,6 +126,34 @@ impl Side {
                     .write(ctx, blob, &mut *from.stream(ctx, blob)?)
                     .map(|()| Brought::Sent)
             }
+        }
+    }
+
+    /// Has a blob here that is at hand.
+    pub(super) fn add(&self, ctx: &Context, blob: Descriptor, source: Source) -> Result<Brought> {
+        match self {
+            Side::Registry {
+                registry, repository, ..
+            } => {
+                let parcel = Parcel {
+                    descriptor: blob,
+                    source,
+                    from: Vec::new(),
+                };
+                registry.bring(ctx, repository, &parcel)
+            }
+            Side::Layout(layout) if layout.has(&blob.digest) => Ok(Brought::Present),
+            Side::Layout(layout) => layout.write(ctx, &blob, &mut *source(0)?).map(|()| Brought::Sent),
+        }
+    }
+
+    /// A small blob.
+    pub(super) fn bytes(&self, ctx: &Context, limits: &Limits, blob: &Descriptor) -> Result<Vec<u8>> {
+        match self {
+            Side::Registry {
+                registry, repository, ..
+            } => registry.document(ctx, repository, blob),
+            Side::Layout(layout) => layout.document(ctx, limits, &blob.digest).map(|found| found.bytes),
         }
     }
 
