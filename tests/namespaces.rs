@@ -186,6 +186,7 @@ fn what_is_shared_cannot_be_chosen() {
         r#"cgroupns: "container:owner""#,
         r#"network: "container:owner", hostname: "box""#,
         r#"network: "container:owner", add_hosts: ["db:10.0.0.5"]"#,
+        r#"network: "container:owner", dns: ["10.0.0.5"]"#,
         r#"network: "container:owner", sysctls: #{"net.core.somaxconn": 77}"#,
         r#"ipc: "host", sysctls: #{"kernel.shmmni": 55}"#,
         r#"ipc: "container:owner", sysctls: #{"fs.mqueue.msg_max": 9}"#,
@@ -274,4 +275,29 @@ fn the_owner_of_a_namespace_must_run() {
     let stopped = r#"container::create("busybox", ["true"], #{name: "idle"}); attempt(|| container::run_detached("busybox", ["true"], #{name: "new", ipc: "container:idle"})).error.kind"#;
     assert_eq!(hoist.value(stopped), "conflict");
     assert_eq!(hoist.value(r#"container::exists("new")"#), false);
+}
+
+#[test]
+fn name_servers_are_those_it_is_told_of_or_the_hosts() {
+    let hoist = Hoist::with_busybox();
+    let resolv = |options: &str| {
+        let call = format!(r#"container::run("busybox", ["cat", "/etc/resolv.conf"], #{{{options}}}).stdout"#);
+        hoist.value(&call).as_str().unwrap().to_owned()
+    };
+    let told = "nameserver 10.0.0.5\nnameserver fd00::1\n";
+    let dns = r#"dns: ["10.0.0.5", "fd00::1"]"#;
+    assert_eq!(resolv(dns), told);
+    assert_eq!(resolv(&format!(r#"network: "host", {dns}"#)), told);
+    assert_eq!(resolv(""), "");
+    let own = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    assert_eq!(resolv(r#"network: "host""#), own);
+    let (kind, message) = refused(
+        &hoist,
+        r#"container::create("busybox", ["true"], #{dns: ["one.one.one.one"]})"#,
+    );
+    assert_eq!(kind, "invalid");
+    assert!(
+        message.contains("`one.one.one.one` is not the address of a name server"),
+        "{message}"
+    );
 }

@@ -234,6 +234,30 @@ fn policies_decide_who_is_asked() {
 }
 
 #[test]
+fn a_container_gets_the_platform_it_asks_for() {
+    let (registry, peers, hoist) = (Registry::new(), Peers::new(), Hoist::new());
+    let name = registry.name("app:1");
+    registry.put(&peers, &archive("busybox.skopeo.docker.tar"), "app:1", &[]);
+    let tar = inputs::path("busybox.tar");
+    let import = format!(r#"image::import_tar({tar:?}, {name:?}, #{{platform: "linux/riscv64"}})"#);
+    hoist.eval(&import).success();
+    let own = hoist::model::Platform::host().to_string();
+    let run = |options: &str| format!(r#"container::run({name:?}, ["echo", "here"], #{{{options}}}).text()"#);
+    let (kind, message, _) = error(&hoist, &run(&format!("platform: {own:?}")));
+    assert_eq!(kind, "not_found");
+    let both = format!("is here for linux/riscv64, not for {own}");
+    assert!(message.contains(&both), "{message}");
+    let create = format!(r#"container::create({name:?}, ["true"], #{{platform: "linux/riscv64"}}).status"#);
+    assert_eq!(hoist.value(&create), "created");
+    let (kind, _, _) = error(&hoist, &run(r#"platform: "riscv""#));
+    assert_eq!(kind, "invalid");
+    assert_eq!(
+        hoist.value(&run(&format!(r#"platform: {own:?}, pull: "missing""#))),
+        "here"
+    );
+}
+
+#[test]
 fn an_image_asked_for_by_digest_is_known_by_it() {
     let (registry, peers, hoist) = (Registry::new(), Peers::new(), Hoist::new());
     registry.put(&peers, &archive("busybox.skopeo.docker.tar"), "app:1", &[]);

@@ -59,10 +59,12 @@ fn take_after(upper: &Path, layer: &Path) -> Result<()> {
 /// The files shown as `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf`. They belong to the container: it may write to them.
 fn write_etc(batch: &mut Batch, bundle: &Bundle, request: &Request) -> Result<()> {
     let hostname = spec::hostname(bundle, request);
+    let servers = || request.dns.iter().map(|server| format!("nameserver {server}\n"));
     let resolv = match request.network {
         // With another's network come its files.
-        NetworkMode::None | NetworkMode::Container(_) => Vec::new(),
-        NetworkMode::Host => fs::read("/etc/resolv.conf").unwrap_or_default(),
+        NetworkMode::Container(_) => Vec::new(),
+        NetworkMode::Host if request.dns.is_empty() => fs::read("/etc/resolv.conf").unwrap_or_default(),
+        NetworkMode::None | NetworkMode::Host => servers().collect::<String>().into_bytes(),
     };
     let files = [
         ("hostname", format!("{hostname}\n").into_bytes()),

@@ -1,6 +1,7 @@
 //! What is asked of a container, all resolved: no image, name or volume is looked up from here on.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -92,6 +93,8 @@ pub struct Request {
     pub labels: BTreeMap<String, String>,
     /// Lines for `/etc/hosts`, as `name:address`.
     pub add_hosts: Vec<String>,
+    /// The name servers it is told of, instead of the host's.
+    pub dns: Vec<IpAddr>,
     /// Whether its program has a terminal: what it writes is then one stream.
     pub tty: bool,
     /// Whether what its program reads stays open for whoever is attached.
@@ -144,6 +147,7 @@ impl Default for Request {
             attributes: BTreeMap::new(),
             labels: BTreeMap::new(),
             add_hosts: Vec::new(),
+            dns: Vec::new(),
             tty: false,
             interactive: false,
             log: LogBounds::default(),

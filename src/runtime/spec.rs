@@ -184,6 +184,9 @@ fn check_sharing(request: &Request) -> Result<()> {
         (_, _, NetworkMode::Container(_)) if !request.add_hosts.is_empty() => {
             refuse("`/etc/hosts`", "container whose network is shared")
         }
+        (_, _, NetworkMode::Container(_)) if !request.dns.is_empty() => {
+            refuse("`/etc/resolv.conf`", "container whose network is shared")
+        }
         _ => Ok(()),
     }
 }

@@ -87,12 +87,13 @@ pub mod functions {
     ///
     /// Options of the run: `check` (default `true`: throw `exit_status` when the exit code is not 0), `keep` (do not remove the
     /// container afterwards), `stream` (pass output through as it comes), `stdin` (text or a blob), `timeout` (throws `timeout`),
-    /// `pull` (`"missing"`, `"always"`, `"newer"`: when a registry is asked for the image, as `image::pull` does; without it none is).
+    /// `pull` (`"missing"`, `"always"`, `"newer"`: when a registry is asked for the image, as `image::pull` does; without it none is),
+    /// `platform` (such as `"linux/amd64"`: throws `not_found` where the image is for another one, unless `pull` brings it).
     ///
     /// Options of the container: `tty`, `interactive`, `name`, `hostname`, `env` (a map, or an array of `NAME=value`), `env_file`, `workdir`, `user`,
     /// `entrypoint`, `labels`, `volumes` (`/host/path:/path:ro` or `volume:/path`), `mounts`, `tmpfs`, `secrets`, `devices`, `device_cgroup_rules`, `network` (`"none"`, the
     /// default, `"host"` or `"container:NAME"`), `pid` and `ipc` (`"private"`, the default, `"host"` or `"container:NAME"`), `uts`
-    /// and `cgroupns` (`"private"`, the default, or `"host"`), `userns`, `add_hosts`, `memory`, `memory_swap`, `memory_reservation`, `cpus`,
+    /// and `cgroupns` (`"private"`, the default, or `"host"`), `userns`, `add_hosts`, `dns` (addresses of name servers), `memory`, `memory_swap`, `memory_reservation`, `cpus`,
     /// `cpu_shares`, `cpuset_cpus`, `pids_limit`, `blkio_weight`, `ulimits` (`#{ nofile: 1024 }`, or `"SOFT:HARD"` as the value),
     /// `sysctls` (a map; those of its own namespaces), `shm_size`, `privileged`, `cap_add`, `cap_drop`, `read_only`, `seccomp` (`"default"`,
     /// `"unconfined"`, or the path of a profile), `no_new_privileges`, `security_opt`, `stop_signal`, `stop_timeout`, `log`.

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::host::image::Image;
 use crate::host::volume::Drafts;
-use crate::model::{Command, ContainerId, ContainerName, Context};
+use crate::model::{Command, ContainerId, ContainerName, Context, Platform};
 use crate::runtime::{self, Request};
 use crate::store::{ContainerRow, Lease, Tx};
 
@@ -78,8 +78,9 @@ impl Host {
         term: Term<'_>,
     ) -> Result<Container> {
         ctx.check()?;
+        let platform = options.platform.as_deref().map(str::parse).transpose()?;
         if let Some(policy) = options.pull {
-            self.pull_for_container(ctx, image_name, policy)?;
+            self.pull_for_container(ctx, image_name, policy, platform.as_ref())?;
         }
         let owner = term.owner();
         let own = match owner {
@@ -88,6 +89,7 @@ impl Host {
         };
         let lease = owner.or(own.as_deref()).expect("one of the two is there");
         let (image, stored) = self.held_image(lease, image_name)?;
+        check_platform(&image, platform.as_ref())?;
         let id = ContainerId::generate()?;
         let owner_of = |name: &str| self.container(name);
         let mut recipe = Recipe::new(image.config()?.config, cmd, options, &id, &owner_of)?;
@@ -181,6 +183,19 @@ impl Host {
             self.ensure_volume(tx, volume, drafts)?;
             tx.use_volume(id, volume)
         })
+    }
+}
+
+/// That an image is for the platform that was asked for. Errors: `not_found`.
+fn check_platform(image: &Image, wanted: Option<&Platform>) -> Result<()> {
+    let offered = image.platform();
+    match wanted.filter(|wanted| wanted.suits(&offered).is_none()) {
+        None => Ok(()),
+        Some(wanted) => Err(
+            Error::not_found(format!("image `{image}` is here for {offered}, not for {wanted}"))
+                .target(image.to_string())
+                .hint("`pull: \"missing\"` asks a registry for it"),
+        ),
     }
 }
 

@@ -51,6 +51,7 @@ fn files(recipe: &Recipe) -> Value {
         "ReadonlyRootfs": recipe.read_only,
         "StorageOpt": null,
         "ShmSize": recipe.shm_size.unwrap_or(64 << 20),
+        "Dns": recipe.dns,
         "ExtraHosts": recipe.add_hosts,
     })
 }

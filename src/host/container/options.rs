@@ -1,5 +1,6 @@
 //! The options of `container::run`, `run_detached` and `create`: Docker's long flags with underscores.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -59,6 +60,8 @@ pub struct ContainerOptions {
     pub userns: Option<Userns>,
     /// Lines for `/etc/hosts`, as `name:address`.
     pub add_hosts: Words,
+    /// The addresses of the name servers for `/etc/resolv.conf`; the host's where its network is the host's, else none.
+    pub dns: Words,
     /// The most memory.
     pub memory: Option<ByteSize>,
     /// The most memory and swap together.
@@ -119,6 +122,8 @@ pub struct ContainerOptions {
     pub log: LogOption,
     /// When a registry is asked for the image; without it, none is.
     pub pull: Option<Policy>,
+    /// The platform the image is to be for, such as `linux/amd64`; without it, whatever is here.
+    pub platform: Option<String>,
     /// `run_detached`, `create`: remove the container once it has ended.
     pub rm: bool,
     /// `run`: leave the container in place afterwards.
@@ -161,6 +166,18 @@ impl ContainerOptions {
                 ),
             },
         }
+    }
+
+    /// The name servers, each of which is an address. Errors: `invalid`.
+    pub(super) fn name_servers(&self) -> Result<Vec<IpAddr>> {
+        let parse = |text: &String| {
+            text.parse().map_err(|_| {
+                Error::invalid(format!("`{}` is not the address of a name server", text.escape_debug()))
+                    .target("dns")
+                    .hint("a name server is an address such as `1.1.1.1` or `2606:4700:4700::1111`")
+            })
+        };
+        self.dns.0.iter().map(parse).collect()
     }
 
     pub(super) fn pid_namespace(&self, owner: Owner<'_>) -> Result<Namespace> {

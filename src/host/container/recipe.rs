@@ -1,6 +1,7 @@
 //! What a container is made from, resolved once: image defaults under options. Kept with its row for getters and commits.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -78,6 +79,8 @@ pub(in crate::host) struct Recipe {
     pub(super) apparmor: String,
     pub(super) seccomp: Seccomp,
     pub(super) add_hosts: Vec<String>,
+    #[serde(default)]
+    pub(super) dns: Vec<IpAddr>,
     pub(super) tmpfs_options: Vec<Vec<String>>,
     pub(super) stop_timeout: Option<TimeSpan>,
     pub(super) timeout: Option<TimeSpan>,
@@ -169,6 +172,7 @@ impl Recipe {
             apparmor: security.apparmor,
             seccomp: security.seccomp,
             add_hosts: options.add_hosts.0.clone(),
+            dns: options.name_servers()?,
             tmpfs_options: tmpfs.into_iter().map(|tmpfs| tmpfs.options).collect(),
             stop_timeout: options.stop_timeout.or_else(|| config.stop_timeout.and_then(seconds)),
             timeout: options.timeout,
@@ -327,6 +331,7 @@ impl Recipe {
             attributes: BTreeMap::new(),
             labels: self.config.labels.clone(),
             add_hosts: self.add_hosts.clone(),
+            dns: self.dns.clone(),
             tty: self.tty,
             interactive: self.interactive,
             log: self.log,

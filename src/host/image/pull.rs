@@ -112,13 +112,21 @@ impl Host {
     }
 
     /// Sees to it that what a container is to be made of is here, as far as the policy has a registry asked for it.
-    pub(in crate::host) fn pull_for_container(&self, ctx: &Context, text: &str, policy: Policy) -> Result<()> {
+    pub(in crate::host) fn pull_for_container(
+        &self,
+        ctx: &Context,
+        text: &str,
+        policy: Policy,
+        platform: Option<&Platform>,
+    ) -> Result<()> {
         let is_enough = matches!(policy, Policy::Missing | Policy::Never);
-        if is_enough && self.find_image(text)?.is_some() {
+        let suits = |image: &Image| platform.is_none_or(|platform| platform.suits(&image.platform()).is_some());
+        if is_enough && self.find_image(text)?.is_some_and(|image| suits(&image)) {
             return Ok(());
         }
         let options = PullOptions {
             policy,
+            platform: platform.map(ToString::to_string),
             ..PullOptions::default()
         };
         self.pull_image(ctx, text, &options, &()).map(drop)
