@@ -7,6 +7,7 @@ use hoist::bindings::effects::{self, Effect, Of};
 use hoist::script::docs::{self, Function, Use};
 use serde_json::Value;
 
+use crate::harness::served::Served;
 use crate::harness::tree::{content, differing};
 use crate::harness::{Hoist, Output};
 
@@ -238,6 +239,8 @@ fn files_are_where_they_are_whatever_path_leads_there() {
         r#"fs::read("backup/etc/passwd")"#,
         r#"fs::read("backup/../limited.rhai")"#,
         r#"fs::copy("backup/a", "elsewhere")"#,
+        r#"fs::copy("backup", fs::temp_dir() + "/all")"#,
+        r#"fs::copy("backup/etc", fs::temp_dir() + "/etc")"#,
         r#"fs::glob("/etc/*")"#,
         r#"fs::write(fs::temp_dir() + "/../x", "")"#,
         r#"image::load("archive.tar")"#,
@@ -343,8 +346,10 @@ fn the_audit_tells_every_effect_and_where_it_was_called() {
     limited(&hoist, &["--audit", "audit"], script).success();
     let lines = audited(&hoist, "audit");
     let expected = [
-        "image::get read tools:latest done",
+        "image::get read tools:2 done",
+        "Image.tag read tools:2 begun",
         "Image.tag write tools:2 begun",
+        "Image.tag read tools:2 done",
         "Image.tag write tools:2 done",
         "image::untag delete nothing:latest begun",
         "image::untag delete nothing:latest not_found",
@@ -352,12 +357,10 @@ fn the_audit_tells_every_effect_and_where_it_was_called() {
         "container::run run tools:2 done",
     ];
     let told = told(&lines);
-    let names = |line: &String| {
-        line.replace("tools:latest begun", "tools:2 begun")
-            .replace("run tools:latest", "run tools:2")
-    };
+    // Which of its names an image is told by that is meant by its id is all the same.
+    let names = |line: &String| line.replace("tools:latest", "tools:2");
     assert_eq!(told.iter().map(names).collect::<Vec<_>>(), expected);
-    assert_eq!((&lines[1]["line"], &lines[1]["column"]), (&2.into(), &5.into()));
+    assert_eq!((&lines[2]["line"], &lines[2]["column"]), (&2.into(), &5.into()));
     assert!(lines[1]["script"].as_str().unwrap().ends_with("limited.rhai"));
     assert!(lines[1]["time"].as_str().unwrap().ends_with('Z'));
     hoist.run(&["--audit", "audit", "container", "rm", "c"]).success();
@@ -394,4 +397,64 @@ fn no_secret_comes_into_the_audit() {
     let text = fs::read_to_string(hoist.file("audit")).unwrap();
     assert!(!text.contains("s3cret"), "{text}");
     assert_eq!(text.matches("registry::login").count(), 4, "{text}");
+}
+
+#[test]
+fn a_registry_is_protected_from_here_and_from_those_it_is_served_to() {
+    let (hoist, far) = (prepared(), prepared());
+    let config = far.write("far.toml", "[protect]\nimages = [\"tools\"]\n");
+    let served = Served::start(&far, &["--write", "--delete", "--config", config.to_str().unwrap()]);
+    let host = served.name();
+    let push = format!(r#"image::push("tools", "{host}/app:1"); image::push("tools", "{host}/app:prod"); 0"#);
+    hoist.eval(&push).success();
+    let near = format!("[protect]\nimages = [\"*:prod\"]\nregistries = [\"{host}/base\"]\n");
+    let near = hoist.write("near.toml", near);
+    let flags = ["--config", near.to_str().unwrap()];
+    for script in [
+        format!(r#"registry::delete_tag("{host}/app:prod")"#),
+        format!(r#"registry::delete("{host}/app:prod@" + registry::digest("{host}/app:1"))"#),
+        format!(r#"image::from_host("other", ["/bin/cat"]); image::push("other", "{host}/app:prod")"#),
+    ] {
+        limited(&hoist, &flags, &script)
+            .fails_with(3)
+            .stderr_has(&["is protected by `"]);
+    }
+    let mirror = format!(
+        r#"registry::copy("{host}/app:1", "{host}/copy:prod"); registry::copy("{host}/app:1", "{host}/copy:2");
+        let report = registry::mirror("{host}/app", "{host}/copy", #{{tags: ["1"], delete_extra: true}});
+        for item in report.kept {{ print(item.reason); }}
+        print(report.removed.len());"#
+    );
+    limited(&hoist, &flags, &mirror)
+        .success()
+        .stdout_is("copied\nprotected by `*:prod`\n1\n");
+    // One who is served is refused what the server's settings protect.
+    let digest = hoist.value(&format!(r#"registry::digest("{host}/tools:latest")"#));
+    let output = limited(&hoist, &[], &format!(r#"registry::delete("{host}/tools@" + {digest})"#));
+    assert!(!output.status.success(), "{}", output.stderr);
+    assert_eq!(far.value(r#"image::exists("tools")"#), true);
+    served.stop();
+}
+
+#[test]
+fn who_sits_at_the_terminal_is_asked_where_that_is_wanted() {
+    let hoist = prepared();
+    let script = r#"image::tag("tools", "a"); image::tag("tools", "a"); image::tag("tools", "b")"#;
+    let path = hoist.write("asks.rhai", script);
+    let words = ["--allow-read", "--ask", "run", path.to_str().unwrap()];
+    let mut screen = hoist.command(&words).on_screen();
+    screen.wait_for("`image::tag` is not allowed to write `a:latest`: allow it? [y]es, [a]lways in this run, [N]o: ");
+    screen.press("a\n");
+    screen.wait_for("write `b:latest`: allow it?");
+    screen.press("\n");
+    assert_eq!(screen.code(), 3);
+    assert_eq!(
+        hoist.value(r#"[image::exists("a"), image::exists("b")]"#),
+        serde_json::json!([true, false])
+    );
+    // Nobody is there to be asked.
+    hoist
+        .run(&words)
+        .fails_with(3)
+        .stderr_has(&["allow it by `--allow-write=a:latest`"]);
 }

@@ -9,13 +9,8 @@ use super::session::Session;
 use super::subject;
 use crate::config::{Demand, ImageNames, Target};
 use crate::error::Result;
-use crate::host::{Container, Image, search_place};
+use crate::host::{Container, Image, path_of_side, search_place};
 use crate::model::Reference;
-
-/// What is before the path of a layout.
-const LAYOUT: &str = "oci-dir:";
-/// What is before the path of an archive.
-const ARCHIVE: &str = "docker-archive:";
 
 /// What a call demands.
 pub(super) fn demands(session: &Session, acts: &[Act], args: &[&mut Dynamic]) -> Result<Vec<Demand>> {
@@ -51,8 +46,8 @@ impl Call<'_> {
             Of::Retagged(name, tag) => add(effect, self.retagged(name, tag)),
             Of::From(at) | Of::To(at) => {
                 let text = text(at).unwrap_or_default();
-                match layout(&text) {
-                    Some(dir) => add(Effect::Fs, self.path(&dir)),
+                match path_of_side(&text) {
+                    Some(path) => add(Effect::Fs, self.session.file(&path)),
                     None if matches!(of, Of::From(_)) => add(effect, host_of(&text)),
                     None => add(effect, self.name(&text)),
                 }
@@ -69,8 +64,8 @@ impl Call<'_> {
                         .collect::<Vec<_>>()
                 });
                 for name in names {
-                    match layout(&name) {
-                        Some(dir) => add(Effect::Fs, self.path(&dir)),
+                    match path_of_side(&name) {
+                        Some(path) => add(Effect::Fs, self.session.file(&path)),
                         None => add(effect, host_of(&name)),
                     }
                 }
@@ -214,11 +209,7 @@ impl Call<'_> {
     }
 
     fn path(&self, text: &str) -> Target {
-        let target = Target::file(Path::new(text));
-        match target {
-            Target::Path(path) if self.session.is_temporary(&path) => Target::Own(path),
-            target => target,
-        }
+        self.session.file(Path::new(text))
     }
 
     /// What the options of a container give it of what is outside.
@@ -319,17 +310,6 @@ fn host_of(text: &str) -> Target {
         .map_or_else(|_| host(text), |name| Target::Host(name.registry().to_owned()))
 }
 
-/// The directory of a layout, or the file of an archive, without the name in it.
-fn layout(text: &str) -> Option<String> {
-    if let Some(rest) = text.strip_prefix(ARCHIVE) {
-        return rest.split(':').next().map(str::to_owned);
-    }
-    let path = text.strip_prefix(LAYOUT)?;
-    let end = path.rfind('/').map_or(0, |at| at + 1);
-    let end = path[end..].find(':').map_or(path.len(), |at| end + at);
-    Some(path[..end].to_owned())
-}
-
 /// The path before the first part with a wildcard.
 fn root_of(pattern: &str) -> String {
     let plain = pattern.find(['*', '?', '[', '{']).map_or(pattern, |at| &pattern[..at]);
@@ -359,21 +339,20 @@ fn is_given(value: &Dynamic) -> bool {
     }
 }
 
-/// Paths and volumes that mounts show.
+/// Paths and volumes that mounts show; where one says several, all of them.
 fn mounts(value: &Dynamic) -> Vec<String> {
-    let one = |value: &Dynamic| match value.read_lock::<Map>() {
-        Some(map) => map.get("source").and_then(|source| source.clone().into_string().ok()),
-        None => {
-            let text = value.clone().into_string().ok()?;
-            let mut fields = text.split(',').filter_map(|field| field.split_once('='));
-            fields
-                .find(|(key, _)| ["source", "src"].contains(key))
-                .map(|(_, source)| source.to_owned())
+    let one = |value: &Dynamic| -> Vec<String> {
+        if let Some(map) = value.read_lock::<Map>() {
+            return words(map.get("source"));
         }
+        let text = value.clone().into_string().unwrap_or_default();
+        let fields = text.split(',').filter_map(|field| field.split_once('='));
+        let sources = fields.filter(|(key, _)| ["source", "src"].contains(key));
+        sources.map(|(_, source)| source.to_owned()).collect()
     };
     match value.read_lock::<Array>() {
-        Some(items) => items.iter().filter_map(one).collect(),
-        None => one(value).into_iter().collect(),
+        Some(items) => items.iter().flat_map(one).collect(),
+        None => one(value),
     }
 }
 
@@ -382,13 +361,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layouts_and_patterns_begin_in_a_directory() {
-        assert_eq!(layout("oci-dir:/backup/app:1").as_deref(), Some("/backup/app"));
-        assert_eq!(layout("oci-dir:/backup/app").as_deref(), Some("/backup/app"));
-        let archive = layout("docker-archive:/backup/app.tar:team/app:1");
-        assert_eq!(archive.as_deref(), Some("/backup/app.tar"));
-        assert_eq!(layout("docker-archive:app.tar").as_deref(), Some("app.tar"));
-        assert_eq!(layout("debian:12"), None);
+    fn sides_of_copies_and_patterns_begin_in_a_directory() {
+        for (side, path) in [
+            ("oci-dir:/backup/app:1", Some("/backup/app")),
+            ("oci-dir:/backup/app", Some("/backup/app")),
+            ("docker-archive:/etc/x.tar:../backup/app", None),
+            ("docker-archive:/backup/x.tar:team/app:1", Some("/backup/x.tar")),
+            ("debian:12", None),
+        ] {
+            assert_eq!(path_of_side(side).as_deref(), path.map(Path::new), "{side}");
+        }
         for (pattern, root) in [
             ("/a/*.tar", "/a/"),
             ("/a/b", "/a/b"),
@@ -402,7 +384,7 @@ mod tests {
     #[test]
     fn what_options_of_a_container_give_away_is_demanded() {
         let script = r#"#{
-            volumes: ["/srv/data:/data:ro", "cache:/cache"], mounts: ["type=bind,source=/etc,target=/e", #{type: "bind", source: "/opt", target: "/o"}],
+            volumes: ["/srv/data:/data:ro", "cache:/cache"], mounts: ["type=bind,source=/etc,src=/usr,target=/e", #{type: "bind", source: "/opt", target: "/o"}],
             pull: "missing", network: "host", pid: "container:db", secrets: ["token=/run/token"], privileged: true, cap_add: [], devices: [],
         }"#;
         let mut options: Dynamic = crate::script::testing::engine().eval::<Map>(script).unwrap().into();
@@ -424,6 +406,7 @@ mod tests {
             "fs /srv/data",
             "write cache",
             "fs /etc",
+            "fs /usr",
             "fs /opt",
             "fs /run/token",
             "net ",

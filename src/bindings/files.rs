@@ -49,7 +49,12 @@ pub struct View<'a> {
     pub plan: Option<&'a Plan>,
     /// Ends what takes long.
     pub context: Context,
+    /// Whether a file that a directory led to may be used.
+    pub judge: Option<Judge<'a>>,
 }
+
+/// Errors: `denied` for a path that is not allowed.
+pub type Judge<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).during(|| format!("use the path `{}`", path.display()))
@@ -86,6 +91,11 @@ impl View<'_> {
         }
         overlay.insert(path, node);
         Ok(())
+    }
+
+    /// Under dry-run, shows a file that is elsewhere.
+    pub fn imagine(&self, path: &Path, real: PathBuf) -> Result<()> {
+        self.put(path, Node::Like(real))
     }
 
     /// Carries out a change, or under dry-run records it and keeps its result.
@@ -281,6 +291,11 @@ impl View<'_> {
     /// Copies a file, or a directory with all below it.
     pub fn copy(&self, from: &Path, to: &Path) -> Result<()> {
         self.context.check()?;
+        // A link in a directory may lead out of it.
+        if let Some(judge) = &self.judge {
+            judge(from)?;
+            judge(to)?;
+        }
         if self.kind(from)? == Some(Kind::Directory) {
             if absolute(to)?.starts_with(absolute(from)?) {
                 return Err(Error::invalid(format!(
@@ -457,6 +472,7 @@ mod tests {
             files: &files,
             plan: None,
             context: Context::new(),
+            judge: None,
         };
         work(&acting, real.path());
         let planned_files = Files::default();
@@ -464,6 +480,7 @@ mod tests {
             files: &planned_files,
             plan: Some(&plan),
             context: Context::new(),
+            judge: None,
         };
         let before = tree(&acting, dry.path());
         work(&planning, dry.path());
@@ -485,6 +502,7 @@ mod tests {
                 files: &files,
                 plan,
                 context: Context::new(),
+                judge: None,
             };
             for failed in [
                 view.write(&root.path().join("no/such/dir"), b""),

@@ -10,6 +10,7 @@ use std::any::TypeId;
 
 use super::effects::{self, Act};
 use super::failure::{Failure, throw};
+use super::planning::{self, Draft};
 use super::report::Report;
 use super::session::Session;
 use super::value::from_json;
@@ -28,7 +29,8 @@ pub struct Place {
 }
 
 impl Place {
-    fn of(ctx: &NativeCallContext) -> Place {
+    /// Where the function was called.
+    pub fn of(ctx: &NativeCallContext) -> Place {
         let position = ctx.call_position();
         Place {
             script: ctx.call_source().map(str::to_owned),
@@ -60,12 +62,13 @@ impl PluginFunc for Gated {
         if !session.is_watched() {
             return self.inner.call(context, args);
         }
-        let place = Place::of(ctx);
+        let place = session.place().unwrap_or_else(|| Place::of(ctx));
         let demands = demand::demands(&session, self.acts, args).map_err(|error| throw(ctx, &session, error))?;
         let begun = session.begin(&self.name, demands, place);
         let act = begun.map_err(|error| stop(ctx, &session, error))?;
+        let draft = act.draft(args).map_err(|error| throw(ctx, &session, error))?;
         let result = self.inner.call(context, args);
-        act.end(result)
+        act.end(act.record(draft, result))
     }
 
     fn is_method_call(&self) -> bool {
@@ -143,8 +146,38 @@ impl Session {
 }
 
 impl Begun {
+    /// Looks at the call under dry-run, before it is made.
+    fn draft(&self, args: &[&mut Dynamic]) -> Result<Option<Draft>> {
+        if self.session.plan().is_none() {
+            return Ok(None);
+        }
+        if planning::OUTCOMES.contains(&self.function.as_str()) && planning::is_imagined(&self.session, args)? {
+            self.session
+                .foresee(&format!("`{}` of a program", self.function), &self.place)?;
+        }
+        match self.session.recorder() {
+            Some(recorder) => recorder.draft(&self.session, &self.function, &self.demands, args),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes the call down where a plan is made.
+    fn record(&self, draft: Option<Draft>, result: RhaiResult) -> RhaiResult {
+        let (Some(draft), Some(recorder), Ok(value)) = (draft, self.session.recorder(), &result) else {
+            return result;
+        };
+        let call = (self.function.as_str(), self.demands.as_slice(), &self.place);
+        match recorder.record(call, draft, value) {
+            Ok(()) => result,
+            Err(error) => {
+                let failure = Dynamic::from(Failure::new(error, Position::NONE));
+                Err(Box::new(EvalAltResult::ErrorRuntime(failure, Position::NONE)))
+            }
+        }
+    }
+
     /// Tells how it ended.
-    fn end(self, result: RhaiResult) -> RhaiResult {
+    fn end(&self, result: RhaiResult) -> RhaiResult {
         let outcome = match &result {
             Ok(_) => Outcome::Done,
             Err(thrown) => Outcome::Failed(Failure::of(thrown).error().kind()),
@@ -173,8 +206,10 @@ impl Begun {
         let (Some(report), Some(demand)) = (value.read_lock::<Report>(), self.demands.last()) else {
             return Ok(());
         };
+        let told = demand.target.shown();
         report
             .removed_names()
+            .filter(|name| Some(name) != told.as_ref())
             .try_for_each(|name| self.tell(demand, Some(name), Outcome::Done))
     }
 

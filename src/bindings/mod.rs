@@ -41,6 +41,7 @@ pub mod failure;
 pub mod gate;
 pub mod object;
 pub mod options;
+pub mod planning;
 pub mod prelude;
 pub mod scope;
 pub mod session;

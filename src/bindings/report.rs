@@ -21,6 +21,21 @@ impl From<host::Report> for Report {
 }
 
 impl Report {
+    /// What was removed.
+    pub(super) fn removed(&self) -> &[host::Item] {
+        &self.0.removed
+    }
+
+    /// What was looked at and stays.
+    pub(super) fn kept(&self) -> &[host::Item] {
+        &self.0.kept
+    }
+
+    /// The bytes of what was removed.
+    pub(super) fn removed_size(&self) -> u64 {
+        self.0.removed.iter().map(|item| item.size).sum()
+    }
+
     /// What was removed: names, or ids where there is none.
     pub(super) fn removed_names(&self) -> impl Iterator<Item = String> {
         let name = |item: &host::Item| match item.name.as_str() {

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use rhai::{Dynamic, export_module};
+use rhai::{Dynamic, NativeCallContext, export_module};
 use serde_json::json;
 
+use super::failure::{Scripted, native};
+use super::gate::Place;
 use super::object::Object;
+use super::session::Session;
 use super::value;
 use crate::error::{Error, Result};
 use crate::host;
@@ -13,15 +16,41 @@ use crate::model::format_duration;
 
 /// A command that has ended. Clones are the same run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Run(Arc<host::Run>);
+pub struct Run(Arc<host::Run>, Known);
 
-impl From<host::Run> for Run {
-    fn from(run: host::Run) -> Run {
-        Run(Arc::new(run))
-    }
+/// What is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    All,
+    /// It would have been run, and whatever its code is not to be.
+    Success,
+    Nothing,
 }
 
 impl Run {
+    /// What came of a command, or under dry-run is taken for it. Under `check` a code other than 0 is an error.
+    pub(super) fn new(session: &Session, run: host::Run, check: Option<bool>) -> Run {
+        let known = match (session.plan(), check) {
+            (None, _) => Known::All,
+            (Some(_), Some(false)) => Known::Nothing,
+            (Some(_), _) => Known::Success,
+        };
+        Run(Arc::new(run), known)
+    }
+
+    /// Says under dry-run that a script relies on what is not known. Errors: `unsupported`, where a plan is made.
+    fn asked(&self, ctx: &NativeCallContext, what: &str) -> Scripted<&Run> {
+        let is_code = ["code", "ok"].contains(&what);
+        match self.1 {
+            Known::All => Ok(self),
+            Known::Success if is_code => Ok(self),
+            _ => native(ctx, |session| {
+                session.foresee(&format!("`{what}` of a command"), &Place::of(ctx))
+            })
+            .map(|()| self),
+        }
+    }
+
     fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.0.stdout).into_owned()
     }
@@ -91,9 +120,9 @@ pub mod functions {
     /// ```rhai,images
     /// assert::eq(container::run("tools", "exit 3", #{ check: false }).code, 3);
     /// ```
-    #[rhai_fn(get = "code", pure)]
-    pub fn code(this: &mut Run) -> INT {
-        this.0.code.into()
+    #[rhai_fn(get = "code", return_raw, pure)]
+    pub fn code(ctx: NativeCallContext, this: &mut Run) -> Scripted<INT> {
+        this.asked(&ctx, "code").map(|this| this.0.code.into())
     }
 
     /// Whether the exit code is 0.
@@ -101,9 +130,9 @@ pub mod functions {
     /// ```rhai,images
     /// assert::ok(container::run("tools", ["true"]).ok);
     /// ```
-    #[rhai_fn(get = "ok", pure)]
-    pub fn ok(this: &mut Run) -> bool {
-        this.0.code == 0
+    #[rhai_fn(get = "ok", return_raw, pure)]
+    pub fn ok(ctx: NativeCallContext, this: &mut Run) -> Scripted<bool> {
+        this.asked(&ctx, "ok").map(|this| this.0.code == 0)
     }
 
     /// What the command wrote to standard output; bytes that are not UTF-8 are replaced.
@@ -111,9 +140,9 @@ pub mod functions {
     /// ```rhai,images
     /// assert::eq(container::run("tools", ["echo", "hello"]).stdout, "hello\n");
     /// ```
-    #[rhai_fn(get = "stdout", pure)]
-    pub fn stdout(this: &mut Run) -> String {
-        this.stdout()
+    #[rhai_fn(get = "stdout", return_raw, pure)]
+    pub fn stdout(ctx: NativeCallContext, this: &mut Run) -> Scripted<String> {
+        this.asked(&ctx, "stdout").map(|this| this.stdout())
     }
 
     /// What the command wrote to standard error; bytes that are not UTF-8 are replaced.
@@ -121,9 +150,9 @@ pub mod functions {
     /// ```rhai,images
     /// assert::eq(container::run("tools", "echo oops >&2").stderr, "oops\n");
     /// ```
-    #[rhai_fn(get = "stderr", pure)]
-    pub fn stderr(this: &mut Run) -> String {
-        this.stderr()
+    #[rhai_fn(get = "stderr", return_raw, pure)]
+    pub fn stderr(ctx: NativeCallContext, this: &mut Run) -> Scripted<String> {
+        this.asked(&ctx, "stderr").map(|this| this.stderr())
     }
 
     /// How long the command ran.
@@ -131,9 +160,9 @@ pub mod functions {
     /// ```rhai,images
     /// assert::ok(container::run("tools", ["sleep", "0.1"]).duration >= 100.millis);
     /// ```
-    #[rhai_fn(get = "duration", pure)]
-    pub fn duration(this: &mut Run) -> Duration {
-        this.0.duration.into()
+    #[rhai_fn(get = "duration", return_raw, pure)]
+    pub fn duration(ctx: NativeCallContext, this: &mut Run) -> Scripted<Duration> {
+        this.asked(&ctx, "duration").map(|this| this.0.duration.into())
     }
 
     /// The id of the container the command ran in.
@@ -141,9 +170,9 @@ pub mod functions {
     /// ```rhai,images
     /// assert::eq(container::run("tools", ["true"]).id.len(), 64);
     /// ```
-    #[rhai_fn(get = "id", pure)]
-    pub fn id(this: &mut Run) -> String {
-        this.0.id.as_str().to_owned()
+    #[rhai_fn(get = "id", return_raw, pure)]
+    pub fn id(ctx: NativeCallContext, this: &mut Run) -> Scripted<String> {
+        this.asked(&ctx, "id").map(|this| this.0.id.as_str().to_owned())
     }
 
     /// Whether the kernel killed the command because its memory limit was reached.
@@ -151,9 +180,9 @@ pub mod functions {
     /// ```rhai,images
     /// assert::eq(container::run("tools", ["true"]).oom_killed, false);
     /// ```
-    #[rhai_fn(get = "oom_killed", pure)]
-    pub fn oom_killed(this: &mut Run) -> bool {
-        this.0.oom_killed
+    #[rhai_fn(get = "oom_killed", return_raw, pure)]
+    pub fn oom_killed(ctx: NativeCallContext, this: &mut Run) -> Scripted<bool> {
+        this.asked(&ctx, "oom_killed").map(|this| this.0.oom_killed)
     }
 
     /// Standard output without the line breaks at its end.
@@ -161,9 +190,9 @@ pub mod functions {
     /// ```rhai,images
     /// assert::eq(container::run("tools", ["echo", "hello"]).text(), "hello");
     /// ```
-    #[rhai_fn(pure)]
-    pub fn text(this: &mut Run) -> String {
-        this.trimmed()
+    #[rhai_fn(return_raw, pure)]
+    pub fn text(ctx: NativeCallContext, this: &mut Run) -> Scripted<String> {
+        this.asked(&ctx, "stdout").map(|this| this.trimmed())
     }
 
     /// The lines of standard output, without their line breaks.
@@ -171,9 +200,10 @@ pub mod functions {
     /// ```rhai,images
     /// assert::eq(container::run("tools", "echo a; echo b").lines(), ["a", "b"]);
     /// ```
-    #[rhai_fn(pure)]
-    pub fn lines(this: &mut Run) -> Array {
-        this.stdout().lines().map(|line| line.to_owned().into()).collect()
+    #[rhai_fn(return_raw, pure)]
+    pub fn lines(ctx: NativeCallContext, this: &mut Run) -> Scripted<Array> {
+        this.asked(&ctx, "stdout")
+            .map(|this| this.stdout().lines().map(|line| line.to_owned().into()).collect())
     }
 
     /// Standard output read as JSON.
@@ -185,7 +215,8 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn json(ctx: NativeCallContext, this: &mut Run) -> Scripted<Dynamic> {
-        native(&ctx, |_| this.parsed())
+        let run = this.asked(&ctx, "stdout")?;
+        native(&ctx, |_| run.parsed())
     }
 
     /// The bytes of standard output.
@@ -193,9 +224,9 @@ pub mod functions {
     /// ```rhai,images
     /// assert::eq(container::run("tools", ["echo", "hi"]).blob().len(), 3);
     /// ```
-    #[rhai_fn(pure)]
-    pub fn blob(this: &mut Run) -> Blob {
-        this.0.stdout.clone()
+    #[rhai_fn(return_raw, pure)]
+    pub fn blob(ctx: NativeCallContext, this: &mut Run) -> Scripted<Blob> {
+        this.asked(&ctx, "stdout").map(|this| this.0.stdout.clone())
     }
 }
 
@@ -207,14 +238,15 @@ mod tests {
     use crate::model::ContainerId;
 
     fn run(stdout: &[u8]) -> Run {
-        Run::from(host::Run {
+        let run = host::Run {
             code: 0,
             stdout: stdout.to_vec(),
             stderr: Vec::new(),
             duration: Duration::from_millis(1500),
             id: ContainerId::generate().unwrap(),
             oom_killed: false,
-        })
+        };
+        Run(Arc::new(run), Known::All)
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The session: what every native function can reach, carried by the interpreter as its tag.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use rhai::{FnPtr, NativeCallContext};
 
 use super::console::{Console, Format, Level};
-use super::files::{Files, View};
+use super::files::{Files, Judge, View};
+use super::gate::Place;
+use super::planning::{Recorder, unforeseen};
 use super::scope;
 use crate::config::{Config, Demand, Permissions, Target, declared};
 use crate::error::{Error, Result};
@@ -32,6 +35,8 @@ pub struct Settings {
     pub audit: Option<Audit>,
     /// Whether the person at the terminal is asked for what is not allowed.
     pub ask: bool,
+    /// Whether what a dry run would do is written down as a plan.
+    pub planning: bool,
 }
 
 struct Inner {
@@ -48,6 +53,11 @@ struct Inner {
     permissions: RwLock<Permissions>,
     /// What the person at the terminal has allowed for the rest of the run.
     granted: Mutex<Vec<(Effect, Target)>>,
+    recorder: Option<Recorder>,
+    /// Where the script calls what a plan does now.
+    place: Mutex<Option<Place>>,
+    /// What was said of results that are not known.
+    foreseen: Mutex<HashSet<String>>,
 }
 
 /// What standard output carries.
@@ -71,6 +81,9 @@ impl Session {
         Session(Arc::new(Inner {
             permissions: RwLock::new(settings.config.permissions.clone()),
             granted: Mutex::default(),
+            recorder: settings.planning.then(Recorder::default),
+            foreseen: Mutex::default(),
+            place: Mutex::default(),
             settings,
             plan,
             host: OnceLock::new(),
@@ -121,7 +134,40 @@ impl Session {
 
     /// Whether calls have to be looked at before they are made.
     pub fn is_watched(&self) -> bool {
-        self.0.settings.audit.is_some() || !self.permissions().is_open()
+        self.plan().is_some() || self.0.settings.audit.is_some() || !self.permissions().is_open()
+    }
+
+    /// Where a plan is written down; `None` unless one is made.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.0.recorder.as_ref()
+    }
+
+    /// Has what is called from now on be told as called there.
+    pub fn set_place(&self, place: Place) {
+        *lock(&self.0.place) = Some(place);
+    }
+
+    /// Where what is called now is told as called, if that is not where it is called.
+    pub(super) fn place(&self) -> Option<Place> {
+        lock(&self.0.place).clone()
+    }
+
+    /// Says that a script relies on what a dry run does not know. Errors: `unsupported`, where a plan is made: it cannot hold it.
+    pub fn foresee(&self, what: &str, place: &Place) -> Result<()> {
+        if self.recorder().is_some() {
+            return Err(unforeseen(what, "it is not known before the command is run"));
+        }
+        let place = match (&place.script, place.position) {
+            (Some(script), Some((line, _))) => format!("{script}:{line}: "),
+            _ => String::new(),
+        };
+        let words = format!(
+            "{place}{what} is not known in a dry run, and taken as empty: what follows from it may be otherwise"
+        );
+        if lock(&self.0.foreseen).insert(words.clone()) {
+            self.log(Level::Warn, &words);
+        }
+        Ok(())
     }
 
     /// Whether the audit could not be told something.
@@ -162,7 +208,7 @@ impl Session {
     }
 
     /// Whether a path, links followed, is one of the run's own temporary files or in one.
-    pub fn is_temporary(&self, path: &Path) -> bool {
+    fn is_temporary(&self, path: &Path) -> bool {
         let own = lock(&self.0.temporary);
         own.iter().any(|own| match Target::file(own) {
             Target::Path(own) => path.starts_with(own),
@@ -191,6 +237,17 @@ impl Session {
             files: &self.0.files,
             plan: self.plan(),
             context: self.context(),
+            judge: (!self.permissions().is_open()).then(|| -> Judge<'_> {
+                Box::new(|path| self.allow("fs::copy", &Demand::new(Effect::Fs, self.file(path))))
+            }),
+        }
+    }
+
+    /// A file as what permissions are about.
+    pub fn file(&self, path: &Path) -> Target {
+        match Target::file(path) {
+            Target::Path(path) if self.is_temporary(&path) => Target::Own(path),
+            target => target,
         }
     }
 
@@ -204,7 +261,8 @@ impl Session {
     /// Beside an archive on standard output it is said on standard error.
     pub fn print(&self, text: &str) {
         let mut output = lock(&self.0.output);
-        if *output == Output::Archive {
+        // Beside a plan what the script prints is talk, too.
+        if *output == Output::Archive || self.recorder().is_some() {
             return self.0.settings.console.talk(text.trim_end_matches('\n'));
         }
         *output = Output::Words;
@@ -221,7 +279,9 @@ impl Session {
     pub fn write_archive<T>(&self, path: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         // A dry run writes elsewhere.
         if path != "-" || self.plan().is_some() {
-            return work();
+            let done = work()?;
+            self.imagine_file(path)?;
+            return Ok(done);
         }
         {
             let mut output = lock(&self.0.output);
@@ -240,6 +300,14 @@ impl Session {
             }
         }
         work().inspect_err(|_| *lock(&self.0.output) = Output::Words)
+    }
+
+    /// Has the files of a dry run show what the host would have written.
+    pub fn imagine_file(&self, path: &str) -> Result<()> {
+        match self.plan().and(self.host()?.written(Path::new(path))) {
+            Some(written) => self.files().imagine(Path::new(path), written),
+            None => Ok(()),
+        }
     }
 
     /// Says a line at a level, if it is important enough.

@@ -7,6 +7,7 @@ mod events;
 mod image;
 mod oci;
 mod permissions;
+mod plan;
 mod push;
 mod registry;
 mod run;
@@ -132,6 +133,8 @@ enum LevelFlag {
 enum Command {
     Run(run::Run),
     Eval(eval::Eval),
+    Plan(plan::Plan),
+    Apply(plan::Apply),
     Repl(ReplCommand),
     Doc(doc::Doc),
     Events(events::Events),
@@ -244,6 +247,8 @@ impl App {
         match command {
             Command::Run(run) => run.execute(self),
             Command::Eval(eval) => eval.execute(self),
+            Command::Plan(plan) => plan.execute(self),
+            Command::Apply(apply) => apply.execute(self),
             Command::Repl(_) => self.converse(),
             Command::Doc(doc) => doc.execute(self),
             Command::Events(events) => events.execute(self),
@@ -289,13 +294,24 @@ impl App {
 
     /// A session for a command, with Ctrl-C wired to it.
     fn session(&self, args: Vec<String>) -> Result<Session> {
+        self.session_on(self.config()?, args, false)
+    }
+
+    /// A session in which a script's changes are written down instead of made.
+    fn planning_session(&self, args: Vec<String>) -> Result<Session> {
+        let mut config = self.config()?;
+        config.dry_run = true;
+        self.session_on(config, args, true)
+    }
+
+    fn session_on(&self, config: Config, args: Vec<String>, planning: bool) -> Result<Session> {
         let global = &self.global;
         let root = Context::new();
         let context = global.timeout.map_or(root.clone(), |limit| root.with_timeout(limit));
         self.interrupt.set(context.clone());
         let console: Arc<dyn Console> = self.terminal.clone();
         Ok(Session::new(Settings {
-            config: self.config()?,
+            config,
             context,
             console,
             format: global.format.into(),
@@ -307,6 +323,7 @@ impl App {
             args,
             audit: global.permissions.audit.as_deref().map(Audit::open).transpose()?,
             ask: global.permissions.ask,
+            planning,
         }))
     }
 

@@ -138,16 +138,14 @@ impl Host {
     }
 
     fn would_collect(&self, candidates: &Candidates) -> Result<u64> {
-        self.store().read(|tx| {
-            let (blobs, layers) = (unneeded(tx, &candidates.blobs)?, unneeded(tx, &candidates.layers)?);
-            let blobs = blobs
-                .into_iter()
-                .map(|blob| self.content().blob_size(blob).unwrap_or(0));
-            let layers = layers
-                .into_iter()
-                .map(|layer| self.content().layer_size(layer).unwrap_or(0));
-            Ok(blobs.chain(layers).sum())
-        })
+        let Candidates { blobs, layers } = self
+            .store()
+            .read(|tx| Candidates::unneeded(tx, &candidates.blobs, &candidates.layers))?;
+        let of_blobs = blobs.iter().map(|blob| self.content().blob_size(blob).unwrap_or(0));
+        let of_layers = layers.iter().map(|layer| self.content().layer_size(layer).unwrap_or(0));
+        let bytes = of_blobs.chain(of_layers).sum();
+        self.imagined().freed.extend(blobs.into_iter().chain(layers));
+        Ok(bytes)
     }
 
     /// Removes those candidates that nothing needs.

@@ -11,8 +11,10 @@ mod events;
 mod garbage;
 mod hold;
 mod image;
+mod imagined;
 mod info;
 mod pairing;
+mod pin;
 mod plan;
 mod protection;
 mod proxy;
@@ -33,7 +35,7 @@ use crate::error::{Context as _, Result};
 use crate::images::registry::Transport;
 use crate::images::{Abandoned, Content};
 use crate::model::{ContainerId, Digest, Reference};
-use crate::runtime::{self, Contents, Status};
+use crate::runtime::{self, Contents};
 use crate::store::{Lease, Store, Tx, forget_leases};
 use crate::sys::file;
 
@@ -49,10 +51,12 @@ pub use image::{
     PulledImage, RemoveImage, SaveOptions,
 };
 pub use info::Info;
+pub use pin::Pin;
 pub use plan::{Action, Plan};
 pub use proxy::{CacheFilter, CachedManifest, ProxiedBlob, ProxiedManifest, Proxy};
 pub use registry::{
-    Asking, CopyOptions, MirrorOptions, MutateOptions, PushOptions, PushedImage, SearchOptions, search_place,
+    Asking, CopyOptions, MirrorOptions, MutateOptions, PushOptions, PushedImage, SearchOptions, path_of_side,
+    search_place,
 };
 pub use report::{Item, Report};
 pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob};
@@ -60,6 +64,7 @@ pub use usage::Usage;
 
 pub use crate::store::REBUILD;
 
+use imagined::Imagined;
 use scratch::Scratch;
 
 struct Inner {
@@ -76,8 +81,8 @@ struct Inner {
     transport: OnceLock<Transport>,
     /// What is set about registries, once one is to be asked.
     ways: OnceLock<registry::Ways>,
-    /// The states containers would be in, under dry-run.
-    simulated: Mutex<HashMap<ContainerId, Status>>,
+    /// What would be, under dry-run.
+    imagined: Mutex<Imagined>,
     /// What is in the secrets of containers made here, which is kept nowhere else.
     secrets: Mutex<HashMap<ContainerId, Contents>>,
 }
@@ -118,7 +123,7 @@ impl Host {
             scratch: OnceLock::new(),
             transport: OnceLock::new(),
             ways: OnceLock::new(),
-            simulated: Mutex::default(),
+            imagined: Mutex::default(),
             secrets: Mutex::default(),
         }));
         if host.plan().is_none() {

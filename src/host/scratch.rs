@@ -54,6 +54,12 @@ impl super::Host {
         Ok(aside)
     }
 
+    /// Where the dry run has written what would be at `path`, if it has.
+    pub fn written(&self, path: &Path) -> Option<PathBuf> {
+        let aside = self.input(path);
+        (aside != path && aside.exists()).then_some(aside)
+    }
+
     /// The file to read for `path`: under dry-run what would be there by now.
     pub(super) fn input(&self, path: &Path) -> PathBuf {
         let scratch = self.0.scratch.get().filter(|_| self.plan().is_some());

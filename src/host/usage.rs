@@ -123,11 +123,17 @@ impl Count<'_> {
         self.usage.images.part.active = ids.iter().filter(|(id, _)| needs.active.contains(id)).count();
         for blob in content.blobs()? {
             let bytes = self.of(&content.blob_path(&blob))?;
+            if self.host.imagined().freed.contains(&blob) {
+                continue;
+            }
             self.usage.images.blobs += bytes;
             self.attribute(&needs, &blob, bytes);
         }
         for (layer, place) in content.layer_places()? {
             let bytes = self.of(&place)?;
+            if self.host.imagined().freed.contains(&layer) {
+                continue;
+            }
             self.usage.images.layers += bytes;
             self.attribute(&needs, &layer, bytes);
         }
@@ -159,7 +165,16 @@ impl Count<'_> {
 
     fn containers(&mut self) -> Result<()> {
         let root = self.host.config().root.join("containers");
-        for row in self.host.store().read(|tx| tx.containers())? {
+        let rows = self.host.store().read(|tx| tx.containers())?;
+        if self.host.plan().is_some() {
+            // What a dry run has removed is still there, and is counted for nothing.
+            for id in self.host.container_dirs()? {
+                if !rows.iter().any(|row| row.id == id) {
+                    self.of(&root.join(id.as_str()))?;
+                }
+            }
+        }
+        for row in rows {
             let lives = self.host.container_lives(&row);
             let bytes = self.of(&root.join(row.id.as_str()))?;
             self.usage.containers.add(lives, bytes);

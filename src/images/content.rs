@@ -108,6 +108,17 @@ impl Content {
         self.blob_path(digest).is_file()
     }
 
+    /// Shows a blob of another store, if it is there and not here.
+    pub fn borrow_blob(&self, from: &Content, digest: &Digest) -> Result<()> {
+        if self.has_blob(digest) || !from.has_blob(digest) {
+            return Ok(());
+        }
+        let path = self.blob_path(digest);
+        let linked = std::fs::create_dir_all(self.blob_dir(digest))
+            .and_then(|()| std::os::unix::fs::symlink(from.blob_path(digest), &path));
+        linked.during(|| format!("link the blob `{}`", path.display()))
+    }
+
     /// Bytes of a blob.
     pub fn blob_size(&self, digest: &Digest) -> Result<u64> {
         let path = self.blob_path(digest);

@@ -1,5 +1,6 @@
 //! The interpreter built, limited and run: what turns a file into actions, and what goes wrong into words.
 
+pub mod apply;
 pub mod docs;
 pub mod examples;
 pub mod interactive;

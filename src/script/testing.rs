@@ -35,6 +35,7 @@ fn with_context(dry_run: bool, context: Context) -> (Session, Arc<Recorder>) {
         args: vec!["one".to_owned(), "two".to_owned()],
         audit: None,
         ask: false,
+        planning: false,
     });
     (session, console)
 }

@@ -27,7 +27,7 @@ fn run_inside(session: &Session, container: &Container, command: &Dynamic, optio
     let sink = |is_error: bool, bytes: &[u8]| through.take(is_error, bytes);
     let sink: Sink<'_> = if options.stream { Some(&sink) } else { None };
     let run = container.exec(&session.context(), &command, &options, sink)?;
-    Ok(run.into())
+    Ok(Run::new(session, run, options.check))
 }
 
 fn text_of(container: &Container, path: &str) -> Result<String> {
@@ -363,7 +363,15 @@ pub mod methods {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn copy_in(ctx: NativeCallContext, this: &mut Container, host_path: &str, path: &str) -> Scripted<()> {
-        native(&ctx, |session| this.copy_in(&session.context(), host_path, path))
+        native(&ctx, |session| {
+            this.copy_in(&session.context(), host_path, path)?;
+            if session.plan().is_some()
+                && let Ok(content) = session.files().read(Path::new(host_path))
+            {
+                this.imagine_file(path, content);
+            }
+            Ok(())
+        })
     }
 
     /// Copies a file or directory out to this machine; into a directory that exists it goes under its own name.
@@ -379,7 +387,10 @@ pub mod methods {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn copy_out(ctx: NativeCallContext, this: &mut Container, path: &str, host_path: &str) -> Scripted<()> {
-        native(&ctx, |session| this.copy_out(&session.context(), path, host_path))
+        native(&ctx, |session| {
+            this.copy_out(&session.context(), path, host_path)?;
+            session.imagine_file(host_path)
+        })
     }
 
     /// The text of a file inside, of at most 64 MiB.

@@ -21,7 +21,7 @@ fn run_to_end(session: &Session, image: &Dynamic, command: Option<Command>, opti
     let run = session
         .host()?
         .run_container(&session.context(), &image, command, &options, sink)?;
-    Ok(run.into())
+    Ok(Run::new(session, run, options.check))
 }
 
 fn detach(session: &Session, image: &Dynamic, command: Option<Command>, options: Map) -> Result<Container> {

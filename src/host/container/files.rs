@@ -47,13 +47,41 @@ impl Container {
             .host
             .planned("container.copy_out", self.name(), &format!("{path} to {host_path}"))
         {
-            return Ok(());
+            let host_path = Path::new(host_path);
+            let name = Path::new(path).file_name().filter(|_| host_path.is_dir());
+            let aside = self
+                .host
+                .aside(&name.map_or_else(|| host_path.to_owned(), |name| host_path.join(name)))?;
+            let imagined = self
+                .host
+                .imagined()
+                .files
+                .get(&(self.id().clone(), path.to_owned()))
+                .cloned();
+            return match imagined {
+                Some(content) => std::fs::write(&aside, content).during(|| format!("write `{}`", aside.display())),
+                // One of the dry run has no files.
+                None if !self.bundle().dir.exists() => {
+                    std::fs::write(&aside, []).during(|| format!("write `{}`", aside.display()))
+                }
+                None => files::copy_out(ctx, self.root()?.as_fd(), path, &aside.to_string_lossy())
+                    .map_err(|error| error.target(self.name())),
+            };
         }
         files::copy_out(ctx, self.root()?.as_fd(), path, host_path).map_err(|error| error.target(self.name()))
     }
 
+    /// Under dry-run, notes what would be in a file inside.
+    pub fn imagine_file(&self, path: &str, content: Vec<u8>) {
+        let place = (self.id().clone(), path.to_owned());
+        self.host.imagined().files.insert(place, content);
+    }
+
     /// The content of a file inside. Errors: `not_found`; `invalid` if it is no regular file or has more than 64 MiB.
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>> {
+        if let Some(content) = self.host.imagined().files.get(&(self.id().clone(), path.to_owned())) {
+            return Ok(content.clone());
+        }
         files::read_file(self.root()?.as_fd(), path).map_err(|error| error.target(self.name()))
     }
 
@@ -64,6 +92,7 @@ impl Container {
             self.name(),
             &format!("{path}, {} bytes", content.len()),
         ) {
+            self.imagine_file(path, content.to_vec());
             return Ok(());
         }
         let (root, owner) = (self.root()?, runtime::root_owner(&self.bundle())?);

@@ -168,6 +168,9 @@ impl Container {
             );
         }
         if self.host.plan().is_some() {
+            if now.running() {
+                self.host.simulate(self.id(), Status::Exited);
+            }
             return Ok(now.exit_code().unwrap_or(0));
         }
         let inner = limit.map_or_else(|| ctx.child(), |limit| ctx.with_timeout(limit));

@@ -28,7 +28,7 @@ mod user_namespace;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -272,13 +272,7 @@ impl Host {
 
     /// The truth about a container now, or under dry-run what it would be.
     fn container_state(&self, row: &ContainerRow) -> Result<State> {
-        let simulated = self
-            .0
-            .simulated
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&row.id)
-            .copied();
+        let simulated = self.imagined().states.get(&row.id).copied();
         if let Some(status) = simulated {
             return Ok(State {
                 status,
@@ -296,10 +290,6 @@ impl Host {
 
     /// Under dry-run, notes the state a container would be in now.
     fn simulate(&self, id: &ContainerId, status: Status) {
-        self.0
-            .simulated
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id.clone(), status);
+        self.imagined().states.insert(id.clone(), status);
     }
 }

@@ -197,7 +197,14 @@ impl Host {
     /// The content store that has an image: the dry run's own for what that made.
     pub(in crate::host) fn content_of(&self, image: &images::Image) -> Result<&images::Content> {
         match self.plan().is_some() && !self.content().has_blob(&image.id) {
-            true => self.new_content(),
+            true => {
+                // What it is made of may be of the real store.
+                let own = self.new_content()?;
+                for layer in &image.layers {
+                    own.borrow_blob(self.content(), &layer.blob)?;
+                }
+                Ok(own)
+            }
             false => Ok(self.content()),
         }
     }

@@ -33,7 +33,9 @@ impl Host {
             .collect();
         content.unpack_from(ctx, content, packed.iter())?;
         // Those that cannot go stay, and nothing is lost by it.
-        self.drop_blobs(ctx, packed.into_iter());
+        if self.plan().is_none() {
+            self.drop_blobs(ctx, packed.into_iter());
+        }
         Ok(content)
     }
 }

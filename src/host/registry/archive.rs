@@ -30,6 +30,11 @@ pub(super) fn is_archive(text: &str) -> bool {
     text.starts_with(ARCHIVE)
 }
 
+/// The path of an archive; `None` for what is no archive.
+pub(super) fn path_of(text: &str) -> Option<PathBuf> {
+    Archive::parse(text).ok().flatten().map(|archive| archive.path)
+}
+
 impl Archive {
     /// `docker-archive:PATH` or `docker-archive:PATH:NAME`; `None` for what is no archive.
     fn parse(text: &str) -> Result<Option<Archive>> {
@@ -64,6 +69,9 @@ impl Host {
         let passing = self.pass(ctx, &content, from, options)?;
         let digest = passing.image.manifest.clone();
         if self.planned("registry::copy", to, &format!("{from}, {digest}")) {
+            if let Ok(name) = to.parse() {
+                self.imagine_name(&name, Some(&digest));
+            }
             return Ok(copied(digest, Moved::default()));
         }
         if let Some(archive) = Archive::parse(to)? {

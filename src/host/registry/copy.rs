@@ -1,10 +1,10 @@
 //! From one registry, or layout, to another.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::archive::is_archive;
+use super::archive::{self, is_archive};
 use super::look::Asking;
 use crate::error::{Context as _, Error, Result};
 use crate::host::Host;
@@ -64,6 +64,12 @@ impl Host {
     /// what it meant before.
     pub fn copy_image(&self, ctx: &Context, from: &str, to: &str, options: &CopyOptions) -> Result<Copied> {
         if is_archive(from) || is_archive(to) {
+            if let Ok(name) = to.parse::<Reference>()
+                && self.config().protect.remote(&name).is_some()
+                && self.remote_digest(ctx, to, &options.asking())?.is_some()
+            {
+                self.check_remote(&name)?;
+            }
             let copied = self.copy_by_archive(ctx, from, to, options);
             return copied.map_err(|error| error.target(to));
         }
@@ -96,6 +102,9 @@ impl Host {
         let missing = || Error::not_found(format!("there is no `{from}`")).target(from);
         let digest = source.standing(ctx)?.ok_or_else(missing)?;
         self.planned("registry::copy", to, &format!("{from}, {digest}"));
+        if let Ok(name) = to.parse() {
+            self.imagine_name(&name, Some(&digest));
+        }
         Ok(Copied {
             digest,
             unchanged: false,
@@ -122,6 +131,14 @@ impl Host {
             repository: there.repository,
             wanted: there.wanted,
         })
+    }
+}
+
+/// The path of a side of a copy that lies on this machine; `None` for one at a registry.
+pub fn path_of_side(text: &str) -> Option<PathBuf> {
+    match text.strip_prefix(LAYOUT) {
+        Some(path) => Some(Layout::named(path).dir().to_owned()),
+        None => archive::path_of(text),
     }
 }
 

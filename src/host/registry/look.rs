@@ -92,13 +92,27 @@ impl Host {
     /// The tags of a repository. Errors: `not_found` if there is no such repository.
     pub fn remote_tags(&self, ctx: &Context, repository: &str, asking: &Asking) -> Result<Vec<String>> {
         let there = self.there(ctx, repository, asking)?;
-        let mut tags = there.registry.tags(ctx, &there.repository)?;
+        let found = there.registry.tags(ctx, &there.repository);
+        let mut tags = match found {
+            // A dry run may have copied something there.
+            Err(error) if error.kind() == Kind::NotFound && self.plan().is_some() => Vec::new(),
+            found => found?,
+        };
+        self.imagined_tags(&there.reference, &mut tags);
         tags.truncate(asking.limit.unwrap_or(usize::MAX));
         Ok(tags)
     }
 
     /// The digest that a name stands for; `None` if there is no such name.
     pub fn remote_digest(&self, ctx: &Context, name: &str, asking: &Asking) -> Result<Option<Digest>> {
+        let there = self.digest_there(ctx, name, asking)?;
+        Ok(match self.plan() {
+            None => there,
+            Some(_) => self.imagined_digest(&name.parse()?, there),
+        })
+    }
+
+    fn digest_there(&self, ctx: &Context, name: &str, asking: &Asking) -> Result<Option<Digest>> {
         let there = self.there(ctx, name, asking)?;
         let (registry, repository) = (&there.registry, &there.repository);
         let found = match registry.head(ctx, repository, &there.wanted) {
@@ -155,8 +169,9 @@ impl Host {
         let tagged = there.reference.with_tag(tag)?;
         let found = there.registry.manifest(ctx, &there.repository, &there.wanted)?;
         self.check_remote_move(ctx, &tagged, &found.digest, asking)?;
-        if !self.planned("registry::tag", &tagged.familiar(), &found.digest.to_string()) {
-            there.registry.retag(ctx, &there.repository, tag, &found)?;
+        match self.planned("registry::tag", &tagged.familiar(), &found.digest.to_string()) {
+            true => self.imagine_name(&tagged, Some(&found.digest)),
+            false => there.registry.retag(ctx, &there.repository, tag, &found)?,
         }
         Ok(tagged)
     }
@@ -175,7 +190,10 @@ impl Host {
         }
         self.check_remote(&there.reference)?;
         match self.planned("registry::delete", name, "with every tag that stands for it") {
-            true => Ok(()),
+            true => {
+                self.imagine_gone(there.reference.repository(), digest);
+                Ok(())
+            }
             false => there.registry.delete(ctx, &there.repository, digest),
         }
     }
@@ -196,7 +214,10 @@ impl Host {
         }
         self.check_remote(&there.reference)?;
         match self.planned("registry::delete_tag", &there.reference.familiar(), "") {
-            true => Ok(()),
+            true => {
+                self.imagine_name(&there.reference, None);
+                Ok(())
+            }
             false => there.registry.untag(ctx, &there.repository, tag),
         }
     }

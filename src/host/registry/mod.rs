@@ -17,7 +17,7 @@ use crate::images::registry::hosts::Location;
 use crate::images::registry::{Credential, Credentials, Endpoint, Hosts, Registry, Settings, Transport};
 use crate::model::{Context, Reference};
 
-pub use copy::CopyOptions;
+pub use copy::{CopyOptions, path_of_side};
 pub use look::Asking;
 pub use mirror::MirrorOptions;
 pub use mutate::MutateOptions;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::images::registry::{Change, Copied, Flat, Flatten, Packing, Rebase, Side, mutate, pack};
 use crate::images::{self, Content, Wanted};
-use crate::model::{Command, Context, Digest, Pairs};
+use crate::model::{Command, Context, Digest, Pairs, Reference};
 
 /// Options of `registry::mutate`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -58,6 +58,12 @@ impl Host {
             ..Asking::default()
         };
         let (source, dest) = (self.side(ctx, name, &asking)?, self.side(ctx, to, &asking)?);
+        if let Ok(name) = to.parse::<Reference>()
+            && self.config().protect.remote(&name).is_some()
+            && self.remote_digest(ctx, to, &asking)?.is_some()
+        {
+            self.check_remote(&name)?;
+        }
         let change = self.change(ctx, options, &asking)?;
         let flatten = |digest: &Digest| self.flat(ctx, &source, digest);
         let flatten: Option<&Flatten<'_>> = if options.squash { Some(&flatten) } else { None };
@@ -67,7 +73,11 @@ impl Host {
         }
         let made = mutate(ctx, &self.config().limits, (&source, &dest), &change, flatten, dry);
         let made = made.map_err(|error| error.during(format!("change `{name}` to `{to}`")).target(name))?;
-        self.planned("registry::mutate", to, &format!("{name} as {}", made.digest));
+        if self.planned("registry::mutate", to, &format!("{name} as {}", made.digest))
+            && let Ok(name) = to.parse()
+        {
+            self.imagine_name(&name, Some(&made.digest));
+        }
         Ok(made)
     }
 

@@ -145,6 +145,7 @@ impl Host {
         };
         self.check_remote_move(ctx, &pushed.reference, &pushed.digest, &asking)?;
         if self.planned("image::push", &name, &format!("{} as {}", image, pushed.digest)) {
+            self.imagine_name(&pushed.reference, Some(&pushed.digest));
             return Ok(pushed);
         }
         let place = self.destination_of(&pushed.reference, options.tls_verify)?;

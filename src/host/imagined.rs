@@ -1,0 +1,71 @@
+//! What a dry run takes for done, where the copy of the database does not say it: states and files of containers, names at registries,
+//! content that nothing needs any more.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{MutexGuard, PoisonError};
+
+use super::Host;
+use crate::model::{ContainerId, Digest, Reference};
+use crate::runtime::Status;
+
+/// The world as it would be.
+#[derive(Default)]
+pub(super) struct Imagined {
+    /// The states containers would be in.
+    pub(super) states: HashMap<ContainerId, Status>,
+    /// What would be in files of containers.
+    pub(super) files: HashMap<(ContainerId, String), Vec<u8>>,
+    /// What names at registries would stand for.
+    names: HashMap<String, Option<Digest>>,
+    /// Manifests that would be gone, with their repositories.
+    gone: HashSet<(String, Digest)>,
+    /// Content that would be collected.
+    pub(super) freed: HashSet<Digest>,
+}
+
+impl Host {
+    pub(super) fn imagined(&self) -> MutexGuard<'_, Imagined> {
+        self.0.imagined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what a container does or has done is only taken for done.
+    pub fn is_imagined(&self, id: &ContainerId) -> bool {
+        self.imagined().states.contains_key(id)
+    }
+
+    /// Under dry-run, notes what a name at a registry would stand for now.
+    pub(super) fn imagine_name(&self, name: &Reference, digest: Option<&Digest>) {
+        let mut imagined = self.imagined();
+        if let Some(digest) = digest {
+            imagined.gone.remove(&(name.repository(), digest.clone()));
+        }
+        imagined.names.insert(name.to_string(), digest.cloned());
+    }
+
+    /// Under dry-run, notes that a manifest would be gone from its repository.
+    pub(super) fn imagine_gone(&self, repository: String, digest: &Digest) {
+        self.imagined().gone.insert((repository, digest.clone()));
+    }
+
+    /// What a name at a registry would stand for, of which the registry says that it stands for `there`.
+    pub(super) fn imagined_digest(&self, name: &Reference, there: Option<Digest>) -> Option<Digest> {
+        let imagined = self.imagined();
+        let found = imagined.names.get(&name.to_string()).cloned().unwrap_or(there);
+        found.filter(|digest| !imagined.gone.contains(&(name.repository(), digest.clone())))
+    }
+
+    /// The tags a repository would have.
+    pub(super) fn imagined_tags(&self, repository: &Reference, tags: &mut Vec<String>) {
+        let imagined = self.imagined();
+        for (name, digest) in &imagined.names {
+            let Ok(name) = name.parse::<Reference>() else { continue };
+            let Some(tag) = name.tag().filter(|_| name.repository() == repository.repository()) else {
+                continue;
+            };
+            tags.retain(|there| there != tag);
+            if digest.is_some() {
+                tags.push(tag.to_owned());
+            }
+        }
+    }
+}
