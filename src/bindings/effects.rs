@@ -235,6 +235,7 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("registry::manifest", &[(Net, From(0))]),
     ("registry::mirror", &[(Net, From(0)), (Push, To(1)), (Delete, Extra(1))]),
     ("registry::mutate", &[(Net, From(0)), (Push, To(1)), (Net, Bases)]),
+    ("registry::prune", &[(Delete, Any)]),
     ("registry::prune_cache", &[(Delete, Any)]),
     ("registry::referrers", &[(Net, From(0))]),
     ("registry::repos", &[(Net, Host(0))]),

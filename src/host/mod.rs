@@ -59,7 +59,7 @@ pub use registry::{
     search_place,
 };
 pub use report::{Item, Report};
-pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob};
+pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob, UntaggedFilter};
 pub use usage::Usage;
 
 pub use crate::store::REBUILD;

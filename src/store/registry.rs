@@ -107,6 +107,45 @@ impl Tx<'_> {
         self.first(sql, [repository.as_str(), digest.as_str()], manifest)
     }
 
+    /// All manifests that were pushed, with their repositories and when they came.
+    pub fn registry_manifests(&self) -> Result<Vec<(Repository, ManifestRow, Timestamp)>> {
+        let sql = "SELECT * FROM registry_manifest ORDER BY repository, added, digest";
+        self.all(sql, [], |row| {
+            Ok((repository(row)?, manifest(row)?, super::read_time(row, "added")?))
+        })
+    }
+
+    /// All tags that stand for what was pushed.
+    pub fn registry_tags(&self) -> Result<Vec<(Reference, Digest)>> {
+        self.all("SELECT name, manifest FROM registry_tag ORDER BY name", [], |row| {
+            Ok((parsed(row, "name")?, parsed(row, "manifest")?))
+        })
+    }
+
+    /// The manifests that indexes list: repository, index, manifest.
+    pub fn listed_manifests(&self) -> Result<Vec<(Repository, Digest, Digest)>> {
+        let sql = "SELECT repository, manifest, digest FROM registry_part WHERE NOT is_blob";
+        self.all(sql, [], |row| {
+            Ok((repository(row)?, parsed(row, "manifest")?, parsed(row, "digest")?))
+        })
+    }
+
+    /// All manifests and blobs that were pushed, with their repositories and whether they are manifests.
+    pub fn registry_content(&self) -> Result<Vec<(Repository, PartRow, bool)>> {
+        let sql = "SELECT repository, digest, size, 1 AS is_manifest FROM registry_manifest
+                   UNION ALL SELECT repository, digest, size, 0 FROM registry_part WHERE is_blob
+                   UNION ALL SELECT repository, digest, size, 0 FROM registry_blob";
+        self.all(sql, [], |row| {
+            let is_manifest: bool = row.get("is_manifest")?;
+            let part = PartRow {
+                digest: parsed(row, "digest")?,
+                size: row.get("size")?,
+                is_blob: !is_manifest,
+            };
+            Ok((repository(row)?, part, is_manifest))
+        })
+    }
+
     /// The manifests of a repository that refer to this one, by digest.
     pub fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<ManifestRow>> {
         let sql = "SELECT * FROM registry_manifest WHERE repository = ?1 AND subject = ?2 ORDER BY digest";

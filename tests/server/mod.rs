@@ -8,6 +8,7 @@ mod peers;
 mod proxy;
 mod pull;
 mod push;
+mod upkeep;
 
 /// A configuration that is no image's.
 const CONFIG: &str = "{}";

@@ -29,8 +29,11 @@ fn start(session: &Session, options: Map) -> Result<Server> {
 #[export_module(manifest)]
 pub mod functions {
     use super::start;
+    use crate::bindings::options;
     use crate::bindings::prelude::*;
     use crate::bindings::registry::Server;
+    use crate::bindings::report::Report;
+    use crate::host::UntaggedFilter;
 
     /// Serves the images of the store as a registry, for reading, at `127.0.0.1:5000` until the script ends.
     ///
@@ -42,6 +45,27 @@ pub mod functions {
     #[rhai_fn(name = "serve", return_raw)]
     pub fn serve(ctx: NativeCallContext) -> Scripted<Server> {
         native(&ctx, |session| start(session, Map::new()))
+    }
+
+    /// Removes manifests that were pushed to the registry served here and that nothing leads to any more, with the blobs that only they name.
+    ///
+    /// That is: no tag stands for them, no index lists them, they refer to nothing that is there, and they are no image, which
+    /// `image::prune` is for. Returns a report with a reason for each. Options: `older_than` (a day: what was pushed since stays, for
+    /// an index comes after what it lists), `repository` (patterns: only of these).
+    ///
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// image::push("tools", server.addr + "/team/app:1");
+    /// registry::delete_tag(server.addr + "/team/app:1");
+    /// let report = registry::prune(#{ older_than: 0.seconds, repository: "team/*" });
+    /// assert::ok(report.kept[0].reason.starts_with("belongs to the image"));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn prune(ctx: NativeCallContext, options: Map) -> Scripted<Report> {
+        native(&ctx, |session| {
+            let filter: UntaggedFilter = options::parse(options)?;
+            Ok(session.host()?.prune_untagged(&filter)?.into())
+        })
     }
 
     /// Serves the images of the store as a registry, until the script ends or the server is stopped.

@@ -64,7 +64,8 @@ impl Checkup<'_> {
         layers.any(|layer| layer.blob == *blob && self.host.content().has_layer(&layer.diff_id))
     }
 
-    fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<Option<BlobDamage>> {
+    /// What is wrong with a blob that has so many bytes as far as a row knows.
+    pub(super) fn blob(&self, digest: &Digest, size: Option<u64>) -> Result<Option<BlobDamage>> {
         let content = self.host.content_with(digest)?;
         let damage = content.blob_damage(self.ctx, digest, size, self.options.quick)?;
         match damage {

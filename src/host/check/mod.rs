@@ -14,6 +14,7 @@ mod mounts;
 mod orphans;
 mod problem;
 mod rebuild;
+mod repositories;
 mod volumes;
 
 use std::collections::BTreeSet;
@@ -81,6 +82,7 @@ impl Checkup<'_> {
         let hold = self.host.hold()?;
         let stock = Stock::hold(self.host, &hold)?;
         let has_manifests = self.images(&stock)?;
+        self.repositories(&stock)?;
         self.containers()?;
         self.volumes()?;
         drop(hold);

@@ -5,11 +5,13 @@
 
 mod blobs;
 mod manifests;
+mod prune;
 mod removal;
 mod tags;
 
 pub use blobs::{Receiving, ServedBlob};
 pub use manifests::{Document, FoundManifest, ManifestName, Pushed};
+pub use prune::UntaggedFilter;
 pub use tags::Referrer;
 
 pub(super) use removal::take_manifests_of;

@@ -55,7 +55,13 @@ fn forget(tx: &Tx, names: &[Reference]) -> Result<Vec<Digest>> {
     Ok(images)
 }
 
-fn take_manifest(tx: &Tx, repository: &Repository, digest: &Digest, candidates: &mut Candidates) -> Result<bool> {
+/// Takes a manifest out of a repository; what it named is looked at.
+pub(super) fn take_manifest(
+    tx: &Tx,
+    repository: &Repository,
+    digest: &Digest,
+    candidates: &mut Candidates,
+) -> Result<bool> {
     let parts = tx.parts_of(repository, digest)?;
     candidates.blobs.push(digest.clone());
     candidates.blobs.extend(parts.into_iter().map(|part| part.digest));
