@@ -48,9 +48,11 @@ pub mod functions {
     /// those of images made here, are compressed on their way. Throws `unauthorized` and `denied`, `network`, `rate_limited`; and
     /// `invalid` where it has no name, or several.
     ///
-    /// ```rhai,no_run
-    /// image::tag("app", "registry.lan:5000/team/app:1");
-    /// print(image::push("registry.lan:5000/team/app:1").digest);
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// let name = server.addr + "/team/app:1";
+    /// image::tag("tools", name);
+    /// assert::eq(image::push(name).digest, registry::digest(name));
     /// ```
     #[rhai_fn(name = "push", return_raw)]
     pub fn push(ctx: NativeCallContext, image: Dynamic) -> Scripted<Dynamic> {
@@ -59,8 +61,9 @@ pub mod functions {
 
     /// Sends an image to a registry under another name; or, where the second argument is a map, with those options under its own.
     ///
-    /// ```rhai,no_run
-    /// let there = image::push("app", "registry.lan:5000/team/app:1");
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// let there = image::push("tools", server.addr + "/team/app:1");
     /// print(`${there.reference}@${there.digest}: ${format_bytes(there.sent)} sent`);
     /// ```
     #[rhai_fn(name = "push", return_raw)]
@@ -79,8 +82,9 @@ pub mod functions {
     /// only registries on this machine are taken so), `username` and `password` (otherwise who `registry::login`, Docker or Podman
     /// logged in).
     ///
-    /// ```rhai,no_run
-    /// image::push("app", "registry.lan:5000/team/app", #{ all_tags: true, compression: "zstd", timeout: 10.minutes });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// image::push("tools", server.addr + "/team/app", #{ all_tags: true, compression: "zstd", timeout: 10.minutes });
     /// ```
     #[rhai_fn(name = "push", return_raw)]
     pub fn push_options(ctx: NativeCallContext, image: Dynamic, dest: &str, options: Map) -> Scripted<Dynamic> {
@@ -97,8 +101,11 @@ pub mod methods {
 
     /// Sends the image to a registry under its own name, as `image::push` does.
     ///
-    /// ```rhai,no_run
-    /// image::get("registry.lan:5000/team/app:1").push();
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// let image = image::tag("tools", server.addr + "/team/app:1");
+    /// image::untag("tools");
+    /// assert::eq(image.push().reference, server.addr + "/team/app:1");
     /// ```
     #[rhai_fn(name = "push", return_raw, pure)]
     pub fn push(ctx: NativeCallContext, this: &mut Image) -> Scripted<Dynamic> {
@@ -108,8 +115,10 @@ pub mod methods {
 
     /// Sends the image to a registry under another name; or, where the argument is a map, with those options under its own.
     ///
-    /// ```rhai,no_run
-    /// image::get("app").push("registry.lan:5000/team/app:1");
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// image::get("tools").push(server.addr + "/team/app:1");
+    /// assert::ok(registry::exists(server.addr + "/team/app:1"));
     /// ```
     #[rhai_fn(name = "push", return_raw, pure)]
     pub fn push_dest(ctx: NativeCallContext, this: &mut Image, dest: Dynamic) -> Scripted<Dynamic> {
@@ -122,8 +131,9 @@ pub mod methods {
 
     /// Sends the image to a registry under another name. Options: those of `image::push`.
     ///
-    /// ```rhai,no_run
-    /// image::get("app").push("registry.lan:5000/team/app:1", #{ compression: "zstd" });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// image::get("tools").push(server.addr + "/team/app:1", #{ compression: "zstd" });
     /// ```
     #[rhai_fn(name = "push", return_raw, pure)]
     pub fn push_options(ctx: NativeCallContext, this: &mut Image, dest: &str, options: Map) -> Scripted<Dynamic> {

@@ -38,8 +38,9 @@ pub mod functions {
     /// repositories alone. The name `"<token>"` goes with an identity token. Throws `unauthorized` if the registry does not take
     /// them.
     ///
-    /// ```rhai,no_run
-    /// registry::login("ghcr.io", "me", env::get("GHCR_TOKEN"));
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// registry::login(server.addr, "me", env::get("REGISTRY_PASSWORD", "secret"));
     /// ```
     #[rhai_fn(name = "login", return_raw)]
     pub fn login(ctx: NativeCallContext, host: &str, user: &str, password: &str) -> Scripted<()> {
@@ -50,8 +51,11 @@ pub mod functions {
     ///
     /// Options: `tls_verify` (`false` takes any certificate, and plain HTTP; without it only registries on this machine are taken so).
     ///
-    /// ```rhai,no_run
-    /// registry::login("registry.lan:5000", "me", fs::read("/root/password").trimmed(), #{ tls_verify: false });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// let file = fs::temp_file();
+    /// fs::write(file, "secret\n");
+    /// registry::login(server.addr, "me", fs::read(file).trimmed(), #{ tls_verify: false });
     /// ```
     #[rhai_fn(name = "login", return_raw)]
     pub fn login_options(ctx: NativeCallContext, host: &str, user: &str, password: &str, options: Map) -> Scripted<()> {
@@ -62,8 +66,10 @@ pub mod functions {
     ///
     /// Returns whether there was anything to forget.
     ///
-    /// ```rhai,no_run
-    /// registry::logout("ghcr.io");
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// registry::login(server.addr, "me", "secret");
+    /// assert::ok(registry::logout(server.addr));
     /// ```
     #[rhai_fn(return_raw)]
     pub fn logout(ctx: NativeCallContext, host: &str) -> Scripted<bool> {

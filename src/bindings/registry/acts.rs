@@ -39,8 +39,10 @@ pub mod functions {
     ///
     /// A tag that is there moves. Throws `not_found`.
     ///
-    /// ```rhai,no_run
-    /// registry::tag("ghcr.io/team/app:1.2-rc3", "1.2");
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// registry::tag(server.addr + "/tools:latest", "1.2");
+    /// assert::eq(registry::tags(server.addr + "/tools"), ["1.2", "latest"]);
     /// ```
     #[rhai_fn(name = "tag", return_raw)]
     pub fn tag(ctx: NativeCallContext, name: &str, tag: &str) -> Scripted<String> {
@@ -49,8 +51,9 @@ pub mod functions {
 
     /// Has a further tag stand for what a name stands for. Options: those of `registry::repos`.
     ///
-    /// ```rhai,no_run
-    /// registry::tag("registry.lan:5000/app:1", "stable", #{ tls_verify: false });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// registry::tag(server.addr + "/tools:latest", "stable", #{ retries: 10 });
     /// ```
     #[rhai_fn(name = "tag", return_raw)]
     pub fn tag_options(ctx: NativeCallContext, name: &str, tag: &str, options: Map) -> Scripted<String> {
@@ -66,8 +69,12 @@ pub mod functions {
     /// Throws `invalid` for a name without a digest: `registry::delete_tag` takes a single tag away. Throws `not_found`, and
     /// `unsupported` where the registry removes nothing.
     ///
-    /// ```rhai,no_run
-    /// registry::delete("ghcr.io/team/app@" + registry::digest("ghcr.io/team/app:old"));
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// let app = server.addr + "/team/app";
+    /// image::push("tools", app + ":old");
+    /// registry::delete(app + "@" + registry::digest(app + ":old"));
+    /// assert::ok(!registry::exists(app + ":old"));
     /// ```
     #[rhai_fn(name = "delete", return_raw)]
     pub fn delete(ctx: NativeCallContext, name: &str) -> Scripted<()> {
@@ -76,8 +83,10 @@ pub mod functions {
 
     /// Removes an image from its registry by its digest. Options: those of `registry::repos`.
     ///
-    /// ```rhai,no_run
-    /// let app = "registry.lan:5000/app";
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// let app = server.addr + "/team/app";
+    /// image::push("tools", app + ":old");
     /// registry::delete(app + "@" + registry::digest(app + ":old"), #{ tls_verify: false });
     /// ```
     #[rhai_fn(name = "delete", return_raw)]
@@ -94,10 +103,12 @@ pub mod functions {
     ///
     /// Throws `not_found`, and `unsupported` where the registry removes nothing; the tag is what it was then.
     ///
-    /// ```rhai,no_run
-    /// for tag in registry::tags("ghcr.io/team/app").filter(|tag| tag.starts_with("pr-")) {
-    ///     registry::delete_tag("ghcr.io/team/app:" + tag);
-    /// }
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// let app = server.addr + "/team/app";
+    /// for tag in ["1", "pr-7"] { image::push("tools", app + ":" + tag); }
+    /// for tag in registry::tags(app).filter(|tag| tag.starts_with("pr-")) { registry::delete_tag(app + ":" + tag); }
+    /// assert::eq(registry::tags(app), ["1"]);
     /// ```
     #[rhai_fn(name = "delete_tag", return_raw)]
     pub fn delete_tag(ctx: NativeCallContext, name: &str) -> Scripted<()> {
@@ -106,8 +117,10 @@ pub mod functions {
 
     /// Takes a tag away at its registry. Options: those of `registry::repos`.
     ///
-    /// ```rhai,no_run
-    /// registry::delete_tag("registry.lan:5000/app:old", #{ tls_verify: false });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// image::push("tools", server.addr + "/team/app:old");
+    /// registry::delete_tag(server.addr + "/team/app:old", #{ tls_verify: false });
     /// ```
     #[rhai_fn(name = "delete_tag", return_raw)]
     pub fn delete_tag_options(ctx: NativeCallContext, name: &str, options: Map) -> Scripted<()> {
@@ -154,8 +167,10 @@ pub mod functions {
     /// (bytes), `mounted` (bytes that the registry took from another of its repositories) and `saved` (those, and what was there
     /// already). Who you are to either side, `registry::login` says. Throws `not_found`, and what registries say.
     ///
-    /// ```rhai,no_run
-    /// let copied = registry::copy("debian:12", "registry.lan:5000/mirror/debian:12");
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// let copied = registry::copy(server.addr + "/tools", server.addr + "/mirror/tools:1");
+    /// assert::eq(copied.digest, image::get("tools").digest);
     /// print(`${format_bytes(copied.moved)} moved, ${format_bytes(copied.saved)} saved`);
     /// ```
     #[rhai_fn(name = "copy", return_raw)]
@@ -169,8 +184,11 @@ pub mod functions {
     /// itself that it is about the image, such as signatures and lists of contents), `digest_tags` (also tags made of its digest, as
     /// `sha256-….sig`), `force` (look for every part, though the destination's name stands for the same), `tls_verify`, `retries`.
     ///
-    /// ```rhai,no_run
-    /// registry::copy("ghcr.io/team/app:1", "oci-dir:/backup/app:1", #{ referrers: true, platforms: ["linux/amd64"] });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// let layout = fs::temp_dir() + "/backup";
+    /// registry::copy(server.addr + "/tools", "oci-dir:" + layout + ":1", #{ referrers: true });
+    /// assert::ok(fs::exists(layout + "/index.json"));
     /// ```
     #[rhai_fn(name = "copy", return_raw)]
     pub fn copy_options(ctx: NativeCallContext, from: &str, to: &str, options: Map) -> Scripted<Dynamic> {

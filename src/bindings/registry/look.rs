@@ -48,8 +48,9 @@ pub mod functions {
 
     /// The repositories of a registry, where it tells: many do not, Docker Hub among them. Throws `unsupported` then.
     ///
-    /// ```rhai,no_run
-    /// for name in registry::repos("registry.lan:5000") { print(name); }
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// assert::eq(registry::repos(server.addr), ["library/tools"]);
     /// ```
     #[rhai_fn(name = "repos", return_raw)]
     pub fn repos(ctx: NativeCallContext, host: &str) -> Scripted<Array> {
@@ -62,8 +63,9 @@ pub mod functions {
     /// registries on this machine are taken so), `username` and `password` (otherwise who `registry::login`, Docker or Podman
     /// logged in), `retries`; and `limit`, the most that is listed.
     ///
-    /// ```rhai,no_run
-    /// let names = registry::repos("registry.lan:5000", #{ tls_verify: false, limit: 100 });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// let names = registry::repos(server.addr, #{ tls_verify: false, limit: 100 });
     /// ```
     #[rhai_fn(name = "repos", return_raw)]
     pub fn repos_options(ctx: NativeCallContext, host: &str, options: Map) -> Scripted<Array> {
@@ -78,8 +80,10 @@ pub mod functions {
     ///
     /// Throws `not_found` if there is no such repository.
     ///
-    /// ```rhai,no_run
-    /// let newest = semver::sort(registry::tags("library/debian"))[-1];
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// let newest = registry::tags(server.addr + "/tools").sort_natural()[-1];
+    /// assert::eq(newest, "latest");
     /// ```
     #[rhai_fn(name = "tags", return_raw)]
     pub fn tags(ctx: NativeCallContext, repo: &str) -> Scripted<Array> {
@@ -88,8 +92,9 @@ pub mod functions {
 
     /// The tags of a repository, in the registry's order. Options: those of `registry::repos`.
     ///
-    /// ```rhai,no_run
-    /// let some = registry::tags("ghcr.io/team/app", #{ limit: 10 });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// let some = registry::tags(server.addr + "/tools", #{ limit: 10 });
     /// ```
     #[rhai_fn(name = "tags", return_raw)]
     pub fn tags_options(ctx: NativeCallContext, repo: &str, options: Map) -> Scripted<Array> {
@@ -104,8 +109,11 @@ pub mod functions {
     ///
     /// Throws `unauthorized` where it says nothing to who asks.
     ///
-    /// ```rhai,no_run
-    /// if !registry::exists("ghcr.io/team/app:1.2") { image::push("app:1.2", "ghcr.io/team/app:1.2"); }
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// let name = server.addr + "/team/app:1.2";
+    /// if !registry::exists(name) { image::push("tools", name); }
+    /// assert::ok(registry::exists(name));
     /// ```
     #[rhai_fn(name = "exists", return_raw)]
     pub fn exists(ctx: NativeCallContext, name: &str) -> Scripted<bool> {
@@ -114,8 +122,9 @@ pub mod functions {
 
     /// Whether a registry has an image of this name. Options: those of `registry::repos`.
     ///
-    /// ```rhai,no_run
-    /// registry::exists("registry.lan:5000/app:1", #{ tls_verify: false });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// assert::ok(registry::exists(server.addr + "/tools", #{ tls_verify: false }));
     /// ```
     #[rhai_fn(name = "exists", return_raw)]
     pub fn exists_options(ctx: NativeCallContext, name: &str, options: Map) -> Scripted<bool> {
@@ -130,8 +139,9 @@ pub mod functions {
     ///
     /// Throws `not_found`.
     ///
-    /// ```rhai,no_run
-    /// let changed = registry::digest("debian:12") != image::get("debian:12").digest;
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// assert::eq(registry::digest(server.addr + "/tools"), image::get("tools").digest);
     /// ```
     #[rhai_fn(name = "digest", return_raw)]
     pub fn digest(ctx: NativeCallContext, name: &str) -> Scripted<String> {
@@ -140,8 +150,9 @@ pub mod functions {
 
     /// The digest that a name stands for at its registry. Options: those of `registry::repos`.
     ///
-    /// ```rhai,no_run
-    /// print(registry::digest("registry.lan:5000/app:1", #{ tls_verify: false }));
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// print(registry::digest(server.addr + "/tools", #{ tls_verify: false }));
     /// ```
     #[rhai_fn(name = "digest", return_raw)]
     pub fn digest_options(ctx: NativeCallContext, name: &str, options: Map) -> Scripted<String> {
@@ -158,8 +169,9 @@ pub mod functions {
     ///
     /// Throws `not_found`.
     ///
-    /// ```rhai,no_run
-    /// for layer in registry::manifest("ghcr.io/team/app:1").layers { print(`${layer.digest} ${layer.size}`); }
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// for layer in registry::manifest(server.addr + "/tools").layers { print(`${layer.digest} ${layer.size}`); }
     /// ```
     #[rhai_fn(name = "manifest", return_raw)]
     pub fn manifest(ctx: NativeCallContext, name: &str) -> Scripted<Dynamic> {
@@ -168,8 +180,9 @@ pub mod functions {
 
     /// The manifest or index of a name, as a map of what it says. Options: those of `registry::repos`.
     ///
-    /// ```rhai,no_run
-    /// let index = registry::manifest("debian:12", #{ retries: 10 });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// let manifest = registry::manifest(server.addr + "/tools", #{ retries: 10 });
     /// ```
     #[rhai_fn(name = "manifest", return_raw)]
     pub fn manifest_options(ctx: NativeCallContext, name: &str, options: Map) -> Scripted<Dynamic> {
@@ -187,9 +200,10 @@ pub mod functions {
     /// they are there) and `layers` (maps of `digest`, `size` and `media_type`). Throws `not_found`, and `invalid` where it is not
     /// for this machine.
     ///
-    /// ```rhai,no_run
-    /// let there = registry::inspect("debian:12");
-    /// print(`${there.platforms.len()} platforms, ${format_bytes(there.size)} for this machine`);
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// let there = registry::inspect(server.addr + "/tools");
+    /// assert::eq(there.id, image::get("tools").id);
     /// ```
     #[rhai_fn(name = "inspect", return_raw)]
     pub fn inspect(ctx: NativeCallContext, name: &str) -> Scripted<Dynamic> {
@@ -198,8 +212,9 @@ pub mod functions {
 
     /// What is known of an image at its registry. Options: those of `registry::repos`, and `platform`.
     ///
-    /// ```rhai,no_run
-    /// print(registry::inspect("debian:12", #{ platform: "linux/arm64" }).size);
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// print(registry::inspect(server.addr + "/tools", #{ platform: image::get("tools").platform }).size);
     /// ```
     #[rhai_fn(name = "inspect", return_raw)]
     pub fn inspect_options(ctx: NativeCallContext, name: &str, options: Map) -> Scripted<Dynamic> {
@@ -213,8 +228,10 @@ pub mod functions {
     /// What says of itself that it is about an image, such as signatures and lists of contents: maps of `digest`, `mediaType`,
     /// `artifactType`, `size` and `annotations`.
     ///
-    /// ```rhai,no_run
-    /// let signed = registry::referrers("ghcr.io/team/app:1").len() > 0;
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// let signed = registry::referrers(server.addr + "/tools").len() > 0;
+    /// assert::ok(!signed);
     /// ```
     #[rhai_fn(name = "referrers", return_raw)]
     pub fn referrers(ctx: NativeCallContext, name: &str) -> Scripted<Array> {
@@ -223,8 +240,9 @@ pub mod functions {
 
     /// What says of itself that it is about an image. Options: those of `registry::repos`, and `artifact_type`, for that alone.
     ///
-    /// ```rhai,no_run
-    /// let lists = registry::referrers("ghcr.io/team/app:1", #{ artifact_type: "application/spdx+json" });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// let lists = registry::referrers(server.addr + "/tools", #{ artifact_type: "application/spdx+json" });
     /// ```
     #[rhai_fn(name = "referrers", return_raw)]
     pub fn referrers_options(ctx: NativeCallContext, name: &str, options: Map) -> Scripted<Array> {
@@ -238,8 +256,9 @@ pub mod functions {
     /// How many pulls a registry allows: a map of `limit`, `remaining`, `window` (seconds) and `source` (whom it counts for), or `()`
     /// where it does not say. Docker Hub says it, and does not count the question.
     ///
-    /// ```rhai,no_run
-    /// let left = registry::limits("docker.io");
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// let left = registry::limits(server.addr);
     /// if left != () && left.remaining < 10 { log::warn(`${left.remaining} pulls are left`); }
     /// ```
     #[rhai_fn(name = "limits", return_raw)]
@@ -249,8 +268,9 @@ pub mod functions {
 
     /// How many pulls a registry allows. Options: those of `registry::repos`.
     ///
-    /// ```rhai,no_run
-    /// let left = registry::limits("docker.io", #{ username: "me", password: env::get("HUB_TOKEN") });
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
+    /// assert::eq(registry::limits(server.addr, #{ tls_verify: false }), ());
     /// ```
     #[rhai_fn(name = "limits", return_raw)]
     pub fn limits_options(ctx: NativeCallContext, host: &str, options: Map) -> Scripted<Dynamic> {

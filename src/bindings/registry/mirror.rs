@@ -15,8 +15,10 @@ pub mod functions {
     ///
     /// What is there already costs one question on each side.
     ///
-    /// ```rhai,no_run
-    /// let report = registry::mirror("library/busybox", "registry.lan:5000/mirror/busybox");
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// let report = registry::mirror(server.addr + "/tools", server.addr + "/mirror/tools");
+    /// assert::eq(report.kept.map(|item| item.reason), ["copied"]);
     /// if report.errors.len() > 0 { exit(4); }
     /// ```
     #[rhai_fn(name = "mirror", return_raw)]
@@ -32,11 +34,13 @@ pub mod functions {
     /// tags away at the destination that were not chosen; they are in `removed`, and nothing is deleted if nothing was chosen:
     /// `invalid` is thrown then. `jobs` (tags at once, default 3), `tls_verify`, `retries`.
     ///
-    /// ```rhai,no_run
-    /// let report = registry::mirror("library/debian", "registry.lan:5000/debian", #{
-    ///     tags: ["12*", "13*"], matching: |tag| !tag.contains("slim"), platforms: ["linux/amd64"], delete_extra: true,
+    /// ```rhai,images
+    /// let server = registry::serve(#{ listen: "127.0.0.1:0", write: true, delete: true });
+    /// image::tag("tools", "tools:12-slim");
+    /// let report = registry::mirror(server.addr + "/tools", server.addr + "/mirror/tools", #{
+    ///     tags: ["12*", "latest"], matching: |tag| !tag.contains("slim"), delete_extra: true,
     /// });
-    /// print(report.kept.filter(|item| item.reason == "copied").len());
+    /// assert::eq(registry::tags(server.addr + "/mirror/tools"), ["latest"]);
     /// ```
     #[rhai_fn(name = "mirror", return_raw)]
     pub fn mirror_options(ctx: NativeCallContext, from: &str, to: &str, options: Map) -> Scripted<Report> {
