@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Talk, conclude};
+use super::{Signals, Talk, conclude};
 use crate::cli::App;
 use crate::error::Result;
 
@@ -16,20 +16,11 @@ pub(in crate::cli) struct Attach {
     #[arg(long)]
     no_stdin: bool,
 
-    /// Pass signals on to the program, unless it has a terminal
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        action = clap::ArgAction::Set,
-        default_value_t = true,
-        default_missing_value = "true"
-    )]
-    sig_proxy: bool,
-
     #[command(flatten)]
     talk: Talk,
+
+    #[command(flatten)]
+    signals: Signals,
 
     /// The container
     #[arg(value_name = "CONTAINER")]
@@ -43,7 +34,7 @@ impl Attach {
             &("Container.exec", vec![self.name.as_str().into()]),
             |host, ctx| {
                 let mut talk = self.talk.begin(false, false)?;
-                talk.proxy = self.sig_proxy;
+                talk.proxy = self.signals.sig_proxy;
                 host.container(&self.name)?.attach(ctx, talk, !self.no_stdin)
             },
         )

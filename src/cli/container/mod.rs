@@ -67,6 +67,22 @@ struct Talk {
     detach_keys: DetachKeys,
 }
 
+/// Whether signals are the program's, for commands that may only look on.
+#[derive(Args)]
+struct Signals {
+    /// Pass signals on to the program, unless it has a terminal
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        action = clap::ArgAction::Set,
+        default_value_t = true,
+        default_missing_value = "true"
+    )]
+    sig_proxy: bool,
+}
+
 impl Talk {
     /// From here on signals are the program's. A terminal for a program needs one here.
     fn begin(self, tty: bool, input: bool) -> Result<Conversation> {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::flags::OptionFlags;
-use super::{Talk, conclude};
+use super::{Signals, Talk, conclude};
 use crate::bindings::Console;
 use crate::cli::App;
 use crate::error::Result;
@@ -20,20 +20,11 @@ pub(super) struct Run {
     #[arg(long, short)]
     detach: bool,
 
-    /// Pass signals on to the command, unless it has a terminal
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        action = clap::ArgAction::Set,
-        default_value_t = true,
-        default_missing_value = "true"
-    )]
-    sig_proxy: bool,
-
     #[command(flatten)]
     talk: Talk,
+
+    #[command(flatten)]
+    signals: Signals,
 
     #[command(flatten)]
     options: OptionFlags,
@@ -64,7 +55,7 @@ impl Run {
             }
             false => {
                 let mut talk = self.talk.begin(options.tty, options.interactive)?;
-                talk.proxy = self.sig_proxy;
+                talk.proxy = self.signals.sig_proxy;
                 host.run_container_in_front(ctx, &image, command, &options, talk)
             }
         })
