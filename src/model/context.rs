@@ -121,7 +121,7 @@ impl Context {
     /// Whether this very context (and not one above it) set the deadline that `error` reports.
     pub fn owns_timeout(&self, error: &Error) -> bool {
         let outer = self.0.parent.as_ref().is_some_and(Context::is_done);
-        error.kind() == Kind::Timeout && !outer
+        error.kind() == Kind::Timeout && self.is_done() && !outer
     }
 
     /// How long the operation may still run; `None` is for ever.
@@ -213,5 +213,7 @@ mod tests {
         let nested = outer.with_timeout(Duration::from_secs(3600));
         let error = nested.check().unwrap_err();
         assert!(!nested.owns_timeout(&error));
+        let early = Context::new().with_timeout(Duration::from_secs(600));
+        assert!(!early.owns_timeout(&error), "it is another's, before this one is over");
     }
 }
