@@ -179,3 +179,25 @@ fn what_cannot_be_changed_is_told() {
         assert!(failed.stderr.contains(words), "{}", failed.stderr);
     }
 }
+
+#[test]
+fn a_name_that_is_protected_stays_what_it_is() {
+    let (hoist, registry) = (Hoist::new(), Registry::new());
+    let (name, other) = (registry.name("app:prod"), registry.name("app:1"));
+    push(&hoist, &name, &["a"]);
+    push(&hoist, &other, &["b"]);
+    let archive = hoist.file("other.tar");
+    let archive = format!("docker-archive:{}", archive.display());
+    hoist
+        .eval(&format!("registry::copy({other:?}, {archive:?}).digest"))
+        .success();
+    let config = hoist.write("hoist.toml", format!("[protect]\nimages = [{name:?}]\n"));
+    for script in [
+        format!(r#"registry::mutate({name:?}, {name:?}, #{{labels: #{{a: "b"}}}})"#),
+        format!("registry::copy({other:?}, {name:?})"),
+        format!("registry::copy({archive:?}, {name:?})"),
+    ] {
+        let words = ["--config", config.to_str().unwrap(), "eval", &script];
+        hoist.run(&words).fails_with(3).stderr_has(&["is protected by `"]);
+    }
+}

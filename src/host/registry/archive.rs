@@ -67,50 +67,76 @@ impl Host {
         let staging = self.new_content()?.stage()?;
         let content = Content::open(&staging.free_path(), &self.config().limits)?;
         let passing = self.pass(ctx, &content, from, options)?;
-        let digest = passing.image.manifest.clone();
-        if self.planned("registry::copy", to, &format!("{from}, {digest}")) {
-            if let Ok(name) = to.parse() {
-                self.imagine_name(&name, Some(&digest));
-            }
-            return Ok(copied(digest, Moved::default()));
-        }
         if let Some(archive) = Archive::parse(to)? {
-            let names = archive.name.or(passing.name).into_iter().collect();
-            let images = [(&passing.image, names)];
-            let saved = images::save(ctx, &content, &images, &archive.path, Format::Docker, None)?;
-            let moved = Moved {
-                sent: saved.size,
-                ..Moved::default()
-            };
-            return Ok(copied(digest, moved));
+            return self.write_archive(ctx, &content, passing, (from, to), archive);
         }
         match self.side(ctx, to, &options.asking())? {
+            Side::Layout(layout) => self.write_layout(ctx, &content, passing, (from, to), layout),
             Side::Registry {
                 registry,
                 repository,
                 wanted,
             } => {
                 let packed = pack(ctx, &content, &staging, &passing.image, Packing::default())?;
+                let digest = packed.digest.clone();
+                let name = to.parse()?;
+                self.check_remote_move(ctx, &name, &digest, &options.asking())?;
+                if self.planned("registry::copy", to, &format!("{from}, {digest}")) {
+                    self.imagine_name(&name, Some(&digest));
+                    return Ok(copied(digest, Moved::default()));
+                }
                 let moved = registry.push(ctx, &repository, &wanted, &packed, &BTreeMap::new())?;
-                Ok(copied(packed.digest, moved))
-            }
-            Side::Layout(layout) => {
-                let name = passing.name.as_ref().and_then(Reference::tag);
-                let layout = name.map_or_else(|| layout.clone(), |name| layout.clone().or_name(name));
-                super::copy::make_layout(&layout)?;
-                let size = content.blob_size(&digest)?;
-                let reference = passing.name.unwrap_or("image:latest".parse()?);
-                content.write_index(&[(reference, digest, size)])?;
-                let source = Side::Layout(Layout::at(&content.layout_dir()));
-                copy(
-                    ctx,
-                    &self.config().limits,
-                    &source,
-                    &Side::Layout(layout),
-                    &Copying::default(),
-                )
+                Ok(copied(digest, moved))
             }
         }
+    }
+
+    fn write_archive(
+        &self,
+        ctx: &Context,
+        content: &Content,
+        passing: Passing,
+        (from, to): (&str, &str),
+        archive: Archive,
+    ) -> Result<Copied> {
+        let digest = passing.image.manifest.clone();
+        let mut moved = Moved::default();
+        if !self.planned("registry::copy", to, &format!("{from}, {digest}")) {
+            let names = archive.name.or(passing.name).into_iter().collect();
+            let images = [(&passing.image, names)];
+            moved.sent = images::save(ctx, content, &images, &archive.path, Format::Docker, None)?.size;
+        }
+        Ok(copied(digest, moved))
+    }
+
+    fn write_layout(
+        &self,
+        ctx: &Context,
+        content: &Content,
+        passing: Passing,
+        (from, to): (&str, &str),
+        layout: Layout,
+    ) -> Result<Copied> {
+        let digest = passing.image.manifest.clone();
+        if self.planned("registry::copy", to, &format!("{from}, {digest}")) {
+            return Ok(copied(digest, Moved::default()));
+        }
+        let layout = match passing.name.as_ref().and_then(Reference::tag) {
+            Some(name) => layout.or_name(name),
+            None => layout,
+        };
+        super::copy::make_layout(&layout)?;
+        let size = content.blob_size(&digest)?;
+        let reference = passing.name.unwrap_or("image:latest".parse()?);
+        content.write_index(&[(reference, digest, size)])?;
+        let (source, dest) = (Layout::at(&content.layout_dir()), Side::Layout(layout));
+        copy(
+            ctx,
+            &self.config().limits,
+            &Side::Layout(source),
+            &dest,
+            &Copying::default(),
+        )
     }
 
     /// Brings an image into a content store that it passes through, packed; from elsewhere by a layout that it passes through as well.

@@ -57,8 +57,9 @@ impl CopyOptions {
 const LAYOUT: &str = "oci-dir:";
 
 impl Host {
-    /// Copies what a name stands for to another: names at registries, `oci-dir:PATH:NAME`, or `docker-archive:PATH:NAME`. Digests stay what they are, unless some
-    /// of several platforms are chosen. Nothing is unpacked, and nothing comes into the store.
+    /// Copies what a name stands for to another: names at registries, `oci-dir:PATH:NAME`, or `docker-archive:PATH:NAME`. Digests stay
+    /// what they are, unless some of several platforms are chosen, or an archive is a side. Nothing is unpacked, and nothing comes into
+    /// the store.
     ///
     /// Errors: `not_found`, `corrupt`, `invalid`, `unauthorized`, `denied`, `network`, `no_space`; the destination's name means then
     /// what it meant before.

@@ -67,11 +67,17 @@ impl Host {
         let change = self.change(ctx, options, &asking)?;
         let flatten = |digest: &Digest| self.flat(ctx, &source, digest);
         let flatten: Option<&Flatten<'_>> = if options.squash { Some(&flatten) } else { None };
-        let dry = self.plan().is_some();
+        let (limits, sides, dry) = (&self.config().limits, (&source, &dest), self.plan().is_some());
+        if let (Ok(name), Side::Registry { .. }) = (to.parse::<Reference>(), &dest)
+            && self.config().protect.remote(&name).is_some()
+        {
+            let wanted = mutate(ctx, limits, sides, &change, flatten, true)?.digest;
+            self.check_remote_move(ctx, &name, &wanted, &asking)?;
+        }
         if let (Side::Layout(layout), false) = (&dest, dry) {
             super::copy::make_layout(layout)?;
         }
-        let made = mutate(ctx, &self.config().limits, (&source, &dest), &change, flatten, dry);
+        let made = mutate(ctx, limits, sides, &change, flatten, dry);
         let made = made.map_err(|error| error.during(format!("change `{name}` to `{to}`")).target(name))?;
         if self.planned("registry::mutate", to, &format!("{name} as {}", made.digest))
             && let Ok(name) = to.parse()
