@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::harness::registry::Registry;
-use crate::harness::{Faulty, Hoist, Peers, inputs};
+use crate::harness::{Faulty, Hoist, Peers, Served, forge, inputs};
 
 fn copy(hoist: &Hoist, from: &str, to: &str, options: &str) -> Value {
     hoist.value(&format!("registry::copy({from:?}, {to:?}, {options})"))
@@ -335,6 +335,53 @@ fn i35_what_refers_to_an_image_goes_with_it() {
         json!(signature)
     );
     assert_eq!(listed(&to), json!([signature]));
+    // What is there is not set once more.
+    let again = copy(&hoist, &from, &to, "#{referrers: true}");
+    assert_eq!(
+        (&again["unchanged"], &again["moved"]),
+        (&json!(true), &json!(0)),
+        "{again}"
+    );
+}
+
+#[test]
+fn i35_a_list_of_referrers_is_asked_and_kept_by_the_registry() {
+    let (hoist, stores) = (Hoist::new(), [Hoist::new(), Hoist::new()]);
+    let [one, other] = stores.each_ref().map(|store| Served::start(store, &["--write"]));
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let put = |text: &[u8], tag: Option<&str>, subject: Option<&Value>| {
+        one.push_blob("app", text);
+        let empty = forge::descriptor("application/vnd.oci.empty.v1+json", text);
+        let mut manifest = json!({"schemaVersion": 2, "mediaType": media_type, "artifactType": "text/x", "config": empty, "layers": []});
+        if let Some(subject) = subject {
+            manifest["subject"] = subject.clone();
+        }
+        let text = manifest.to_string();
+        let described = forge::descriptor(media_type, text.as_bytes());
+        one.push_manifest(
+            "app",
+            tag.unwrap_or(described["digest"].as_str().unwrap()),
+            media_type,
+            &text,
+        );
+        described
+    };
+    let subject = put(b"{}", Some("1"), None);
+    let signature = put(b"{\"a\":1}", None, Some(&subject));
+    let about = put(b"{\"b\":1}", None, Some(&signature));
+    let (from, to) = (format!("{}/app:1", one.name()), format!("{}/app:1", other.name()));
+    let copied = copy(&hoist, &from, &to, "#{referrers: true}");
+    assert_eq!(copied["manifests"], 3);
+    let listed = |name: &Value| {
+        let name = format!("{}/app@{}", other.name(), name.as_str().unwrap());
+        hoist.value(&format!("registry::referrers({name:?}).map(|r| r.digest)"))
+    };
+    assert_eq!(listed(&subject["digest"]), json!([signature["digest"]]));
+    assert_eq!(listed(&signature["digest"]), json!([about["digest"]]));
+    let tags = hoist.value(&format!("registry::tags(\"{}/app\")", other.name()));
+    assert_eq!(tags, json!(["1"]), "no list is kept under a tag");
+    let again = copy(&hoist, &from, &to, "#{referrers: true}");
+    assert_eq!((&again["manifests"], &again["unchanged"]), (&json!(0), &json!(true)));
 }
 
 #[test]

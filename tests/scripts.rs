@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::harness::{Hoist, Served, inputs, tool};
+use crate::harness::{Faulty, Hoist, Served, inputs, tool};
 
 /// A script of the project.
 fn script(name: &str) -> PathBuf {
@@ -531,9 +531,16 @@ fn images_cross_a_gap_in_a_directory() {
     // There is no network where it is taken to.
     drop(from);
     let registry = format!("{}/gap", to.name());
-    for _ in 0..2 {
-        run(&hoist, "airgap-import.rhai", &[bundle, &registry]);
-    }
+    let front = Faulty::before(to.address());
+    let registry = registry.replace(to.name(), &front.name());
+    run(&hoist, "airgap-import.rhai", &[bundle, &registry]);
+    let set = front.count("PUT /manifests/");
+    let again = run(&hoist, "airgap-import.rhai", &[bundle, &registry]).stdout;
+    assert_eq!(again.matches("was there").count(), 2, "{again}");
+    assert!(
+        set > 0 && front.count("PUT /manifests/") == set,
+        "no manifest is sent again"
+    );
     for (tag, taken) in ["1.0.0", "latest"].into_iter().zip(digests) {
         assert_eq!(digest(&hoist, &format!("{registry}/team/app:{tag}")), taken);
     }

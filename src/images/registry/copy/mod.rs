@@ -82,16 +82,22 @@ pub fn copy(ctx: &Context, limits: &Limits, from: &Side, to: &Side, copying: &Co
     };
     let top = from.document(ctx, limits, from.wanted())?;
     let top = work.chosen(ctx, top)?;
-    work.document(ctx, &top, Some(to.wanted()), 0)?;
+    let is_there = !copying.force && to.standing(ctx)?.as_ref() == Some(&top.digest);
+    match is_there {
+        true => work.standing(ctx, &top)?,
+        false => work.document(ctx, &top, Some(to.wanted()), 0)?,
+    }
     work.companions(ctx, &top.digest, 0)?;
-    to.settle(&top.digest)?;
+    if !is_there {
+        to.settle(&top.digest)?;
+    }
     let done = work
         .done
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     Ok(Copied {
         digest: top.digest,
-        unchanged: false,
+        unchanged: done.1 == 0,
         moved: done.0,
         manifests: done.1,
     })
@@ -168,12 +174,23 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// A document that is at the destination with all it names: what else belongs to it may not be.
+    fn standing(&self, ctx: &Context, document: &Document) -> Result<()> {
+        self.begin(&document.digest);
+        self.count(Brought::Present, document.bytes.len() as u64);
+        let parts = Parts::of(&document.bytes, self.limits)?;
+        parts
+            .manifests
+            .iter()
+            .try_for_each(|entry| self.companions(ctx, &entry.digest, 0))
+    }
+
     /// A document that an index names.
     fn child(&self, ctx: &Context, entry: &Descriptor, depth: usize) -> Result<()> {
         let has_it = !self.copying.force && self.to.has(ctx, &entry.digest)?;
         if has_it {
             self.count(Brought::Present, entry.size);
-            return Ok(());
+            return self.companions(ctx, &entry.digest, 0);
         }
         let document = self.from.document(ctx, self.limits, entry.digest.as_str())?;
         self.document(ctx, &document, None, depth + 1)?;
@@ -215,7 +232,10 @@ impl Work<'_> {
             return Ok(());
         }
         let document = self.from.document(ctx, self.limits, digest.as_str())?;
-        self.document(ctx, &document, None, 0)?;
+        match !self.copying.force && self.to.has(ctx, digest)? {
+            true => self.standing(ctx, &document)?,
+            false => self.document(ctx, &document, None, 0)?,
+        }
         self.to.refer(ctx, self.limits, &document)?;
         self.companions(ctx, digest, depth + 1)
     }
