@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::harness::forge::{self, Files, Item};
 use crate::harness::registry::{Guard, Registry, USER};
 use crate::harness::{Answer, Fault, Faulty, Hoist, Peers, inputs};
 
@@ -171,6 +172,78 @@ fn i33_an_upload_that_breaks_off_goes_on() {
 }
 
 #[test]
+fn i33_pieces_are_as_long_as_the_registry_wants_them_at_least() {
+    let (hoist, registry) = (Hoist::new(), Registry::new());
+    let layer = forge::layer(&[("zeros", Item::File(&vec![0; 44 << 20]))]);
+    let size = layer.len() as u64;
+    let archive = hoist.write("app.tar", Files::oci(&[layer], "app:1").pack());
+    hoist
+        .eval(&format!(r#"image::load({archive:?})[0].tag("app:1").id"#))
+        .success();
+    let pieces = |header: Option<u64>| {
+        let front = Faulty::before(registry.address.parse().unwrap());
+        if let Some(shortest) = header {
+            front.always(
+                "POST /blobs/uploads/",
+                Fault::Header("OCI-Chunk-Min-Length", shortest.to_string()),
+            );
+        }
+        // A proxy in between that takes no more at once.
+        front.times(2, "PUT /blobs/uploads/", Fault::Answer(Answer::status(413)));
+        let there = format!("{}/app{}:1", front.name(), header.unwrap_or(0));
+        hoist
+            .eval(&format!(
+                r#"image::push("app:1", {there:?}, #{{compression: "none"}}).digest"#
+            ))
+            .success();
+        let sent = front.seen().into_iter().filter(|request| request.method == "PATCH");
+        let mut lengths: Vec<u64> = sent
+            .map(|request| request.length)
+            .filter(|length| *length > 4096)
+            .collect();
+        lengths.sort_unstable();
+        lengths
+    };
+    let (usual, wanted) = (32 << 20, 40 << 20);
+    assert_eq!(pieces(None), [size - usual, usual]);
+    assert_eq!(pieces(Some(wanted)), [size - wanted, wanted]);
+}
+
+#[test]
+fn i30_a_token_that_ends_while_a_blob_is_sent_is_renewed() {
+    let (hoist, registry) = (Hoist::new(), Registry::new());
+    load(&hoist, "layers.skopeo.oci.tar", "layers:1");
+    let front = Faulty::before(registry.address.parse().unwrap());
+    let challenge = format!(
+        r#"Bearer realm="http://{}/token",service="x",error="invalid_token""#,
+        front.name()
+    );
+    let refused = || Fault::Answer(Answer::status(401).header("WWW-Authenticate", &challenge));
+    for token in ["first", "second"] {
+        let handed = serde_json::json!({"token": token, "expires_in": 3600}).to_string();
+        front.once("GET /token", Fault::Answer(Answer::status(200).body(handed)));
+    }
+    front.once("HEAD /manifests/", refused());
+    front.once("PUT /blobs/uploads/", refused());
+    push(&hoist, "layers:1", &format!("{}/app:1", front.name()));
+    assert_eq!(front.count("GET /token"), 2);
+    let shown = |token: &str| {
+        let wanted = format!("Bearer {token}");
+        let seen = front.seen().into_iter();
+        seen.filter(|request| request.method == "PUT" && request.header("authorization") == Some(&wanted))
+            .count()
+    };
+    assert!(shown("first") > 0 && shown("second") > 0);
+    assert_eq!(registry.counts().1, 0, "no upload is left");
+    let digests = format!(
+        r#"[registry::digest({:?}), image::get("layers:1").digest]"#,
+        registry.name("app:1")
+    );
+    let digests = hoist.value(&digests);
+    assert_eq!(digests[0], digests[1]);
+}
+
+#[test]
 fn i33_what_fails_leaves_no_upload_and_moves_no_tag() {
     let (hoist, registry, peers) = (Hoist::new(), Registry::new(), Peers::new());
     load(&hoist, "busybox.skopeo.oci.tar", "busybox:1");
@@ -223,11 +296,12 @@ fn i30_credentials_are_shown_to_the_registry_and_to_nobody_else() {
         r#"image::push("busybox:1", "{}/new:1", #{{username: "{NAME}", password: env::get("P")}})"#,
         front.name()
     );
-    hoist.command(&["eval", &script]).env("P", PASSWORD).output();
+    let pushed = hoist.command(&["eval", &script]).env("P", PASSWORD).output();
     assert!(
         elsewhere.count("PUT /place?state=a%2Fb&digest=sha256%3A") > 0,
-        "{:?}",
-        elsewhere.seen()
+        "{:?} {}",
+        elsewhere.seen(),
+        pushed.stderr
     );
     assert!(
         elsewhere
