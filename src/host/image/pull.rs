@@ -10,10 +10,10 @@ use serde::Deserialize;
 use super::{Image, Tag, resolve};
 use crate::error::{Error, Kind, Result};
 use crate::host::Host;
-use crate::host::registry::Place;
-use crate::images::registry::{Credential, Registry, Traffic};
+use crate::host::registry::{Asking, within};
+use crate::images::registry::{Registry, Traffic};
 use crate::images::{self, Wanted, Watcher};
-use crate::model::{Context, Digest, Platform, Reference, Secret, TimeSpan, format_duration};
+use crate::model::{Context, Digest, Platform, Reference, Secret, TimeSpan};
 use crate::store::{ImageRow, Tx};
 
 /// Options of `image::pull`.
@@ -91,24 +91,14 @@ impl Host {
         watcher: &dyn Watcher,
     ) -> Result<PulledImage> {
         let reference: Reference = text.parse()?;
-        let limited = options.timeout.as_ref().map(|limit| ctx.with_timeout(limit.0));
-        let inner = limited.as_ref().unwrap_or(ctx);
-        let pulled = match options.all_tags {
-            true => self.pull_all(inner, &reference, options, watcher),
-            false => self.pull_one(inner, &reference, options, watcher),
-        };
-        pulled.map_err(|error| {
-            match (&limited, &options.timeout) {
-                (Some(own), Some(limit)) if own.owns_timeout(&error) => Error::timeout(format!(
-                    "`{}` was not here within {}",
-                    reference.familiar(),
-                    format_duration(limit.0)
-                ))
-                .hint("what has come by now is not fetched again"),
-                _ => error,
-            }
-            .target(reference.familiar())
-        })
+        let name = reference.familiar();
+        let what = format!("`{name}` was not here");
+        let late = (&*what, "what has come by now is not fetched again");
+        let pulled = within(ctx, options.timeout.as_ref(), late, |ctx| match options.all_tags {
+            true => self.pull_all(ctx, &reference, options, watcher),
+            false => self.pull_one(ctx, &reference, options, watcher),
+        });
+        pulled.map_err(|error| error.target(name))
     }
 
     /// Sees to it that what a container is to be made of is here, as far as the policy has a registry asked for it.
@@ -220,18 +210,18 @@ impl Host {
         options: &PullOptions,
         work: impl Fn(&Registry, &str) -> Result<T>,
     ) -> Result<T> {
-        let credential = options.credential()?;
         let mut outcome = Err(Error::internal("a repository has a place"));
-        for Place { endpoint, repository } in self.places_of(reference, options.tls_verify)? {
-            let place = Place { endpoint, repository };
-            // Who we are to a registry is nothing that its mirrors are to know.
-            let own = credential
-                .clone()
-                .filter(|_| place.endpoint.name == reference.registry());
-            let mut registry = self.registry_at(ctx, &place, own)?;
-            if let Some(retries) = options.retries {
-                registry = registry.with_retries(retries);
-            }
+        let own = options.asking();
+        own.credential()?;
+        // Who we are to a registry is nothing that its mirrors are to know.
+        let other = Asking {
+            username: None,
+            password: None,
+            ..own.clone()
+        };
+        for place in self.places_of(reference, options.tls_verify)? {
+            let is_own = place.endpoint.name == reference.registry();
+            let registry = self.asked(ctx, &place, if is_own { &own } else { &other })?;
             outcome = work(&registry, &place.repository);
             match &outcome {
                 Err(error) if error.kind() != Kind::NoSpace && ctx.check().is_ok() => {}
@@ -335,8 +325,14 @@ impl Host {
 }
 
 impl PullOptions {
-    fn credential(&self) -> Result<Option<Credential>> {
-        Credential::given(self.username.as_deref(), self.password.as_ref())
+    fn asking(&self) -> Asking {
+        Asking {
+            tls_verify: self.tls_verify,
+            username: self.username.clone(),
+            password: self.password.clone(),
+            retries: self.retries,
+            ..Asking::default()
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Asking {
 }
 
 impl Asking {
-    pub(super) fn credential(&self) -> Result<Option<Credential>> {
+    pub(in crate::host) fn credential(&self) -> Result<Option<Credential>> {
         Credential::given(self.username.as_deref(), self.password.as_ref())
     }
 }
@@ -62,7 +62,7 @@ impl Host {
         })
     }
 
-    fn asked(&self, ctx: &Context, place: &Place, asking: &Asking) -> Result<Registry> {
+    pub(in crate::host) fn asked(&self, ctx: &Context, place: &Place, asking: &Asking) -> Result<Registry> {
         let registry = self.registry_at(ctx, place, asking.credential()?)?;
         Ok(match asking.retries {
             Some(retries) => registry.with_retries(retries),

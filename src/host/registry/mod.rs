@@ -11,11 +11,11 @@ mod search;
 
 use super::Host;
 use crate::config::{Proxies, Registries};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::images::registry::credentials::Key;
 use crate::images::registry::hosts::Location;
 use crate::images::registry::{Credential, Credentials, Endpoint, Hosts, Registry, Settings, Transport};
-use crate::model::{Context, Reference};
+use crate::model::{Context, Reference, TimeSpan, format_duration};
 
 pub use copy::{CopyOptions, path_of_side};
 pub use look::Asking;
@@ -106,4 +106,19 @@ impl Host {
         };
         Ok(Registry::new(self.transport(), place.endpoint.clone(), credential))
     }
+}
+
+/// Does work that may take only so long, if there is a limit; `what` was not done then, and `hint` says what stays of it.
+pub(super) fn within<T>(
+    ctx: &Context,
+    limit: Option<&TimeSpan>,
+    (what, hint): (&str, &str),
+    work: impl FnOnce(&Context) -> Result<T>,
+) -> Result<T> {
+    let Some(limit) = limit else { return work(ctx) };
+    let own = ctx.with_timeout(limit.0);
+    work(&own).map_err(|error| match own.owns_timeout(&error) {
+        true => Error::timeout(format!("{what} within {}", format_duration(limit.0))).hint(hint),
+        false => error,
+    })
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::look::Asking;
+use super::within;
 use crate::error::{Error, Result};
 use crate::host::{Host, Image};
-use crate::images::registry::{Credential, Moved, Packing, pack};
-use crate::model::{Context, Digest, Reference, Secret, TimeSpan, format_duration};
+use crate::images::registry::{Moved, Packing, pack};
+use crate::model::{Context, Digest, Reference, Secret, TimeSpan};
 
 /// Options of `image::push`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -46,8 +48,14 @@ pub struct PushedImage {
 }
 
 impl PushOptions {
-    fn credential(&self) -> Result<Option<Credential>> {
-        Credential::given(self.username.as_deref(), self.password.as_ref())
+    fn asking(&self) -> Asking {
+        Asking {
+            tls_verify: self.tls_verify,
+            username: self.username.clone(),
+            password: self.password.clone(),
+            retries: self.retries,
+            ..Asking::default()
+        }
     }
 
     fn packing(&self) -> Result<Packing> {
@@ -71,22 +79,13 @@ impl Host {
         dest: Option<&str>,
         options: &PushOptions,
     ) -> Result<Vec<PushedImage>> {
-        let limited = options.timeout.as_ref().map(|limit| ctx.with_timeout(limit.0));
-        let inner = limited.as_ref().unwrap_or(ctx);
-        let pushed = match options.all_tags {
-            true => self.push_all(inner, source, dest, options),
-            false => self.push_one(inner, source, dest, options).map(|pushed| vec![pushed]),
-        };
-        pushed.map_err(|error| {
-            let error = match (&limited, &options.timeout) {
-                (Some(own), Some(limit)) if own.owns_timeout(&error) => {
-                    Error::timeout(format!("`{source}` was not pushed within {}", format_duration(limit.0)))
-                        .hint("layers that have arrived are not sent again")
-                }
-                _ => error,
-            };
-            error.target(dest.unwrap_or(source))
-        })
+        let what = format!("`{source}` was not pushed");
+        let late = (&*what, "layers that have arrived are not sent again");
+        let pushed = within(ctx, options.timeout.as_ref(), late, |ctx| match options.all_tags {
+            true => self.push_all(ctx, source, dest, options),
+            false => self.push_one(ctx, source, dest, options).map(|pushed| vec![pushed]),
+        });
+        pushed.map_err(|error| error.target(dest.unwrap_or(source)))
     }
 
     fn push_all(
@@ -121,7 +120,8 @@ impl Host {
         let lease = self.hold()?;
         let (image, stored) = self.held_image(&lease, source)?;
         let reference = destination(&image, source, dest)?;
-        let (packing, own) = (options.packing()?, options.credential()?);
+        let (packing, asking) = (options.packing()?, options.asking());
+        asking.credential()?;
         let content = self.content_of(&stored)?;
         let staging = self.new_content()?.stage()?;
         let packed = pack(ctx, content, &staging, &stored, packing)?;
@@ -138,21 +138,13 @@ impl Host {
                 pushed.digest
             )));
         }
-        let asking = super::look::Asking {
-            tls_verify: options.tls_verify,
-            retries: options.retries,
-            ..super::look::Asking::default()
-        };
         self.check_remote_move(ctx, &pushed.reference, &pushed.digest, &asking)?;
         if self.planned("image::push", &name, &format!("{} as {}", image, pushed.digest)) {
             self.imagine_name(&pushed.reference, Some(&pushed.digest));
             return Ok(pushed);
         }
         let place = self.destination_of(&pushed.reference, options.tls_verify)?;
-        let mut registry = self.registry_at(ctx, &place, own)?;
-        if let Some(retries) = options.retries {
-            registry = registry.with_retries(retries);
-        }
+        let registry = self.asked(ctx, &place, &asking)?;
         let from = self.repositories_with(&place.endpoint.name, &place.repository)?;
         let wanted = match pushed.reference.tag() {
             Some(tag) => tag.to_owned(),
