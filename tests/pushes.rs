@@ -348,3 +348,36 @@ fn an_image_without_a_name_is_not_pushed_to_nowhere() {
         failed.stderr
     );
 }
+
+/// What a plain layer became is known from before: where the registry has that, the layer is not read again, which a damaged one shows.
+#[test]
+fn a_layer_that_was_compressed_for_a_registry_is_not_compressed_for_it_again() {
+    let (hoist, registry, other) = (Hoist::with_busybox(), Registry::new(), Registry::new());
+    let name = registry.name("team/app:1");
+    let push = |to: &str, options: &str| hoist.value(&format!(r#"image::push("busybox", "{to}", #{{{options}}})"#));
+    let first = push(&name, "");
+    let layer = hoist.value(r#"image::inspect("busybox").RootFS.Layers[0]"#);
+    let path = hoist
+        .root()
+        .join("content/blobs")
+        .join(layer.as_str().unwrap().replace(':', "/"));
+    let whole = std::fs::read(&path).unwrap();
+    let mut damaged = whole.clone();
+    damaged[600] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    let again = push(&name, "");
+    assert_eq!((&again["digest"], &again["sent"]), (&first["digest"], &0.into()));
+    let tagged = push(&registry.name("team/app:2"), "");
+    assert_eq!(tagged["digest"], first["digest"]);
+    // Another form, or a registry that lacks it, wants the layer itself.
+    let fails = |to: &str, options: &str| {
+        hoist
+            .eval(&format!(r#"image::push("busybox", "{to}", #{{{options}}})"#))
+            .stderr
+    };
+    assert!(fails(&name, r#"compression: "zstd""#).contains("error[corrupt]"));
+    assert!(fails(&other.name("team/app:1"), "").contains("error[corrupt]"));
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(push(&other.name("team/app:1"), "")["digest"], first["digest"]);
+    assert_ne!(push(&name, r#"compression: "zstd""#)["digest"], first["digest"]);
+}

@@ -8,6 +8,7 @@ mod containers;
 mod images;
 mod integrity;
 mod leases;
+mod packed;
 mod references;
 mod registry;
 mod reserve;
@@ -33,18 +34,20 @@ pub use cache::CachedRow;
 pub use containers::ContainerRow;
 pub use images::{ImageRow, LayerRow};
 pub use leases::{Lease, forget_leases, lease_is_dead};
+pub use packed::PackedRow;
 pub use registry::{ManifestRow, PartRow};
 pub use salvage::Salvage;
 pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
     include_str!("migrations/003-sources.sql"),
     include_str!("migrations/004-registry.sql"),
     include_str!("migrations/005-cache.sql"),
+    include_str!("migrations/006-packed.sql"),
 ];
 
 /// The way out of a damaged database.

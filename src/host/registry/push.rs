@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::look::Asking;
-use super::within;
+use super::{Place, within};
 use crate::error::{Error, Result};
 use crate::host::{Host, Image};
-use crate::images::registry::{Moved, Packing, pack};
+use crate::images;
+use crate::images::registry::{Moved, Packed, Packing, Registry, pack, recall};
 use crate::model::{Context, Digest, Reference, Secret, TimeSpan};
+use crate::store::PackedRow;
 
 /// Options of `image::push`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -124,7 +126,14 @@ impl Host {
         asking.credential()?;
         let content = self.content_of(&stored)?;
         let staging = self.new_content()?.stage()?;
-        let packed = pack(ctx, content, &staging, &stored, packing)?;
+        let packed = match self.packed_before(ctx, &stored, &reference, packing, options)? {
+            Some(packed) => packed,
+            None => {
+                let packed = pack(ctx, content, &staging, &stored, packing)?;
+                self.remember_packed(&stored, &packed, packing)?;
+                packed
+            }
+        };
         let mut pushed = PushedImage {
             digest: packed.digest.clone(),
             size: packed.size(),
@@ -143,8 +152,7 @@ impl Host {
             self.imagine_name(&pushed.reference, Some(&pushed.digest));
             return Ok(pushed);
         }
-        let place = self.destination_of(&pushed.reference, options.tls_verify)?;
-        let registry = self.asked(ctx, &place, &asking)?;
+        let (place, registry) = self.pushed_to(ctx, &pushed.reference, options)?;
         let from = self.repositories_with(&place.endpoint.name, &place.repository)?;
         let wanted = match pushed.reference.tag() {
             Some(tag) => tag.to_owned(),
@@ -154,6 +162,54 @@ impl Host {
         self.store().write(|tx| tx.touch_image(image.id(), Timestamp::now()))?;
         self.tell_image("push", &image, &name);
         Ok(pushed)
+    }
+
+    /// The registry that a push goes to, and where in it.
+    fn pushed_to(&self, ctx: &Context, reference: &Reference, options: &PushOptions) -> Result<(Place, Registry)> {
+        let place = self.destination_of(reference, options.tls_verify)?;
+        let registry = self.asked(ctx, &place, &options.asking())?;
+        Ok((place, registry))
+    }
+
+    /// The image as it was made ready before, if the registry has what its layers became: then nothing is made of them again.
+    fn packed_before(
+        &self,
+        ctx: &Context,
+        image: &images::Image,
+        reference: &Reference,
+        packing: Packing,
+        options: &PushOptions,
+    ) -> Result<Option<Packed>> {
+        if self.plan().is_some() {
+            return Ok(None);
+        }
+        let known = |diff_id: &Digest| {
+            let row = self.store().read(|tx| tx.packed(diff_id, packing.name()))?;
+            Ok(row.map(|row| (row.digest, row.size, row.media_type)))
+        };
+        let Some(packed) = recall(self.content_of(image)?, image, packing, known)? else {
+            return Ok(None);
+        };
+        let (place, registry) = self.pushed_to(ctx, reference, options)?;
+        // What keeps it from saying so is told by the push itself.
+        let is_there = registry.has_absent(ctx, &place.repository, &packed).unwrap_or(false);
+        Ok(is_there.then_some(packed))
+    }
+
+    fn remember_packed(&self, image: &images::Image, packed: &Packed, packing: Packing) -> Result<()> {
+        let made = packed.made(image).into_iter();
+        let rows: Vec<PackedRow> = made
+            .map(|(diff_id, digest, size, media_type)| PackedRow {
+                diff_id,
+                digest,
+                size,
+                media_type,
+            })
+            .collect();
+        match rows.is_empty() || self.plan().is_some() {
+            true => Ok(()),
+            false => self.store().write(|tx| tx.set_packed(&rows, packing.name())),
+        }
     }
 
     /// Which repositories of a registry may have which blobs, as far as names here tell.

@@ -42,7 +42,7 @@ pub use describe::Described;
 pub use documents::{Head, Received};
 pub use endpoint::{Endpoint, Security};
 pub use hosts::Hosts;
-pub use push::{Moved, Packed, Packing, pack};
+pub use push::{Moved, Packed, Packing, pack, recall};
 pub use request::{Registry, Request, Response};
 pub use retry::Retry;
 pub use search::Hit;

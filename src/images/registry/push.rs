@@ -15,7 +15,7 @@ use crate::images::content::Content;
 use crate::images::image::{Image, Layer};
 use crate::images::jobs;
 use crate::images::manifest::{self, Descriptor, OCI_CONFIG};
-use crate::images::save::{Blob, Form};
+use crate::images::save::{Blob, Form, stored};
 use crate::images::staging::Staging;
 use crate::model::{Context, Digest};
 
@@ -65,6 +65,37 @@ impl Moved {
     }
 }
 
+impl Packing {
+    /// The name of what plain layers become.
+    pub fn name(&self) -> &'static str {
+        match self.compression.unwrap_or(Compression::Gzip) {
+            Compression::None => "none",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+        }
+    }
+}
+
+impl Packed {
+    /// The layers that were compressed, and what they became: diff id, digest, size, media type.
+    pub fn made(&self, image: &Image) -> Vec<(Digest, Digest, u64, String)> {
+        let layers = image.layers.iter().zip(&self.layers);
+        let made = layers.filter(|(_, blob)| !blob.is_stored && blob.rebuilt.is_none());
+        let facts = made.map(|(layer, blob)| {
+            let made = blob.descriptor.clone();
+            (layer.diff_id.clone(), made.digest, made.size, made.media_type)
+        });
+        facts.collect()
+    }
+
+    /// The layers of which only what they became is known, and that are to be sent: digests and sizes.
+    fn absent(&self) -> impl Iterator<Item = (&Digest, u64)> {
+        let absent = self.layers.iter().filter(|layer| layer.path.as_os_str().is_empty());
+        let sent = absent.filter(|layer| !layer.descriptor.is_undistributed());
+        sent.map(|layer| (&layer.descriptor.digest, layer.descriptor.size))
+    }
+}
+
 impl Packed {
     /// The layer of an image that has one, whose diff id is known.
     pub fn into_flat(self, diff_id: Digest, staging: Staging) -> Option<Flat> {
@@ -98,6 +129,43 @@ pub fn pack(ctx: &Context, content: &Content, staging: &Staging, image: &Image, 
         };
         form.blob(ctx, layer)
     })?;
+    assemble(content, image, made)
+}
+
+/// An image as it was made ready before, without making anything: of layers that are to be compressed only what they became is known, as
+/// `known` tells by diff id. `None` where that is not enough, or where there is nothing to be made.
+pub fn recall(
+    content: &Content,
+    image: &Image,
+    packing: Packing,
+    known: impl Fn(&Digest) -> Result<Option<(Digest, u64, String)>>,
+) -> Result<Option<Packed>> {
+    let mut made = Vec::new();
+    for layer in &image.layers {
+        if !content.has_blob(&layer.blob) {
+            return Ok(None);
+        }
+        if let Some(stored) = stored(content, wanted(content, layer, packing)?, layer)? {
+            made.push(stored);
+            continue;
+        }
+        let Some((digest, size, media_type)) = known(&layer.diff_id)? else {
+            return Ok(None);
+        };
+        made.push(Blob {
+            path: PathBuf::new(),
+            descriptor: Descriptor::new(&media_type, digest, size),
+            is_stored: false,
+            rebuilt: None,
+        });
+    }
+    match made.iter().all(|layer| layer.is_stored) {
+        true => Ok(None),
+        false => assemble(content, image, made).map(Some),
+    }
+}
+
+fn assemble(content: &Content, image: &Image, made: Vec<Blob>) -> Result<Packed> {
     let manifest = match made.iter().all(|layer| layer.is_stored) {
         true => content.read_blob(&image.manifest, content.limits().document)?,
         false => {
@@ -126,6 +194,16 @@ fn wanted(content: &Content, layer: &Layer, packing: Packing) -> Result<Option<C
 }
 
 impl Registry {
+    /// Whether a repository has all layers of an image of which only what they became is known here.
+    pub fn has_absent(&self, ctx: &Context, repository: &str, packed: &Packed) -> Result<bool> {
+        for (digest, size) in packed.absent() {
+            if self.blob_size(ctx, repository, digest)? != Some(size) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Sends an image to a repository, under a tag or by its digest. `from` names repositories of the same registry that may have a
     /// blob.
     ///
@@ -180,7 +258,10 @@ impl Packed {
                 digest.clone(),
                 Parcel {
                     descriptor: layer.descriptor.clone(),
-                    source: of_file(layer.path.clone()),
+                    source: match layer.path.as_os_str().is_empty() {
+                        false => of_file(layer.path.clone()),
+                        true => of_nothing(),
+                    },
                     from: known(&digest),
                 },
             );
@@ -197,6 +278,17 @@ impl Packed {
         parcels.sort_by_key(|parcel| std::cmp::Reverse(parcel.descriptor.size));
         parcels
     }
+}
+
+/// A blob that the registry had when it was asked.
+fn of_nothing() -> super::upload::Source {
+    Arc::new(|_| {
+        let error = Error::new(
+            crate::error::Kind::Conflict,
+            "the registry has lost a layer since it was asked for it",
+        );
+        Err(error.hint("push again"))
+    })
 }
 
 /// A blob in a file.

@@ -39,30 +39,13 @@ impl Form<'_> {
         if !self.content.has_blob(&layer.blob) && self.content.has_recipe(&layer.diff_id) {
             return self.rebuilt(ctx, layer);
         }
-        let Some(compression) = self.compression else {
-            return Ok(self.stored(layer));
-        };
-        let (encoding, input) = compression::peek(self.content.open_blob(&layer.blob)?)?;
-        let already = matches!(
-            (encoding, compression),
-            (Encoding::Plain, Compression::None)
-                | (Encoding::Gzip, Compression::Gzip)
-                | (Encoding::Zstd, Compression::Zstd)
-        );
-        if already {
-            return Ok(self.stored(layer));
+        if let Some(stored) = stored(self.content, self.compression, layer)? {
+            return Ok(stored);
         }
+        let compression = self.compression.unwrap_or(Compression::None);
+        let (encoding, input) = compression::peek(self.content.open_blob(&layer.blob)?)?;
         let plain = compression::decode(encoding, input, self.content.limits())?;
         self.compressed(ctx, layer, plain, compression)
-    }
-
-    fn stored(&self, layer: &Layer) -> Blob {
-        Blob {
-            path: self.content.blob_path(&layer.blob),
-            descriptor: Descriptor::new(&layer.media_type, layer.blob.clone(), layer.blob_size),
-            is_stored: true,
-            rebuilt: None,
-        }
     }
 
     /// A blob of the layer's files, plain unless a compression is asked for: how the dropped one was compressed cannot be repeated.
@@ -131,6 +114,29 @@ impl Form<'_> {
             diff_id.ok_or_else(|| Error::internal("the stream was not hashed"))?,
         ))
     }
+}
+
+/// The stored blob, if it has the form asked for.
+pub(in crate::images) fn stored(
+    content: &Content,
+    compression: Option<Compression>,
+    layer: &Layer,
+) -> Result<Option<Blob>> {
+    let has_form = match compression {
+        None => true,
+        Some(compression) => matches!(
+            (compression::peek(content.open_blob(&layer.blob)?)?.0, compression),
+            (Encoding::Plain, Compression::None)
+                | (Encoding::Gzip, Compression::Gzip)
+                | (Encoding::Zstd, Compression::Zstd)
+        ),
+    };
+    Ok(has_form.then(|| Blob {
+        path: content.blob_path(&layer.blob),
+        descriptor: Descriptor::new(&layer.media_type, layer.blob.clone(), layer.blob_size),
+        is_stored: true,
+        rebuilt: None,
+    }))
 }
 
 /// A layer that is not to be handed on stays one.

@@ -17,7 +17,7 @@ use super::image::Image;
 use super::output::{NewDirectory, Output};
 use crate::error::{Error, Result};
 use crate::model::{Context, Reference, unknown};
-pub(in crate::images) use layer::{Blob, Form};
+pub(in crate::images) use layer::{Blob, Form, stored};
 use layout::Layout;
 use saved::Checksum;
 pub use saved::Saved;
