@@ -62,6 +62,12 @@ impl Rule {
     pub fn parse(text: &str) -> Result<Rule> {
         let (name, scope) = text.split_once('=').unwrap_or((text, "*"));
         let effect = Effect::parse(name).ok_or_else(|| unknown("permission", name, &Effect::ALL.map(Effect::name)))?;
+        if scope.is_empty() {
+            // Of a shell's variable that is not set: to forbid nothing then would be what nobody meant.
+            return Err(Error::invalid(format!("`{name}=` names nothing")).hint(format!(
+                "`{name}` alone is about everything; without the rule nothing is said"
+            )));
+        }
         Ok(Rule {
             effect,
             scope: Scope::new(scope)?,
@@ -221,6 +227,7 @@ pub fn declared(code: &str) -> Result<Option<Vec<Rule>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn rules(texts: &[&str]) -> Vec<Rule> {
         texts.iter().map(|text| Rule::parse(text).unwrap()).collect()
@@ -250,6 +257,14 @@ mod tests {
         assert!(!may(&line(None, &["delete"]), "app/x:pr-1"));
         let read = Demand::new(Effect::Read, Target::Any);
         assert!(line(Some(&["read"]), &[]).check("image::list", &read).is_ok());
+    }
+
+    #[test]
+    fn a_rule_about_nothing_is_refused() {
+        for text in ["delete=", "fs="] {
+            assert_eq!(Rule::parse(text).unwrap_err().kind(), Kind::Invalid, "{text}");
+        }
+        assert!(Rule::parse("delete").unwrap().scope.is_all());
     }
 
     #[test]
