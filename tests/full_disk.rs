@@ -10,7 +10,7 @@ use nix::sys::statvfs::statvfs;
 
 use crate::acts::{self, Act};
 use crate::harness::fault::{self, Place};
-use crate::harness::{Hoist, Output, Witness, inputs};
+use crate::harness::{Hoist, Output, Peers, Registry, Served, Witness, inputs};
 use crate::images::{content, verify};
 
 /// What the expression throws: its kind.
@@ -333,4 +333,23 @@ fn the_end_of_a_container_that_fills_it_is_known() {
         r#"let c = container::run_detached("busybox", "{filling}"); let code = c.wait(); c.reload(); [code, c.status, c.exit_code]"#
     ));
     assert_eq!(detached, serde_json::json!([7, "exited", 7]));
+}
+
+#[test]
+fn a_pull_that_finds_no_room_gives_back_what_it_took() {
+    let (registry, peers, hoist) = (Registry::new(), Peers::new(), Hoist::on_disk("24m"));
+    let archive = inputs::path("debian.crane.docker.tar");
+    let source = format!("docker-archive:{}", archive.display());
+    registry.put(&peers, &source, "debian:1", &[]);
+    let name = registry.name("debian:1");
+    assert_eq!(kind(&hoist, &format!("image::pull({name:?})")), "no_space");
+    assert_eq!(hoist.staged(), Vec::<PathBuf>::new());
+    let proxy = Served::start(&hoist, &["--proxy", &registry.address]);
+    let other = Hoist::new();
+    let through = format!("{}/debian:1", proxy.name());
+    other.eval(&format!("image::pull({through:?})")).fails_with(1);
+    let (told, _) = proxy.stop();
+    assert!(told.contains("a blob cannot be kept"), "{told}");
+    assert_eq!(hoist.staged(), Vec::<PathBuf>::new());
+    verify(&hoist);
 }

@@ -107,7 +107,8 @@ pub fn pull(
         traffic,
         watcher,
     };
-    let mut loaded = intake::store(ctx, content, holder, &staging, &remote, vec![found])?;
+    let stored = intake::store(ctx, content, holder, &staging, &remote, vec![found]);
+    let mut loaded = stored.inspect_err(|error| remote.give_back(error))?;
     let loaded = loaded
         .pop()
         .ok_or_else(|| Error::internal("an image went missing on its way in"))?;
@@ -291,6 +292,13 @@ impl Remote<'_> {
                     .inspect_err(|_| drop(partial.clear()))
             }
             staged => staged,
+        }
+    }
+
+    /// What would have been gone on from fills a disk that is full.
+    fn give_back(&self, error: &Error) {
+        if error.kind() == Kind::NoSpace {
+            self.partials.values().for_each(|partial| drop(partial.clear()));
         }
     }
 

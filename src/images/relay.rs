@@ -64,7 +64,7 @@ impl Relay {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings it here, going on from what an earlier try left. Errors: those of the registry; `corrupt`, and nothing of it is kept then.
+    /// Brings it here, going on from what an earlier try left. Errors: those of the registry; `corrupt` and `no_space`, and nothing of it is kept then.
     pub fn fetch(&self, ctx: &Context, content: &Content, registry: &Registry, repository: &str) -> Result<Relayed> {
         let partial = content.relayed_partial(ctx, &self.digest)?;
         let had = match partial.len()? {
@@ -80,7 +80,8 @@ impl Relay {
                 _partial: partial,
             }),
             Err(error) => {
-                if error.kind() == Kind::Corrupt {
+                // Nobody shall go on from what is wrong, and a full disk gets back what it gave.
+                if matches!(error.kind(), Kind::Corrupt | Kind::NoSpace) {
                     partial.clear()?;
                 }
                 Err(error)

@@ -139,6 +139,9 @@ impl UnderWay {
         let outcome = self.proxy.bring(ctx, source, &self.relay, &self.key.1);
         match &outcome {
             Ok(()) => self.proxy.answered(),
+            Err(error) if error.kind() == Kind::NoSpace => {
+                (self.proxy.0.tell)(&format!("a blob cannot be kept, and so not handed out: {error}"));
+            }
             Err(error) => drop(self.proxy.is_no_answer(ctx, error)),
         }
         self.end(&outcome);
