@@ -13,7 +13,7 @@ use rhai::{Dynamic, FnPtr, NativeCallContext};
 /// The options of `retry`.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
-struct Retry {
+pub(super) struct Retry {
     delay: Duration,
     backoff: f64,
     on: Vec<String>,

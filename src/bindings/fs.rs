@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// The options of `fs::remove`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Removal {
+pub(super) struct Removal {
     recursive: bool,
 }
 

@@ -39,6 +39,7 @@ mod demand;
 pub mod effects;
 pub mod failure;
 pub mod gate;
+pub mod keys;
 pub mod object;
 pub mod options;
 pub mod planning;

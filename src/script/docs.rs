@@ -6,6 +6,7 @@ use rhai::Engine;
 use serde::Deserialize;
 
 use crate::bindings::effects::{self, Effect};
+use crate::bindings::keys::{self, OptionKey};
 use crate::bindings::value::plain_type;
 use crate::bindings::{GLOBALS, Group, NAMESPACES, objects};
 
@@ -120,6 +121,11 @@ impl Function {
             });
         }
         examples
+    }
+
+    /// The keys of the options it takes, by whatever overload, sorted.
+    pub fn options(&self) -> Vec<OptionKey> {
+        keys::of_function(&self.qualified_name())
     }
 
     /// What the function may do to the world; operators and getters do nothing.

@@ -14,7 +14,7 @@ use crate::model::TimeSpan;
 /// The options of `wait`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct WaitOptions {
+pub(in crate::bindings) struct WaitOptions {
     timeout: Option<TimeSpan>,
     until: Option<String>,
 }

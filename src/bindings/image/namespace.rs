@@ -20,7 +20,7 @@ use crate::model::{Digest, Reference};
 /// The options of `image::load`.
 #[derive(Deserialize)]
 #[serde(default)]
-struct LoadOptions {
+pub(in crate::bindings) struct LoadOptions {
     tags: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::model::Secret;
 /// Options of `registry::login`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct LoginOptions {
+pub(in crate::bindings) struct LoginOptions {
     tls_verify: Option<bool>,
 }
 
