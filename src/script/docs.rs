@@ -86,6 +86,19 @@ impl Function {
         }
     }
 
+    /// The type it is called on: that of a method or getter.
+    pub fn receiver(&self) -> Option<&str> {
+        match &self.usage {
+            Use::Method(kind) | Use::Getter(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
+    /// How many arguments it takes, one of them being what a method is called on.
+    pub fn arity(&self) -> usize {
+        self.parameters.len() + usize::from(self.receiver().is_some())
+    }
+
     /// `path: string, options: map`.
     pub fn parameter_list(&self) -> String {
         let words = self
@@ -167,6 +180,26 @@ pub fn functions() -> Vec<Function> {
     let globals = GLOBALS.iter().flat_map(|group| of_group(group, false));
     let namespaces = NAMESPACES.iter().flat_map(|group| of_group(group, true));
     globals.chain(namespaces).collect()
+}
+
+/// The functions, methods and getters that the language itself brings, as far as they have names. What takes a value first is a
+/// method of its type, and of `any` where it takes all.
+pub fn language() -> Vec<Function> {
+    let json = Engine::new().gen_fn_metadata_to_json(true);
+    let json = json.expect("metadata is plain data");
+    let raw: RawModule = serde_json::from_str(&json).expect("the interpreter writes what it documents");
+    let mut functions: Vec<Function> = raw
+        .functions
+        .into_iter()
+        .map(|raw| from_raw("language", None, raw))
+        .collect();
+    functions.retain(|function| function.usage != Use::Operator && !function.name.contains('$'));
+    for function in &mut functions {
+        if function.usage == Use::Global && !function.parameters.is_empty() {
+            function.usage = Use::Method(function.parameters.remove(0).kind);
+        }
+    }
+    functions
 }
 
 fn of_group(group: &Group, is_namespace: bool) -> Vec<Function> {

@@ -1,11 +1,13 @@
 //! The interpreter built, limited and run: what turns a file into actions, and what goes wrong into words.
 
 pub mod apply;
+pub mod catalogue;
 pub mod docs;
 pub mod examples;
 pub mod interactive;
 pub mod reference;
 pub mod runner;
+pub mod tokens;
 
 mod diagnostic;
 mod engine;
