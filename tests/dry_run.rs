@@ -102,6 +102,8 @@ fn at_registry(host: &str) -> String {
     assert::eq(registry::digest("HOST/mirror:1"), registry::digest(app + ":1"));
     registry::mutate(app + ":1", app + ":labelled", #{labels: #{of: "dry run"}});
     assert::ok(registry::exists(app + ":labelled"));
+    registry::index("HOST/both:1", #{create: true}).add(app + ":1").push();
+    assert::eq(registry::index("HOST/both:1").platforms.len(), 1);
     image::push("tools", "HOST/tools:1");
     assert::ok(registry::exists("HOST/tools:1"));
     image::get("tools").push("HOST/tools:2");

@@ -33,6 +33,7 @@ mod harness_itself;
 mod health;
 mod hostile;
 mod images;
+mod indexes;
 mod info;
 mod inits;
 mod kills;

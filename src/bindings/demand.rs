@@ -9,7 +9,7 @@ use super::session::Session;
 use super::subject;
 use crate::config::{Demand, ImageNames, Target};
 use crate::error::Result;
-use crate::host::{Container, Image, path_of_side, search_place};
+use crate::host::{Container, Image, Index, path_of_side, search_place};
 use crate::model::Reference;
 
 /// What a call demands.
@@ -44,6 +44,28 @@ impl Call<'_> {
             Of::Name(at) | Of::NewName(at) => add(effect, text(at).map_or(Target::Any, |text| self.name(&text))),
             Of::Sent(image, dest) => add(effect, self.sent(image, dest)?),
             Of::Retagged(name, tag) => add(effect, self.retagged(name, tag)),
+            Of::From(at) if self.args.get(at).is_some_and(|value| value.is::<Image>()) => {
+                for value in self.each(at) {
+                    add(Effect::Read, self.image(&value, false)?);
+                }
+            }
+            Of::Indexed(at, dest) => {
+                let own = self.index(at).map(|index| index.name().to_string());
+                let name = text(dest).or(own);
+                add(effect, name.map_or(Target::Any, |name| self.name(&name)));
+            }
+            Of::Gathered(at) => {
+                let (names, images) = self.index(at).map(|index| index.sources()).unwrap_or_default();
+                for (name, _) in names {
+                    match path_of_side(&name) {
+                        Some(path) => add(Effect::Fs, self.session.file(&path)),
+                        None => add(effect, host_of(&name)),
+                    }
+                }
+                for id in images {
+                    add(Effect::Read, self.image(&Dynamic::from(id.to_string()), false)?);
+                }
+            }
             Of::From(at) | Of::To(at) => {
                 let text = text(at).unwrap_or_default();
                 match path_of_side(&text) {
@@ -158,6 +180,11 @@ impl Call<'_> {
             (None, Some(name)) => Target::named(name),
             (None, None) => Target::Object(vec![text]),
         })
+    }
+
+    fn index(&self, at: usize) -> Option<Index> {
+        let index = self.args.get(at)?.read_lock::<Index>()?;
+        Some(index.clone())
     }
 
     fn image_of(&self, at: usize) -> Result<Target> {

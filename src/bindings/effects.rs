@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 pub use crate::model::Effect;
 use Effect::{Delete, Exec, Fs, Net, Pull, Push, Read, Run, Write};
 use Of::{
-    Any, Bases, Container, Each, Extra, From, Glob, Host, Image, ImageOf, Listen, Name, NewName, Options, Own, Path,
-    Repair, Retagged, Searched, Sent, Served, To, WholeImage,
+    Any, Bases, Container, Each, Extra, From, Gathered, Glob, Host, Image, ImageOf, Indexed, Listen, Name, NewName,
+    Options, Own, Path, Repair, Retagged, Searched, Sent, Served, To, WholeImage,
 };
 
 /// What names the target of an effect. Numbers are places of arguments; the receiver of a method is at 0.
@@ -32,10 +32,14 @@ pub enum Of {
     Sent(usize, usize),
     /// A name at a registry, and the tag put beside its own.
     Retagged(usize, usize),
-    /// What is copied from: a name at a registry, or a layout.
+    /// What is copied from: a name at a registry, a layout, or an `Image`.
     From(usize),
     /// What is copied to.
     To(usize),
+    /// An index, and the name it is set under, if that is another.
+    Indexed(usize, usize),
+    /// What an index takes its images from: registries, layouts, images of the store.
+    Gathered(usize),
     /// The bases that the options name.
     Bases,
     /// The repository that tags are deleted of, if the options say so.
@@ -104,6 +108,10 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("Image.save", &[(Read, Image(0)), (Fs, Path(1))]),
     ("Image.tag", &[(Read, Image(0)), (Write, NewName(1))]),
     ("Image.untag", &[(Delete, Name(1))]),
+    ("Index.add", &[(Net, From(1))]),
+    ("Index.annotate", PURE),
+    ("Index.push", &[(Push, Indexed(0, 1)), (Net, Gathered(0))]),
+    ("Index.remove", PURE),
     ("Run.blob", PURE),
     ("Run.json", PURE),
     ("Run.lines", PURE),
@@ -228,6 +236,7 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("registry::delete_tag", &[(Delete, Name(0))]),
     ("registry::digest", &[(Net, From(0))]),
     ("registry::exists", &[(Net, From(0))]),
+    ("registry::index", &[(Net, From(0))]),
     ("registry::inspect", &[(Net, From(0))]),
     ("registry::limits", &[(Net, Host(0))]),
     ("registry::login", &[(Write, Host(0)), (Net, Host(0))]),

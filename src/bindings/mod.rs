@@ -88,7 +88,7 @@ use std::sync::LazyLock;
 use rhai::plugin::ModuleManifest;
 use rhai::{Engine, Module};
 
-use crate::host::{Container, Image};
+use crate::host::{Container, Image, Index};
 use object::Shape;
 
 pub use console::{Console, Format, Level, Recorder};
@@ -235,6 +235,11 @@ pub const GLOBALS: &[Group] = &[
         "What a batch removed and kept, with the reason of each.",
         || vec![&report::functions::RHAI_MANIFEST],
     ),
+    group(
+        "indexes",
+        "Images for several platforms under one name at a registry.",
+        registry::index_methods,
+    ),
     group("servers", "A registry that is being served.", registry::methods),
     group("archives", "What `save` wrote.", || {
         vec![&saved::functions::RHAI_MANIFEST]
@@ -257,6 +262,7 @@ pub fn objects() -> &'static [Shape] {
             Shape::of::<report::Report>(),
             Shape::of::<saved::Saved>(),
             Shape::of::<registry::Server>(),
+            Shape::of::<Index>(),
         ]
     });
     &OBJECTS

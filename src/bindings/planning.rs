@@ -16,7 +16,7 @@ use super::session::Session;
 use super::value::{from_json, to_json};
 use crate::config::{Demand, Target};
 use crate::error::{Error, Result};
-use crate::host::{Container, ContainerFilter, Image, ImageFilter, Item, Pin};
+use crate::host::{Container, ContainerFilter, Image, ImageFilter, Index, Item, Pin};
 use crate::model::Reference;
 
 /// The form of plan files that this version writes and reads.
@@ -259,6 +259,15 @@ impl Recorder {
         {
             found.push(host.pin_remote(&session.context(), &name, tls_verify(args))?);
         }
+        if let Some(index) = index_of(args)
+            && demand.effect == Effect::Push
+        {
+            for (name, verify) in index.sources().0 {
+                if let Ok(name) = name.parse::<Reference>() {
+                    found.push(host.pin_remote(&session.context(), &name, index.tls_verify(verify))?);
+                }
+            }
+        }
         let inner = self.inner();
         for pin in found {
             if !inner.touched.contains(&pin.key()) && !pins.contains(&pin) {
@@ -386,6 +395,9 @@ fn argument(function: &str, value: &Dynamic) -> Result<Value> {
     if let Some(container) = value.read_lock::<Container>() {
         return Ok(json!({ "$container": container.id().as_str() }));
     }
+    if let Some(index) = value.read_lock::<Index>() {
+        return Ok(json!({ "$index": index.recipe() }));
+    }
     if let Some(bytes) = value.read_lock::<Blob>() {
         return Ok(json!({ "$bytes": STANDARD.encode(bytes.as_slice()) }));
     }
@@ -436,6 +448,12 @@ fn given(value: &Value, session: &Session) -> Result<Dynamic> {
                     .map(Dynamic::from_blob)
                     .map_err(|cause| Error::corrupt(format!("the plan's bytes are none: {cause}")));
             }
+            if let (1, Some(recipe)) = (map.len(), map.get("$index")) {
+                let recipe = serde_json::from_value(recipe.clone())
+                    .map_err(|cause| Error::corrupt(format!("the plan's index is none: {cause}")))?;
+                let index = session.host()?.index_again(&session.context(), &recipe)?;
+                return Ok(Dynamic::from(index));
+            }
             let fields = map
                 .iter()
                 .map(|(name, value)| Ok((name.into(), given(value, session)?)));
@@ -450,9 +468,14 @@ fn given(value: &Value, session: &Session) -> Result<Dynamic> {
     }
 }
 
-/// The option `tls_verify` of a call.
+/// What a call says of certificates: by the option `tls_verify`, or as the index does that it is about.
 fn tls_verify(args: &[&mut Dynamic]) -> Option<bool> {
-    args.last()?.read_lock::<Map>()?.get("tls_verify")?.as_bool().ok()
+    let option = || args.last()?.read_lock::<Map>()?.get("tls_verify")?.as_bool().ok();
+    option().or_else(|| index_of(args)?.tls_verify(None))
+}
+
+fn index_of(args: &[&mut Dynamic]) -> Option<Index> {
+    args.first()?.read_lock::<Index>().map(|index| index.clone())
 }
 
 /// These of the options.
@@ -488,7 +511,7 @@ fn size_of(result: &Dynamic) -> Option<u64> {
 fn keys(demand: &Demand, function: &str) -> Vec<String> {
     match &demand.target {
         Target::Image(names) => {
-            let kind = if function.starts_with("registry::") {
+            let kind = if function.starts_with("registry::") || function == "Index.push" {
                 "remote"
             } else {
                 "name"

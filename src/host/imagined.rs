@@ -17,6 +17,8 @@ pub(super) struct Imagined {
     pub(super) files: HashMap<(ContainerId, String), Vec<u8>>,
     /// What names at registries would stand for.
     names: HashMap<String, Option<Digest>>,
+    /// What indexes would be, by the names they would have.
+    documents: HashMap<String, (Digest, Vec<u8>)>,
     /// Manifests that would be gone, with their repositories.
     gone: HashSet<(String, Digest)>,
     /// Content that would be collected.
@@ -40,6 +42,21 @@ impl Host {
             imagined.gone.remove(&(name.repository(), digest.clone()));
         }
         imagined.names.insert(name.to_string(), digest.cloned());
+    }
+
+    /// Under dry-run, notes which index a name at a registry would stand for now.
+    pub(super) fn imagine_document(&self, name: &Reference, digest: &Digest, bytes: Vec<u8>) {
+        self.imagine_name(name, Some(digest));
+        self.imagined()
+            .documents
+            .insert(name.to_string(), (digest.clone(), bytes));
+    }
+
+    /// The index that a name at a registry would stand for, if it is one that would have been set.
+    pub(super) fn imagined_document(&self, name: &Reference) -> Option<(Digest, Vec<u8>)> {
+        let standing = self.imagined_digest(name, None)?;
+        let found = self.imagined().documents.get(&name.to_string()).cloned();
+        found.filter(|(digest, _)| *digest == standing)
     }
 
     /// Under dry-run, notes that a manifest would be gone from its repository.

@@ -55,8 +55,8 @@ pub use pin::Pin;
 pub use plan::{Action, Plan};
 pub use proxy::{CacheFilter, CachedManifest, ProxiedBlob, ProxiedManifest, Proxy};
 pub use registry::{
-    Asking, CopyOptions, MirrorOptions, MutateOptions, PushOptions, PushedImage, SearchOptions, path_of_side,
-    search_place,
+    Asking, CopyOptions, EntryOptions, Index, IndexOptions, IndexPushOptions, IndexRecipe, MirrorOptions,
+    MutateOptions, PushOptions, PushedImage, SearchOptions, path_of_side, search_place,
 };
 pub use report::{Item, Report};
 pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob, UntaggedFilter};

@@ -17,7 +17,7 @@ fn copy_to(session: &Session, from: &str, to: &str, options: Map) -> Result<Dyna
         .map(|made| copied(&made))
 }
 
-fn copied(copied: &Copied) -> Dynamic {
+pub(super) fn copied(copied: &Copied) -> Dynamic {
     from_json(&json!({
         "digest": copied.digest,
         "unchanged": copied.unchanged,

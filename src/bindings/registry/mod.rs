@@ -3,6 +3,7 @@
 pub mod access;
 pub mod acts;
 pub mod cache;
+pub mod index;
 pub mod look;
 pub mod mirror;
 pub mod served;
@@ -18,10 +19,16 @@ pub(super) fn functions() -> Manifests {
         &access::functions::RHAI_MANIFEST,
         &look::functions::RHAI_MANIFEST,
         &acts::functions::RHAI_MANIFEST,
+        &index::functions::RHAI_MANIFEST,
         &mirror::functions::RHAI_MANIFEST,
         &served::functions::RHAI_MANIFEST,
         &cache::functions::RHAI_MANIFEST,
     ]
+}
+
+/// The getters and methods of `Index`.
+pub(super) fn index_methods() -> Manifests {
+    vec![&index::methods::RHAI_MANIFEST]
 }
 
 /// The getters and methods of `Server`.

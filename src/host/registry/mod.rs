@@ -2,6 +2,7 @@
 
 mod archive;
 mod copy;
+mod index;
 mod login;
 mod look;
 mod mirror;
@@ -18,6 +19,7 @@ use crate::images::registry::{Credential, Credentials, Endpoint, Hosts, Registry
 use crate::model::{Context, Reference, TimeSpan, format_duration};
 
 pub use copy::{CopyOptions, path_of_side};
+pub use index::{EntryOptions, Index, IndexOptions, IndexPushOptions, IndexRecipe};
 pub use look::Asking;
 pub use mirror::MirrorOptions;
 pub use mutate::MutateOptions;

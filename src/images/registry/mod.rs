@@ -35,6 +35,12 @@ pub(crate) use blobs::Download;
 pub use blobs::Traffic;
 pub use body::{Body, Opener};
 pub use catalogue::Allowance;
+pub mod index {
+    //! Indexes put together.
+    pub use super::copy::{
+        IMAGE, IndexDraft, Listing, check_unmoved, gather, image_entry, listed, platform_of, settle,
+    };
+}
 pub use copy::{Change, Copied, Copying, Flat, Flatten, Layout, Rebase, Side, copy, mutate};
 pub use credential::Credential;
 pub use credentials::Credentials;

@@ -54,6 +54,13 @@ pub struct Moved {
 }
 
 impl Moved {
+    /// Counts what else was moved.
+    pub fn add(&mut self, other: Moved) {
+        self.sent += other.sent;
+        self.mounted += other.mounted;
+        self.present += other.present;
+    }
+
     /// Counts a blob.
     pub(super) fn count(&mut self, brought: Brought, size: u64) {
         let part = match brought {

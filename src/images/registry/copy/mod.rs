@@ -1,5 +1,6 @@
 //! From one registry or layout to another: documents byte for byte, blobs as they are, nothing unpacked and nothing kept here.
 
+mod index;
 mod layout;
 mod mutate;
 mod parts;
@@ -8,6 +9,7 @@ mod side;
 use std::collections::HashSet;
 use std::sync::Mutex;
 
+pub use index::{IMAGE, IndexDraft, Listing, check_unmoved, gather, image_entry, listed, platform_of, settle};
 pub use layout::Layout;
 pub use mutate::{Change, Flat, Flatten, Rebase, mutate};
 use parts::Parts;

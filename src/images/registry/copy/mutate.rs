@@ -402,7 +402,7 @@ fn typed(mut layer: Value, is_docker: bool) -> Result<Value> {
     Ok(layer)
 }
 
-fn parsed(bytes: &[u8]) -> Result<Value> {
+pub(super) fn parsed(bytes: &[u8]) -> Result<Value> {
     let value: Value =
         serde_json::from_slice(bytes).map_err(|cause| Error::corrupt(format!("a document is not valid: {cause}")))?;
     match value.is_object() {
@@ -411,7 +411,7 @@ fn parsed(bytes: &[u8]) -> Result<Value> {
     }
 }
 
-fn descriptor(value: &Value) -> Result<Descriptor> {
+pub(super) fn descriptor(value: &Value) -> Result<Descriptor> {
     serde_json::from_value(value.clone()).map_err(|cause| Error::corrupt(format!("a descriptor is not valid: {cause}")))
 }
 
@@ -426,7 +426,7 @@ fn renamed(mut descriptor: Value, digest: &Digest, size: usize) -> Value {
     descriptor
 }
 
-fn set_all(map: &mut Value, pairs: &BTreeMap<String, String>) {
+pub(super) fn set_all(map: &mut Value, pairs: &BTreeMap<String, String>) {
     if pairs.is_empty() {
         return;
     }

@@ -11,7 +11,7 @@ use crate::images::manifest::{Descriptor, check_count};
 #[serde(rename_all = "camelCase")]
 pub(super) struct Parts {
     schema_version: Option<u64>,
-    config: Option<Descriptor>,
+    pub(super) config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
     /// What artifacts of an early draft had.
     blobs: Option<Vec<Descriptor>>,
