@@ -10,6 +10,7 @@ mod activity;
 mod acts;
 mod architecture;
 mod archives;
+mod arguments;
 mod boot;
 mod check;
 mod checklist;

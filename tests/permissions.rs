@@ -298,7 +298,7 @@ fn a_header_says_what_a_script_needs_and_it_gets_no_more() {
         .fails_with(3)
         .stdout_is("began\n");
     limited(&hoist, &[], "//! allow: remove=tools\n1")
-        .fails_with(1)
+        .fails_with(2)
         .stderr_has(&["line 1", "unknown permission `remove`"]);
 }
 
@@ -449,7 +449,7 @@ fn who_sits_at_the_terminal_is_asked_where_that_is_wanted() {
     screen.press("\n");
     assert_eq!(screen.code(), 3);
     assert_eq!(
-        hoist.value(r#"[image::exists("a"), image::exists("b")]"#),
+        hoist.value(r#"[image::exists("a:latest"), image::exists("b:latest")]"#),
         serde_json::json!([true, false])
     );
     // Nobody is there to be asked.

@@ -1,11 +1,41 @@
-//! `args::`: the script's arguments as options with defaults.
+//! `args::`: the script's arguments as options with defaults; `arg::`: what its header declares.
 
-use rhai::{Array, Dynamic, Map, export_module};
+use rhai::{Array, Dynamic, Map, Module, export_module};
 
 use super::duration::Duration;
+use super::time::Time;
 use super::value;
+use crate::config::Given;
 use crate::error::{Error, Result};
 use crate::model::unknown;
+
+/// The namespace of what a header declares.
+pub const TOLD: &str = "arg";
+
+/// What the command line tells, each a constant: seen in functions, and an error where it is misspelt.
+pub fn told(told: &[(String, Given)]) -> Module {
+    let mut module = Module::new();
+    module.set_id(TOLD);
+    for (name, given) in told {
+        module.set_var(name.as_str(), value_of(given));
+    }
+    module
+}
+
+fn value_of(given: &Given) -> Dynamic {
+    match given {
+        Given::Nothing => Dynamic::UNIT,
+        Given::Text(text) => text.clone().into(),
+        Given::Int(number) => Dynamic::from(*number),
+        Given::Float(number) => Dynamic::from(*number),
+        Given::Bool(yes) => Dynamic::from(*yes),
+        Given::Duration(span) => Dynamic::from(Duration::from_micros(
+            i64::try_from(span.as_micros()).unwrap_or(i64::MAX),
+        )),
+        Given::Time(time) => Dynamic::from(Time::new(*time)),
+        Given::List(list) => list.iter().map(value_of).collect::<Array>().into(),
+    }
+}
 
 /// Reads `--name value`, `--name=value` and `--flag` as the defaults in `spec` say; what is left is `rest`.
 fn parse_args(args: &[String], spec: Map) -> Result<Map> {
@@ -69,6 +99,9 @@ fn convert(name: &str, text: &str, fallback: &Dynamic) -> Result<Dynamic> {
 }
 
 /// The script's arguments. The plain list is the global `args`.
+///
+/// What a header declares (`//! arg: keep int = 3 "tags to keep"`, `//! flag: all -a`) is read and checked before the script runs,
+/// and is in `arg::keep`, `arg::all`.
 #[export_module(manifest)]
 pub mod functions {
     use super::parse_args;

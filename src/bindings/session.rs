@@ -11,7 +11,7 @@ use super::files::{Files, Judge, View};
 use super::gate::Place;
 use super::planning::{Recorder, unforeseen};
 use super::scope;
-use crate::config::{Config, Demand, Permissions, Target, declared};
+use crate::config::{Config, Demand, Given, Permissions, Rule, Target};
 use crate::error::{Error, Result};
 use crate::host::{Audit, Host, Plan};
 use crate::model::{Context, Effect};
@@ -31,6 +31,8 @@ pub struct Settings {
     pub level: Level,
     /// The script's arguments.
     pub args: Vec<String>,
+    /// What they tell, by the names that the script's header declares.
+    pub told: Vec<(String, Given)>,
     /// Where every effect is told.
     pub audit: Option<Audit>,
     /// Whether the person at the terminal is asked for what is not allowed.
@@ -117,9 +119,9 @@ impl Session {
 
     /// Takes over what the script's header says it needs, before anything else is done.
     ///
-    /// Errors: `invalid` for a header that says nothing, `denied` for one that the command line forbids.
-    pub fn declare(&self, code: &str) -> Result<()> {
-        match declared(code)? {
+    /// Errors: `denied` for what the command line forbids.
+    pub fn declare(&self, needs: Option<Vec<Rule>>) -> Result<()> {
+        match needs {
             None => Ok(()),
             Some(needs) => {
                 let mut permissions = self.0.permissions.write().unwrap_or_else(PoisonError::into_inner);

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::App;
+use super::run::Told;
 use crate::bindings::table;
 use crate::error::Result;
 use crate::script::runner::{self, Source};
@@ -23,8 +24,12 @@ pub(super) struct Eval {
 
 impl Eval {
     pub(super) fn execute(self, app: &App) -> Result<u8> {
-        let session = app.session(self.args)?;
-        let finished = runner::run(&session, &Source::text("<eval>", &self.expression));
+        let source = Source::text("<eval>", &self.expression);
+        let Some(told) = Told::read(app, &source, "hoist eval EXPR", self.args)? else {
+            return Ok(0);
+        };
+        let session = app.session(told)?;
+        let finished = runner::run(&session, &source);
         let shown = match finished.report {
             None => table::show(&finished.value, session.settings().format).map(|text| session.print(&text)),
             Some(_) => Ok(()),

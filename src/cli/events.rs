@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::App;
+use super::run::Told;
 use crate::bindings::{Console, Format};
 use crate::error::{Error, Result};
 use crate::host::EventQuery;
@@ -33,7 +34,7 @@ const KEYS: &[&str] = &["type", "event", "container", "image", "volume", "label"
 impl Events {
     pub(super) fn execute(self, app: &App) -> Result<u8> {
         let query = self.query()?;
-        let session = app.session(Vec::new())?;
+        let session = app.session(Told::default())?;
         let is_json = session.settings().format != Format::Table;
         session.host()?.events(&session.context(), &query, |event| {
             let line = match is_json {

@@ -30,6 +30,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::Audit;
 use crate::model::{Context, parse_duration, suggest};
 use crate::script::runner::{Finished, names_script};
+use run::Told;
 use terminal::Terminal;
 
 /// Automates containers by script.
@@ -271,7 +272,7 @@ impl App {
     }
 
     fn converse(&self) -> Result<u8> {
-        let session = self.session(Vec::new())?;
+        let session = self.session(Told::default())?;
         let code = crate::repl::run(&session, &|context| self.interrupt.set(context))?;
         if let Some(plan) = session.plan() {
             self.terminal.show_plan(plan);
@@ -293,18 +294,18 @@ impl App {
     }
 
     /// A session for a command, with Ctrl-C wired to it.
-    fn session(&self, args: Vec<String>) -> Result<Session> {
-        self.session_on(self.config()?, args, false)
+    fn session(&self, told: Told) -> Result<Session> {
+        self.session_on(self.config()?, told, false)
     }
 
     /// A session in which a script's changes are written down instead of made.
-    fn planning_session(&self, args: Vec<String>) -> Result<Session> {
+    fn planning_session(&self, told: Told) -> Result<Session> {
         let mut config = self.config()?;
         config.dry_run = true;
-        self.session_on(config, args, true)
+        self.session_on(config, told, true)
     }
 
-    fn session_on(&self, config: Config, args: Vec<String>, planning: bool) -> Result<Session> {
+    fn session_on(&self, config: Config, told: Told, planning: bool) -> Result<Session> {
         let global = &self.global;
         let root = Context::new();
         let context = global.timeout.map_or(root.clone(), |limit| root.with_timeout(limit));
@@ -320,7 +321,8 @@ impl App {
             } else {
                 global.log_level.into()
             },
-            args,
+            args: told.words,
+            told: told.values,
             audit: global.permissions.audit.as_deref().map(Audit::open).transpose()?,
             ask: global.permissions.ask,
             planning,

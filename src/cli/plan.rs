@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::App;
+use super::run::Told;
 use crate::bindings::planning::{Blueprint, Step};
 use crate::bindings::{Console, Format, table};
 use crate::error::{Context as _, Error, Result};
@@ -55,7 +56,11 @@ impl Plan {
             "-" => Source::read("<stdin>", std::io::stdin().lock())?,
             file => Source::file(Path::new(file))?,
         };
-        let session = app.planning_session(self.args)?;
+        let call = format!("hoist plan {} --", self.file);
+        let Some(told) = Told::read(app, &source, &call, self.args)? else {
+            return Ok(0);
+        };
+        let session = app.planning_session(told)?;
         let finished = runner::run(&session, &source);
         if let Some(report) = &finished.report {
             app.terminal.talk(report);
@@ -98,7 +103,7 @@ impl Apply {
         };
         read.during(what)?;
         let plan = Blueprint::read(&text).map_err(|error| error.during(what()))?;
-        let session = app.session(Vec::new())?;
+        let session = app.session(Told::default())?;
         let applied = apply(&session, &plan);
         session.remove_temporaries();
         if let Some(plan) = session.plan() {

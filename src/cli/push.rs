@@ -6,6 +6,7 @@ use clap::{ArgAction, Args};
 use serde_json::{Value, json};
 
 use super::App;
+use super::run::Told;
 use crate::error::Result;
 use crate::host::PushOptions;
 use crate::model::TimeSpan;
@@ -57,7 +58,7 @@ pub(super) struct Push {
 
 impl Push {
     pub(super) fn execute(self, app: &App) -> Result<u8> {
-        let session = app.session(Vec::new())?;
+        let session = app.session(Told::default())?;
         let options = PushOptions {
             compression: self.compression,
             force_compression: self.force_compression,

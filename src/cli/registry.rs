@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::App;
+use super::run::Told;
 use crate::bindings::Console;
 use crate::error::{Error, Result};
 use crate::model::{Context, Secret};
@@ -44,7 +45,7 @@ pub(super) struct Login {
 
 impl Registry {
     pub(super) fn execute(self, app: &App) -> Result<u8> {
-        let session = app.session(Vec::new())?;
+        let session = app.session(Told::default())?;
         let (host, ctx) = (session.host()?, session.context());
         match self {
             Registry::Login(login) => {

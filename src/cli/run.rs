@@ -5,12 +5,15 @@ use std::path::Path;
 use clap::Args;
 
 use super::App;
-use crate::error::Result;
+use crate::bindings::Console;
+use crate::config::{Given, Header, Misuse, read_words};
+use crate::error::{Error, Result};
 use crate::script::runner::{self, Source};
 
 /// Run a script
 ///
-/// What follows FILE is the script's own: it finds it in `args`. FILE may be `-` for standard input.
+/// What follows FILE is the script's own: what its header declares is checked before it runs, and `--help` shows it. FILE may be `-`
+/// for standard input.
 #[derive(Args)]
 pub(super) struct Run {
     /// The script and its arguments
@@ -42,8 +45,56 @@ impl Run {
             "-" => Source::read("<stdin>", std::io::stdin().lock())?,
             file => Source::file(Path::new(file))?,
         };
-        let session = app.session(args)?;
+        let Some(told) = Told::read(app, &source, &format!("hoist run {file}"), args)? else {
+            return Ok(0);
+        };
+        let session = app.session(told)?;
         let finished = runner::run(&session, &source);
         Ok(app.conclude(&session, &finished))
     }
+}
+
+/// What a script is told.
+#[derive(Default)]
+pub(super) struct Told {
+    /// As it was typed.
+    pub(super) words: Vec<String>,
+    /// As the header declares it.
+    pub(super) values: Vec<(String, Given)>,
+}
+
+impl Told {
+    /// What the words tell a script, before any of it runs; `None` once help was shown. `call` is what stands before the words.
+    ///
+    /// Errors: `invalid` for a header that is wrong, and for words that it does not declare.
+    pub(super) fn read(app: &App, source: &Source, call: &str, words: Vec<String>) -> Result<Option<Told>> {
+        let header = source.header()?;
+        let help = || {
+            // A reader that has seen enough is no error.
+            let _ = app.terminal.data(&header.help(call));
+            Ok(None)
+        };
+        if !header.declares() {
+            // A script that reads its words by itself keeps them, but for those that can mean nothing else.
+            let asks = matches!(words.as_slice(), [word] if word == "--help" || word == "-h");
+            return match asks && !header.about.is_empty() {
+                true => help(),
+                false => Ok(Some(Told {
+                    words,
+                    ..Told::default()
+                })),
+            };
+        }
+        match read_words(&header, &words) {
+            Ok(values) => Ok(Some(Told { words, values })),
+            Err(Misuse::Help) => help(),
+            Err(misuse) => Err(refused(&header, &misuse, call)),
+        }
+    }
+}
+
+fn refused(header: &Header, misuse: &Misuse, call: &str) -> Error {
+    let (message, hint) = misuse.words(header);
+    let usage = format!("{call} {}", header.synopsis());
+    Error::invalid(message).hint(format!("{hint}\nusage: {}", usage.trim_end()))
 }

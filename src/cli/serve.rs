@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::run::Told;
 use super::{App, duration};
 use crate::bindings::{Console, Level, Session};
 use crate::error::{Error, Kind, Result};
@@ -96,7 +97,7 @@ impl Registry {
     }
 
     fn execute(&self, app: &App) -> Result<u8> {
-        let session = app.session(Vec::new())?;
+        let session = app.session(Told::default())?;
         let options = self.options()?;
         if let Some(plan) = session.plan() {
             plan.record("registry::serve", &self.listen, "");

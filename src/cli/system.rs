@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::App;
+use super::run::Told;
 use crate::bindings::{table, value};
 use crate::error::{Error, Result};
 use crate::host::Booted;
@@ -29,7 +30,7 @@ impl System {
 }
 
 fn boot(app: &App) -> Result<u8> {
-    let session = app.session(Vec::new())?;
+    let session = app.session(Told::default())?;
     let Booted { ok, containers } =
         session.perform("system::boot", &[], || session.host()?.boot(&session.context()))?;
     for container in &containers {

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the one reader of the environment")]
 
 mod file;
+mod header;
 mod limits;
 mod permissions;
 mod protect;
@@ -16,8 +17,9 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 
+pub use header::{Given, Header, Misuse, Parameter, Place, Type, read_words};
 pub use limits::Limits;
-pub use permissions::{Demand, Permissions, Rule, Rules, declared};
+pub use permissions::{Demand, Permissions, Rule, Rules};
 pub use protect::{Protect, protected};
 pub use proxies::Proxies;
 pub use registries::Registries;

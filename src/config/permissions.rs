@@ -201,29 +201,6 @@ impl Permissions {
     }
 }
 
-/// What a script says it needs, in lines `//! allow: pull=ghcr.io/*, run` before its code; `None` where it says nothing.
-pub fn declared(code: &str) -> Result<Option<Vec<Rule>>> {
-    let mut needs = None;
-    for (number, line) in code.lines().enumerate() {
-        let line = line.trim();
-        if !line.is_empty() && !line.starts_with("//") && !line.starts_with("#!") {
-            break;
-        }
-        let Some(words) = line
-            .strip_prefix("//!")
-            .and_then(|line| line.trim().strip_prefix("allow:"))
-        else {
-            continue;
-        };
-        let needs = needs.get_or_insert_with(Vec::new);
-        for word in words.split([',', ' ', '\t']).filter(|word| !word.is_empty()) {
-            let rule = Rule::parse(word);
-            needs.push(rule.map_err(|error| error.during(format!("read line {} of the script's header", number + 1)))?);
-        }
-    }
-    Ok(needs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,21 +276,5 @@ mod tests {
         let error = declare(line(Some(&["pull=debian"]), &[]), &["pull"]).unwrap_err();
         assert_eq!(error.way_out(), Some("allow it by `--allow-pull`"));
         assert!(declare(line(None, &["delete"]), &["delete=app/*"]).is_err());
-    }
-
-    #[test]
-    fn a_header_is_read_from_the_lines_before_the_code() {
-        let needs = declared(
-            "#!/usr/bin/env hoist\n// Clean up.\n//! allow: delete=app/*:pr-*, run\n//! allow: net=ghcr.io\nlet x = 1;\n//! allow: fs\n",
-        );
-        let texts: Vec<String> = needs.unwrap().unwrap().iter().map(Rule::text).collect();
-        assert_eq!(texts, ["delete=app/*:pr-*", "run", "net=ghcr.io"]);
-        assert!(declared("let x = 1;").unwrap().is_none());
-        assert!(declared("//! allow:\n1").unwrap().unwrap().is_empty());
-        let error = declared("\n//! allow: pul").unwrap_err();
-        assert!(
-            error.message().contains("line 2") && error.way_out().unwrap().contains("`pull`"),
-            "{error}"
-        );
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use rhai::{Array, Dynamic, Engine, Module, Position, Token};
 
-use crate::bindings::{self, Failure, Session, scope};
+use crate::bindings::{self, Failure, Session, args, scope};
 
 /// How deep scripts may call and nest. The interpreter's defaults differ between debug and release builds; these do not.
 const CALL_LEVELS: usize = 128;
@@ -21,6 +21,10 @@ pub(super) fn build(session: &Session) -> Engine {
     limit(&mut engine);
     bindings::register(&mut engine);
     engine.register_global_module(variables(session).into());
+    let told = &session.settings().told;
+    if !told.is_empty() {
+        engine.register_static_module(args::TOLD, args::told(told).into());
+    }
     engine.set_default_tag(Dynamic::from(session.clone()));
     let out = session.clone();
     engine.on_print(move |text| out.print(&format!("{text}\n")));

@@ -9,6 +9,7 @@ use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr, Position, Scope};
 use super::diagnostic::Diagnostic;
 use crate::bindings::failure::{Failure, Scripted, is_unwinding};
 use crate::bindings::{Session, scope};
+use crate::config::Header;
 use crate::error::{Context as _, Error, Result};
 use crate::model::Context;
 
@@ -35,6 +36,11 @@ impl Source {
             name: name.to_owned(),
             code: without_shebang(code),
         }
+    }
+
+    /// What it says of itself. Errors: `invalid`.
+    pub fn header(&self) -> Result<Header> {
+        Header::read(&self.name, &self.code)
     }
 
     /// A script file; errors are `not_found` and what reading can bring.
@@ -101,7 +107,7 @@ pub fn run(session: &Session, source: &Source) -> Finished {
         }
     };
     ast.set_source(source.name.as_str());
-    if let Err(error) = session.declare(&source.code) {
+    if let Err(error) = source.header().and_then(|header| session.declare(header.allow)) {
         let failure = Dynamic::from(Failure::new(error, Position::NONE));
         let thrown = EvalAltResult::ErrorRuntime(failure, Position::NONE);
         return failed(session, &thrown, source, &engine);

@@ -33,6 +33,7 @@ fn with_context(dry_run: bool, context: Context) -> (Session, Arc<Recorder>) {
         format: Format::Table,
         level: Level::Info,
         args: vec!["one".to_owned(), "two".to_owned()],
+        told: Vec::new(),
         audit: None,
         ask: false,
         planning: false,

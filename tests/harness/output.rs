@@ -101,6 +101,19 @@ impl Output {
         self
     }
 
+    /// Itself, if the standard output has each of the parts.
+    #[track_caller]
+    pub(crate) fn stdout_has(self, parts: &[&str]) -> Output {
+        for part in parts {
+            assert!(
+                self.stdout.contains(part),
+                "{}",
+                self.report(&format!("its errors should mention `{part}`"))
+            );
+        }
+        self
+    }
+
     /// The standard output as one JSON value.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {

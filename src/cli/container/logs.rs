@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use clap::Args;
 
 use crate::cli::App;
+use crate::cli::run::Told;
 use crate::error::{Error, Result};
 use crate::host::{LogOptions, Logged};
 use crate::model::Moment;
@@ -55,7 +56,7 @@ fn tail(text: &str) -> std::result::Result<Tail, String> {
 
 impl Logs {
     pub(in crate::cli) fn execute(self, app: &App) -> Result<u8> {
-        let session = app.session(Vec::new())?;
+        let session = app.session(Told::default())?;
         let options = LogOptions {
             tail: self.tail.0,
             since: self.since,

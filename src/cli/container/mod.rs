@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::App;
+use super::run::Told;
 use crate::bindings::Console;
 use crate::error::{Error, Kind, Result};
 use crate::host::{Container, Host, Talked};
@@ -97,7 +98,7 @@ impl Talk {
 /// Does what ends in a conversation; its exit code is the program's, where there is one.
 /// `call` is what a script would call, and with what.
 fn conclude(app: &App, call: &(&str, Vec<Value>), talk: impl FnOnce(&Host, &Context) -> Result<Talked>) -> Result<u8> {
-    let session = app.session(Vec::new())?;
+    let session = app.session(Told::default())?;
     let talked = session.perform(call.0, &call.1, || talk(session.host()?, &session.context()));
     let code = match talked {
         Ok(Talked::Ended(code)) => u8::try_from(code).unwrap_or(u8::MAX),

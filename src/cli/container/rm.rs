@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::App;
+use crate::cli::run::Told;
 use crate::error::Result;
 use crate::host::RemoveContainer;
 
@@ -24,7 +25,7 @@ pub(super) struct Remove {
 
 impl Remove {
     pub(super) fn execute(self, app: &App) -> Result<u8> {
-        let session = app.session(Vec::new())?;
+        let session = app.session(Told::default())?;
         let options = RemoveContainer {
             force: self.force,
             volumes: self.volumes,

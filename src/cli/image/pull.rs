@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::bindings::pull_from;
 use crate::cli::App;
+use crate::cli::run::Told;
 use crate::error::Result;
 use crate::host::{Policy, PullOptions};
 use crate::model::Reference;
@@ -41,7 +42,7 @@ pub(in crate::cli) struct Pull {
 
 impl Pull {
     pub(in crate::cli) fn execute(self, app: &App) -> Result<u8> {
-        let session = app.session(Vec::new())?;
+        let session = app.session(Told::default())?;
         let options = PullOptions {
             policy: Policy::Always,
             platform: self.platform,

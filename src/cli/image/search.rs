@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::bindings::{found, table};
 use crate::cli::App;
+use crate::cli::run::Told;
 use crate::error::Result;
 use crate::host::SearchOptions;
 
@@ -32,7 +33,7 @@ pub(in crate::cli) struct Search {
 
 impl Search {
     pub(in crate::cli) fn execute(self, app: &App) -> Result<u8> {
-        let session = app.session(Vec::new())?;
+        let session = app.session(Told::default())?;
         let call = [self.term.as_str().into(), json!({ "registry": self.registry })];
         let options = SearchOptions {
             registry: self.registry,
