@@ -336,12 +336,14 @@ fn i35_what_refers_to_an_image_goes_with_it() {
     );
     assert_eq!(listed(&to), json!([signature]));
     // What is there is not set once more.
-    let again = copy(&hoist, &from, &to, "#{referrers: true}");
-    assert_eq!(
-        (&again["unchanged"], &again["moved"]),
-        (&json!(true), &json!(0)),
-        "{again}"
-    );
+    for options in ["#{referrers: true}", "#{referrers: true, digest_tags: true}"] {
+        let again = copy(&hoist, &from, &to, options);
+        assert_eq!(
+            (&again["unchanged"], &again["moved"]),
+            (&json!(true), &json!(0)),
+            "{options}: {again}"
+        );
+    }
 }
 
 #[test]

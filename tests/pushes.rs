@@ -1,5 +1,7 @@
 //! Images into registries: what arrives is what was here, others pull it, and nothing goes that is there.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::harness::forge::{self, Files, Item};
@@ -263,6 +265,24 @@ fn i33_what_fails_leaves_no_upload_and_moves_no_tag() {
     );
     assert_eq!(registry.counts().1, 0, "uploads that were begun are called off");
     assert_eq!(seen(&peers, &there).0, before["digest"].as_str().unwrap());
+}
+
+#[test]
+fn i33_an_upload_that_is_begun_when_nobody_wants_it_any_more_is_called_off() {
+    let (hoist, registry) = (Hoist::new(), Registry::new());
+    load(&hoist, "layers.skopeo.oci.tar", "layers:1");
+    let faulty = Faulty::before(registry.address.parse().unwrap());
+    // One upload fails, and so ends the push, while the answer that another was begun is still on its way.
+    faulty.once(
+        "POST /blobs/uploads/",
+        Fault::Late("PUT /blobs/uploads/", Duration::from_millis(300)),
+    );
+    let refusal = Answer::status(403).error("DENIED", "quota is used up");
+    faulty.always("PUT /blobs/uploads/", Fault::Answer(refusal));
+    let failed = hoist.eval(&format!("image::push(\"layers:1\", \"{}/app:1\")", faulty.name()));
+    assert!(failed.stderr.contains("quota is used up"), "{}", failed.stderr);
+    assert!(faulty.count("POST /blobs/uploads/") > 1, "others are on their way");
+    assert_eq!(registry.counts().1, 0, "what was begun is called off");
 }
 
 #[test]

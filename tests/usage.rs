@@ -1,6 +1,6 @@
 //! `system::df`: what it tells is what `du` counts.
 
-use crate::harness::{Hoist, inputs, tool};
+use crate::harness::{Hoist, Served, inputs, tool};
 
 fn du(hoist: &Hoist, part: &str) -> u64 {
     let said = tool(&hoist.root(), "du", &["--block-size=1", "--summarize", part]);
@@ -43,6 +43,28 @@ fn it_tells_what_du_counts() {
         (&1.into(), &1.into(), &0.into())
     );
     assert_eq!(df["volumes"]["reclaimable"], 0);
+}
+
+#[test]
+fn a_packed_image_is_counted_as_what_it_takes() {
+    let (far, hoist) = (Hoist::with_busybox(), Hoist::new());
+    let served = Served::start(&far, &[]);
+    let name = format!("{}/busybox", served.name());
+    hoist
+        .eval(&format!("image::pull({name:?}, #{{unpack: false}}).id"))
+        .success();
+    let packed = hoist.value("system::df()");
+    assert_eq!(packed["images"]["layers"], du(&hoist, "layers"), "{packed:#}");
+    assert_eq!(packed["images"]["blobs"], du(&hoist, "content"), "{packed:#}");
+    assert_eq!(packed["total"], du(&hoist, "."), "{packed:#}");
+    // It is unpacked when its files are wanted, and then counted with them.
+    let files = format!("image::files({name:?}, \"/bin/*\").len() > 0");
+    assert_eq!(hoist.value(&files), true);
+    let unpacked = hoist.value("system::df()");
+    assert_eq!(unpacked["images"]["layers"], du(&hoist, "layers"), "{unpacked:#}");
+    let size = |df: &serde_json::Value| df["images"]["unique"].as_u64().unwrap();
+    assert!(size(&unpacked) > size(&packed), "{packed:#} {unpacked:#}");
+    served.stop();
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     Endless,
     /// Nothing is ever said.
     Hang,
+    /// The real registry is asked, and its answer comes only when a request that fits the pattern has come, and this time has passed.
+    Late(&'static str, Duration),
     /// The answer has this header, in the place of those of its name.
     Header(&'static str, String),
     /// The answer lacks headers of this name.
@@ -452,6 +454,11 @@ impl Shared {
             headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Transfer-Encoding"));
         }
         change(&mut line, &mut headers, &mut answer, request, fault);
+        if let Some(Fault::Late(pattern, time)) = fault {
+            let has_come = || self.seen.lock().unwrap().iter().any(|request| request.fits(pattern));
+            while !has_come() && !self.until_stopped(Duration::from_millis(5)) {}
+            self.until_stopped(*time);
+        }
         write_head(wire, &line, &headers)?;
         self.write_body(wire, &answer, fault)
     }

@@ -181,6 +181,37 @@ fn it_takes_nothing_and_knows_whose_images_it_has() {
 }
 
 #[test]
+fn a_registry_does_not_stand_before_itself() {
+    let hoist = Hoist::new();
+    for (listen, proxy) in [
+        ("127.0.0.1:5999", "localhost:5999"),
+        ("127.0.0.1:5999", "http://127.0.0.1:5999/team"),
+        ("0.0.0.0:5999", "127.0.0.1:5999"),
+    ] {
+        let refused = hoist.run(&["serve", "registry", "--listen", listen, "--proxy", proxy]);
+        refused
+            .fails_with(2)
+            .stderr_has(&["it would stand before itself", "another port"]);
+    }
+}
+
+#[test]
+fn a_registry_that_is_silent_about_a_tag_is_not_waited_for_long() {
+    let line = Line::new();
+    let (digest, _) = line.push("1", b"layer");
+    line.proxy().ask("GET", TAG).is(200);
+    line.faulty.always("HEAD /manifests/", Fault::Hang);
+    // The harness waits for three minutes, and the registry for a minute four times over.
+    let kept = line.proxy().ask("GET", TAG).is(200);
+    assert_eq!(kept.header("Docker-Content-Digest"), Some(digest.as_str()));
+    assert!(
+        kept.header("Warning").unwrap().starts_with("110 "),
+        "{:?}",
+        kept.headers
+    );
+}
+
+#[test]
 fn a_tag_that_moves_is_followed_and_one_that_goes_is_gone() {
     let line = Line::new();
     let (first, _) = line.push("1", b"first");

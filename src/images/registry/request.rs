@@ -12,7 +12,7 @@ use super::credential::Credential;
 use super::endpoint::{self, Endpoint};
 use super::failure::{self, Failure};
 use super::retry::{self, Retry};
-use super::session::{Scope, Session};
+use super::session::{PROBE, Scope, Session};
 use super::token::asked_rest;
 use super::transport::{Answer, Call, Transport, Weight};
 use crate::error::{Error, Result};
@@ -85,6 +85,7 @@ impl Registry {
             scope,
             body: Body::Empty,
             weight: Weight::Document,
+            grace: Duration::ZERO,
             what: None,
         }
     }
@@ -111,11 +112,15 @@ pub struct Request<'a> {
     body: Body,
     weight: Weight,
     is_repeatable: bool,
+    /// How long after the end of its context it may still be answered.
+    grace: Duration,
     what: Option<String>,
 }
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 10;
+/// How long the answer to what would have to be undone is waited for when nobody wants it any more.
+const GRACE: Duration = Duration::from_secs(1);
 /// Bytes of an error's body that are looked at.
 const ERROR_BODY: usize = 64 << 10;
 /// How long the rest of what a server says of a failure is waited for.
@@ -149,6 +154,12 @@ impl<'a> Request<'a> {
     /// It must not be sent again once a part of it may have arrived: what it changes would be changed twice.
     pub fn once(mut self) -> Self {
         self.is_repeatable = false;
+        self
+    }
+
+    /// Its answer is waited for a little even when its context ends: it says what has to be undone.
+    pub fn to_be_undone(mut self) -> Self {
+        self.grace = GRACE;
         self
     }
 
@@ -189,7 +200,8 @@ impl<'a> Request<'a> {
 
     fn exchange(&self, ctx: &Context) -> Result<Response> {
         let transport = self.registry.transport.clone();
-        let (answer, tries) = transport.wait(ctx, self.run()).map_err(|error| self.told(error))?;
+        let answered = transport.wait_out(ctx, self.grace, self.run());
+        let (answer, tries) = answered.map_err(|error| self.told(error))?;
         Ok(Response {
             registry: self.registry.clone(),
             url: answer.response.url().clone(),
@@ -252,13 +264,37 @@ impl<'a> Request<'a> {
     /// One try; `None` if the registry asked for credentials and is to be shown others now.
     async fn try_once(&self, is_renewed: &mut bool) -> std::result::Result<Option<Answer>, Failure> {
         let (transport, session) = (&self.registry.transport, &self.registry.session);
+        if let Some(base) = session.guess().filter(|_| self.is_question()) {
+            let asked = tokio::time::timeout(PROBE, self.ask_at(&base, is_renewed)).await;
+            // Servers of TLS say 400 to those who speak plain HTTP.
+            let is_plain = |answer: &Option<Answer>| answer.as_ref().is_none_or(|it| it.response.status() != 400);
+            if asked.as_ref().is_ok_and(|asked| asked.as_ref().is_ok_and(is_plain)) {
+                session.settle(&base);
+            }
+            // It was the right question, whatever came of it.
+            if let Ok(asked) = asked
+                && session.base(transport).await.is_ok_and(|found| found == base)
+            {
+                return asked;
+            }
+        }
         let base = session.base(transport).await?;
-        let mut url = self.url(&base)?;
+        self.ask_at(&base, is_renewed).await
+    }
+
+    /// Whether nothing changes by it, so that it may be asked twice.
+    fn is_question(&self) -> bool {
+        [Method::GET, Method::HEAD].contains(&self.method) && matches!(self.place, Place::Below(_))
+    }
+
+    async fn ask_at(&self, base: &Url, is_renewed: &mut bool) -> std::result::Result<Option<Answer>, Failure> {
+        let (transport, session) = (&self.registry.transport, &self.registry.session);
+        let mut url = self.url(base)?;
         let mut shown: Option<Secret> = None;
         for _ in 0..=REDIRECTS {
             let mut headers = self.headers()?;
-            let is_own = endpoint::same_origin(&base, &url);
-            if is_own && let Some((value, token)) = session.authorization(transport, &base, &self.scope).await? {
+            let is_own = endpoint::same_origin(base, &url);
+            if is_own && let Some((value, token)) = session.authorization(transport, base, &self.scope).await? {
                 headers.insert(AUTHORIZATION, value);
                 shown = token;
             }
@@ -274,7 +310,7 @@ impl<'a> Request<'a> {
             if status == StatusCode::UNAUTHORIZED && is_own && !*is_renewed {
                 *is_renewed = true;
                 let headers = answer.response.headers();
-                let again = session.refused(&base, headers, &self.scope, shown.as_ref()).await;
+                let again = session.refused(base, headers, &self.scope, shown.as_ref()).await;
                 return match again.map_err(Failure::lasting)? {
                     true => Ok(None),
                     false => Ok(Some(answer)),

@@ -92,7 +92,7 @@ struct Slot {
 }
 
 /// How long the other scheme is waited for when a registry is looked at for the first time.
-const PROBE: Duration = Duration::from_secs(5);
+pub(super) const PROBE: Duration = Duration::from_secs(5);
 
 impl Session {
     pub(super) fn new(endpoint: Endpoint, credential: Credential) -> Session {
@@ -115,6 +115,22 @@ impl Session {
             }
         });
         found.await.cloned()
+    }
+
+    /// What the root of the registry's addresses is taken for where that is not known, nearly always is this, and shows by the first
+    /// answer: then a question need not be asked beforehand. Nothing that is shown unasked may be secret.
+    pub(super) fn guess(&self) -> Option<Url> {
+        let is_open = self.endpoint.security == Security::Loopback && !matches!(self.credential, Credential::Token(_));
+        match is_open && self.base.get().is_none() {
+            true => self.endpoint.base("http").ok(),
+            false => None,
+        }
+    }
+
+    /// Takes the root of the registry's addresses for known.
+    pub(super) fn settle(&self, base: &Url) {
+        // Whoever was first has seen the same.
+        let _ = self.base.set(base.clone());
     }
 
     /// The first of two schemes by which there is an answer; nothing secret is sent.

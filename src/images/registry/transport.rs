@@ -129,14 +129,28 @@ impl Transport {
 
     /// Does work that waits for the network; it is dropped where it stands when the context ends.
     pub(super) fn wait<T>(&self, ctx: &Context, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.wait_out(ctx, Duration::ZERO, work)
+    }
+
+    /// The same for work that may still come to its end within some time of the context's.
+    pub(super) fn wait_out<T>(
+        &self,
+        ctx: &Context,
+        grace: Duration,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         ctx.check()?;
         self.runtime()?.block_on(async {
             let (mut work, mut end) = (pin!(work), pin!(ended(ctx)));
-            poll_fn(|task| match work.as_mut().poll(task) {
-                Poll::Ready(value) => Poll::Ready(value),
+            let outcome = poll_fn(|task| match work.as_mut().poll(task) {
+                Poll::Ready(value) => Poll::Ready(Ok(value)),
                 Poll::Pending => end.as_mut().poll(task).map(Err),
-            })
-            .await
+            });
+            match outcome.await {
+                Ok(value) => value,
+                Err(error) if grace.is_zero() => Err(error),
+                Err(error) => tokio::time::timeout(grace, work).await.unwrap_or(Err(error)),
+            }
         })
     }
 

@@ -127,10 +127,10 @@ impl Registry {
         };
         let what = format!("begin to send `{digest}` to `{repository}` at `{}`", self.name());
         // Whoever may not read the other repository gets no token for both.
-        if let Ok(answer) = mount.what(&what).send(ctx) {
+        if let Ok(answer) = mount.what(&what).to_be_undone().send(ctx) {
             match answer.status() {
                 201 => return Ok(Start::Mounted),
-                202 => return self.session(&answer, &what).map(Start::Begun),
+                202 => return self.session(ctx, repository, &answer, &what).map(Start::Begun),
                 _ => {}
             }
         }
@@ -140,18 +140,36 @@ impl Registry {
 
     fn begin(&self, ctx: &Context, repository: &str, what: &str) -> Result<Session> {
         let request = self.about(Method::POST, repository, "blobs/uploads/", "pull,push");
-        let answer = request.what(what).send(ctx)?.expect(&[202])?;
-        self.session(&answer, what)
+        let answer = request.what(what).to_be_undone().send(ctx)?.expect(&[202])?;
+        self.session(ctx, repository, &answer, what)
     }
 
-    fn session(&self, answer: &Response, what: &str) -> Result<Session> {
+    /// The upload that an answer tells of. One that nobody wants any more by then is called off.
+    fn session(&self, ctx: &Context, repository: &str, answer: &Response, what: &str) -> Result<Session> {
         let shortest = answer
             .header("oci-chunk-min-length")
             .and_then(|length| length.parse().ok());
+        let url = self.place(answer).map_err(|error| error.during(what))?;
+        if let Err(error) = ctx.check() {
+            self.call_off(repository, url, what);
+            return Err(error);
+        }
         Ok(Session {
-            url: self.place(answer).map_err(|error| error.during(what))?,
+            url,
             shortest: shortest.unwrap_or(0),
         })
+    }
+
+    /// A request about an upload at its place.
+    fn about_upload(&self, method: Method, repository: &str, url: Url) -> Request<'_> {
+        let repository = format!("{}{repository}", self.endpoint().prefix);
+        self.at(method, url, Scope::push(&repository)).blob().once()
+    }
+
+    /// Calls an upload off, so that the registry need not keep what it has of it. Nobody waits long for that, whatever comes of it.
+    fn call_off(&self, repository: &str, url: Url, what: &str) {
+        let ctx = Context::new().with_timeout(FAREWELL);
+        let _ = self.about_upload(Method::DELETE, repository, url).what(what).send(&ctx);
     }
 
     /// Where an upload goes on: relative, absolute, or at another host. Errors: `corrupt`, `denied`.
@@ -314,9 +332,9 @@ impl<'a> Sending<'a> {
     }
 
     fn to(&self, method: Method, url: Url) -> Request<'a> {
-        let repository = format!("{}{}", self.registry.endpoint().prefix, self.repository);
-        let request = self.registry.at(method, url, Scope::push(&repository));
-        request.blob().once().what(self.what())
+        self.registry
+            .about_upload(method, self.repository, url)
+            .what(self.what())
     }
 
     fn place(&self, answer: &Response) -> Result<Url> {
@@ -369,10 +387,10 @@ impl<'a> Sending<'a> {
         matches!(error.kind(), Kind::Network | Kind::Timeout) && self.ctx.check().is_ok()
     }
 
-    /// Calls the upload off, so that the registry need not keep what it has of it. Nobody waits long for that, whatever comes of it.
+    /// Calls the upload off.
     fn abandon(&self) {
-        let ctx = Context::new().with_timeout(FAREWELL);
-        let _ = self.to(Method::DELETE, self.session.url.clone()).send(&ctx);
+        self.registry
+            .call_off(self.repository, self.session.url.clone(), &self.what());
     }
 }
 

@@ -9,7 +9,7 @@ mod refusal;
 mod route;
 mod uploads;
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -112,6 +112,10 @@ pub fn serve(host: &Host, options: &RegistryOptions, tell: impl Fn(&str) + Send 
     let proxy = options.proxy.as_deref().map(|upstream| host.proxy(upstream, ttl, tell));
     let proxy = proxy.transpose()?;
     let address = address(options.listen.as_deref().unwrap_or(ADDRESS))?;
+    if let Some(upstream) = options.proxy.as_deref().filter(|upstream| is_own(address, upstream)) {
+        let text = format!("`{upstream}` is where this registry itself is to listen: it would stand before itself");
+        return Err(Error::invalid(text).hint("name the registry that is stood before, or listen on another port"));
+    }
     let tls = options
         .tls
         .as_ref()
@@ -156,6 +160,21 @@ fn address(text: &str) -> Result<SocketAddr> {
     let bad = || Error::invalid(format!("`{}` is no address to listen at", text.escape_debug()));
     let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
     found.ok_or_else(|| bad().hint("write an address and a port, such as `127.0.0.1:5000` or `[::1]:5000`"))
+}
+
+/// Whether another registry by its name is what listens at an address of this machine.
+fn is_own(address: SocketAddr, upstream: &str) -> bool {
+    let plain = upstream.split_once("://").map_or(upstream, |(_, rest)| rest);
+    let host = plain.split('/').next().unwrap_or_default();
+    let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    if address.port() == 0 || port != Some(address.port()) {
+        return false;
+    }
+    // What can be bound is an address of this machine.
+    let is_here = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
+    let meant = host.to_socket_addrs().into_iter().flatten().map(|found| found.ip());
+    let mut meant = meant.filter(|ip| *ip == address.ip() || address.ip().is_unspecified());
+    meant.any(is_here)
 }
 
 fn warnings(address: SocketAddr, options: &RegistryOptions) -> Vec<String> {

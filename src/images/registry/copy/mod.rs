@@ -217,6 +217,10 @@ impl Work<'_> {
         if self.copying.digest_tags {
             let start = format!("{}-{}", digest.algorithm(), digest.hex());
             for tag in self.from.tags(ctx)?.iter().filter(|tag| tag.starts_with(&start)) {
+                let there = self.to.named(tag).standing(ctx)?.filter(|_| !self.copying.force);
+                if there.is_some() && there == self.from.named(tag).standing(ctx)? {
+                    continue;
+                }
                 let document = self.from.document(ctx, self.limits, tag)?;
                 self.document(ctx, &document, Some(tag), 0)?;
             }

@@ -42,6 +42,20 @@ impl Side {
         }
     }
 
+    /// The same place, and another tag in it.
+    pub(super) fn named(&self, tag: &str) -> Side {
+        match self {
+            Side::Registry {
+                registry, repository, ..
+            } => Side::Registry {
+                registry: registry.clone(),
+                repository: repository.clone(),
+                wanted: tag.to_owned(),
+            },
+            Side::Layout(layout) => Side::Layout(Layout::at(layout.dir()).or_name(tag)),
+        }
+    }
+
     /// What is meant, as people write it.
     pub(super) fn name(&self) -> String {
         match self {
