@@ -110,7 +110,7 @@ impl Host {
 
     /// Ends these leases and removes those candidates that no image and no other lease needs; returns the bytes given back.
     ///
-    /// The rows are gone already. Content moves to the trash inside a writing transaction: a process that wants to rely on it
+    /// The rows are gone already. Content is taken out of sight inside a writing transaction: a process that wants to rely on it
     /// has taken its lease before, which is seen here, or takes it after, and then sees that the content is gone.
     fn collect(&self, leases: &[String], candidates: &Candidates) -> Result<u64> {
         if candidates.blobs.is_empty() && candidates.layers.is_empty() {
@@ -123,18 +123,18 @@ impl Host {
             if blobs.is_empty() && layers.is_empty() {
                 return Ok(None);
             }
-            let trash = self.content().trash()?;
+            let discard = self.content().discard()?;
             let mut bytes = 0;
             for blob in blobs {
-                bytes += trash.take_blob(blob)?;
+                bytes += discard.take_blob(blob)?;
             }
             for layer in layers {
-                bytes += trash.take_layer(layer)?;
+                bytes += discard.take_layer(layer)?;
             }
-            Ok(Some((trash, bytes)))
+            Ok(Some((discard, bytes)))
         })?;
-        // Deleting thousands of files takes time: that happens here, when the trash is dropped, after the transaction.
-        Ok(taken.map_or(0, |(_trash, bytes)| bytes))
+        // Deleting thousands of files takes time: that happens here, when what was taken is dropped, after the transaction.
+        Ok(taken.map_or(0, |(_discard, bytes)| bytes))
     }
 
     fn would_collect(&self, candidates: &Candidates) -> Result<u64> {

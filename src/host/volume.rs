@@ -110,8 +110,8 @@ impl Host {
         if self.unsettled_volumes().is_empty() {
             return Ok(());
         }
-        // Deleting many files takes time: that happens when the trash is dropped, after the transaction.
-        let mut trash = None;
+        // Deleting many files takes time: that happens when what was taken is dropped, after the transaction.
+        let mut taken = None;
         self.store().write(|tx| {
             for name in self.unsettled_volumes() {
                 let (path, aside) = (self.volume_path(&name), self.volume_aside(&name));
@@ -119,9 +119,9 @@ impl Host {
                 let settled = match is_wanted {
                     true => std::fs::rename(&aside, &path).inspect(|()| self.tell_volume("create", &name)),
                     false => {
-                        let staging = trash.take().map_or_else(|| self.content().stage(), Ok)?;
+                        let staging = taken.take().map_or_else(|| self.content().stage(), Ok)?;
                         let moved = std::fs::rename(&aside, staging.free_path());
-                        trash = Some(staging);
+                        taken = Some(staging);
                         moved
                     }
                 };

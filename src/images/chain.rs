@@ -336,7 +336,7 @@ mod tests {
         let twice = load_layers(&shop, &[layers[0].clone(), layers[2].clone(), layers[0].clone()]);
         assert_eq!(shop.content.lowers(&ctx, &twice.layers).unwrap().len(), 2);
         shop.content
-            .trash()
+            .discard()
             .unwrap()
             .take_layer(&image.layers[2].diff_id)
             .unwrap();

@@ -414,8 +414,8 @@ mod tests {
         assert_eq!(content.read_blob(&digest, 5).unwrap(), b"truth");
         assert_eq!(content.read_blob(&digest, 4).unwrap_err().kind(), Kind::Corrupt);
         assert_eq!(content.blobs().unwrap(), std::slice::from_ref(&digest));
-        content.trash().unwrap().take_blob(&digest).unwrap();
-        content.trash().unwrap().take_blob(&digest).unwrap();
+        content.discard().unwrap().take_blob(&digest).unwrap();
+        content.discard().unwrap().take_blob(&digest).unwrap();
         assert_eq!(content.read_blob(&digest, 5).unwrap_err().kind(), Kind::NotFound);
     }
 
@@ -429,10 +429,10 @@ mod tests {
         std::fs::write(content.record_path(&whole), "{}").unwrap();
         let found = content.layers().unwrap();
         assert_eq!(found.len(), 3);
-        let trash = content.trash().unwrap();
+        let discard = content.discard().unwrap();
         found
             .iter()
-            .for_each(|layer| assert_eq!(trash.take_layer(layer).unwrap(), 0));
+            .for_each(|layer| assert_eq!(discard.take_layer(layer).unwrap(), 0));
         assert_eq!(std::fs::read_dir(temp.path().join("layers")).unwrap().count(), 0);
     }
 

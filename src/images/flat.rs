@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(first.last(), second.last());
         assert_eq!(std::fs::read_dir(first[250].join("f")).unwrap().count(), 250);
         shop.content
-            .trash()
+            .discard()
             .unwrap()
             .take_layer(&parent.layers[249].diff_id)
             .unwrap();

@@ -144,8 +144,8 @@ mod tests {
         assert_eq!(status(&first[0], "a/new").mode() & 0o7777, 0o644);
         let staged = std::fs::read_dir(shop.path("root/ingest")).unwrap().count();
         assert_eq!(staged, 1, "only the lock stays");
-        let trash = shop.content.trash().unwrap();
-        trash.take_layer(&image.layers[1].diff_id).unwrap();
+        let discard = shop.content.discard().unwrap();
+        discard.take_layer(&image.layers[1].diff_id).unwrap();
         assert!(
             !first[0].exists() && first[2].exists(),
             "it goes with the topmost layer"

@@ -380,7 +380,7 @@ mod tests {
             .len();
         assert!(recipe < 3000, "the recipe has {recipe} bytes");
         assert_eq!(shop.content.drop_blob(&ctx, &layer).unwrap(), 0);
-        shop.content.trash().unwrap().take_layer(&layer.diff_id).unwrap();
+        shop.content.discard().unwrap().take_layer(&layer.diff_id).unwrap();
         assert!(shop.content.layers().unwrap().is_empty(), "the recipe stayed");
     }
 

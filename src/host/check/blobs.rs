@@ -96,7 +96,7 @@ impl Checkup<'_> {
             // What is made again from the unpacked files does as well.
             Part::Layer if self.can_do_without(image, digest) => {
                 self.found(kind, digest.as_str(), detail, || {
-                    host.content().trash()?.take_blob(digest).map(drop)
+                    host.content().discard()?.take_blob(digest).map(drop)
                 });
                 return false;
             }
@@ -112,7 +112,7 @@ impl Checkup<'_> {
                 self.beyond_repair(kind, digest.as_str(), detail, hint);
                 if self.options.repair && host.plan().is_none() && kind != Damage::BlobMissing {
                     // Under its digest it would be taken for the real one.
-                    let _ = host.content().trash().and_then(|trash| trash.take_blob(digest));
+                    let _ = host.content().discard().and_then(|discard| discard.take_blob(digest));
                 }
             }
         }

@@ -160,8 +160,8 @@ impl Host {
             images.entry(image).or_default().push(layer.into());
         }
         images.retain(|_, layers| layers.iter().any(|layer| layer.diff_id == *diff_id));
-        let trash = self.content().trash()?;
-        images.values().try_for_each(|layers| trash.take_derived(layers))?;
+        let discard = self.content().discard()?;
+        images.values().try_for_each(|layers| discard.take_derived(layers))?;
         Ok(images.into_keys().collect())
     }
 

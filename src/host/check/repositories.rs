@@ -50,7 +50,7 @@ impl Checkup<'_> {
             self.beyond_repair(kind, digest.as_str(), detail, "push it again, which brings it back");
             if self.options.repair && host.plan().is_none() && kind != Damage::BlobMissing {
                 // Under its digest it would be taken for the real one, and nobody would send that.
-                let _ = host.content().trash().and_then(|trash| trash.take_blob(&digest));
+                let _ = host.content().discard().and_then(|discard| discard.take_blob(&digest));
             }
         }
         Ok(())
@@ -93,7 +93,7 @@ impl Host {
                 }
             }
             match self.content().has_blob(digest) {
-                true => self.content().trash()?.take_blob(digest).map(drop),
+                true => self.content().discard()?.take_blob(digest).map(drop),
                 false => Ok(()),
             }
         })

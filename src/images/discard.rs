@@ -11,7 +11,7 @@ use crate::error::{Context as _, Result};
 use crate::model::Digest;
 
 /// Content that was taken out of sight; it is deleted when this is dropped, or by the next process to open the content.
-pub struct Trash<'a> {
+pub struct Discard<'a> {
     content: &'a Content,
     staging: Staging,
     /// What was made for chains with a topmost layer, fix-ups, init layers and merged ones, by that layer's hexadecimal digits.
@@ -19,8 +19,8 @@ pub struct Trash<'a> {
 }
 
 impl Content {
-    /// An empty trash.
-    pub fn trash(&self) -> Result<Trash<'_>> {
+    /// What will hold what is taken out of sight; nothing yet.
+    pub fn discard(&self) -> Result<Discard<'_>> {
         let mut derived: HashMap<String, Vec<PathBuf>> = HashMap::new();
         let dir = self.layers_dir();
         for entry in std::fs::read_dir(&dir).during(|| format!("list `{}`", dir.display()))? {
@@ -32,7 +32,7 @@ impl Content {
                 derived.entry(hex.to_owned()).or_default().push(entry.path());
             }
         }
-        Ok(Trash {
+        Ok(Discard {
             content: self,
             staging: self.stage()?,
             derived,
@@ -40,7 +40,7 @@ impl Content {
     }
 }
 
-impl Trash<'_> {
+impl Discard<'_> {
     /// Takes a blob out of sight; one that is gone already is no error. Returns its bytes.
     pub fn take_blob(&self, digest: &Digest) -> Result<u64> {
         let bytes = self.content.blob_size(digest).unwrap_or(0);
