@@ -77,7 +77,7 @@ fn every_example_that_needs_images_does_what_its_manual_says() {
         for _ in 0..WORKERS {
             threads.spawn(|| {
                 while let Some(case) = next(&left) {
-                    let hoist = prepared();
+                    let hoist = prepared().keeping_trash("1d");
                     let output = run(&hoist, &[], &case.example);
                     faults.lock().unwrap().extend(fault(&case, &output));
                 }

@@ -62,5 +62,6 @@ mod secrets;
 mod server;
 mod terminals;
 mod transfers;
+mod trash;
 mod usage;
 mod users;

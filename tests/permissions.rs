@@ -42,13 +42,13 @@ fn prepared() -> Hoist {
     hoist
 }
 
-/// A call with arguments of the right types. What they are does not come to matter.
-fn call(function: &Function) -> String {
+/// A call with arguments of the right types. What they are does not come to matter; `registry` is one that may be asked.
+fn call(function: &Function, registry: &str) -> String {
     let value = |kind: &str| match kind {
         "map" => "#{}",
         "array" => r#"["/bin/sh"]"#,
         "blob" => "blob(1)",
-        "int" => "1",
+        "int" | "number" => "1",
         "float" => "1.0",
         "closure" => "|x| x",
         _ => r#""/tools""#,
@@ -60,6 +60,7 @@ fn call(function: &Function) -> String {
         .collect();
     let receiver = match &function.usage {
         Use::Method(kind) if kind == "Image" => r#"image::get("tools")."#.to_owned(),
+        Use::Method(kind) if kind == "Index" => format!(r#"registry::index("{registry}/app:1", #{{create: true}})."#),
         Use::Method(_) => r#"container::get("c")."#.to_owned(),
         Use::Namespace(name) => format!("{name}::"),
         _ => String::new(),
@@ -87,13 +88,17 @@ fn every_function_of_the_table_is_refused_before_anything_is_done_and_that_is_to
         .filter(|function| !demanded(&function.qualified_name()).is_empty())
         .collect();
     assert!(functions.len() > 100, "only {} overloads have effects", functions.len());
+    // An index to be put together can be had where a registry may be asked.
+    let other = Hoist::new();
+    let served = Served::start(&other, &[]);
+    let asked = format!("--allow-net={}", served.name());
     let calls = functions.iter().map(|function| {
-        let (call, name) = (call(function), function.signature());
+        let (call, name) = (call(function, served.name()), function.signature());
         format!("try {{ {call}; print(`{name}: allowed`) }} catch (e) {{ if e.kind != \"denied\" {{ print(`{name}: ${{e.kind}} ${{e.message}}`) }} }}\n")
     });
     let script: String = calls.collect();
     let before = content(&hoist.root());
-    limited(&hoist, &["--allow-read", "--audit", "audit"], &script)
+    limited(&hoist, &["--allow-read", &asked, "--audit", "audit"], &script)
         .success()
         .stdout_is("");
     assert_eq!(

@@ -81,6 +81,7 @@ pub mod table;
 pub mod text;
 pub mod time;
 pub mod toml;
+pub mod trash;
 pub mod units;
 
 use std::sync::LazyLock;
@@ -176,7 +177,7 @@ pub const NAMESPACES: &[Group] = &[
         || vec![&semver::functions::RHAI_MANIFEST],
     ),
     group("system", "The store as a whole.", || {
-        vec![&system::functions::RHAI_MANIFEST]
+        vec![&system::functions::RHAI_MANIFEST, &trash::functions::RHAI_MANIFEST]
     }),
     group("time", "Points in time.", || vec![&time::functions::RHAI_MANIFEST]),
     group("toml", "TOML text to values.", || vec![&toml::functions::RHAI_MANIFEST]),

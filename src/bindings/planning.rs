@@ -83,6 +83,7 @@ const UNPLANNED: &[(&str, &str)] = &[
     ("registry::login", "a plan is a file, and would hold the password"),
     ("system::check", "what is to be repaired shows only while it is done"),
     ("system::boot", "what is to be started shows only while it is done"),
+    ("system::undo", "the trash may have given it up by then"),
 ];
 
 /// Options with what must not be in a file.

@@ -80,6 +80,11 @@ impl Object for Report {
             report.kept.len(),
             ByteSize(report.reclaimed)
         );
+        match report.trashed {
+            0 => {}
+            all if all == report.reclaimed => text.push_str(" (in the trash)"),
+            part => text.push_str(&format!(" ({} of it in the trash)", ByteSize(part))),
+        }
         if !report.errors.is_empty() {
             text.push_str(&format!(", failed {}", report.errors.len()));
         }
@@ -144,7 +149,7 @@ pub mod functions {
         maps(&this.0.errors)
     }
 
-    /// The number of bytes given back to the disk.
+    /// The number of bytes that only what was removed needed. The disk has them back, but for those in the trash (`trashed`).
     ///
     /// ```rhai,images
     /// assert::ok(image::remove("tools").reclaimed > 0);
@@ -152,6 +157,16 @@ pub mod functions {
     #[rhai_fn(get = "reclaimed", pure)]
     pub fn reclaimed(this: &mut Report) -> INT {
         bytes(this.0.reclaimed)
+    }
+
+    /// How many of the bytes reclaimed the disk has back only when the trash gives them up; see `system::trash`.
+    ///
+    /// ```rhai,images
+    /// assert::eq(image::remove("tools", #{ trash: false }).trashed, 0);
+    /// ```
+    #[rhai_fn(get = "trashed", pure)]
+    pub fn trashed(this: &mut Report) -> INT {
+        bytes(this.0.trashed)
     }
 }
 
@@ -171,9 +186,13 @@ mod tests {
             removed: vec![item.clone()],
             errors: vec![item],
             reclaimed: 1_500_000,
+            trashed: 500_000,
             ..host::Report::default()
         });
-        assert_eq!(report.text(), "removed 1, kept 0, reclaimed 1.50MB, failed 1");
+        assert_eq!(
+            report.text(),
+            "removed 1, kept 0, reclaimed 1.50MB (500kB of it in the trash), failed 1"
+        );
         assert_eq!(
             report.rows()[1],
             ["failed", "app:1", "abababababab", "1.50MB", "dangling"]

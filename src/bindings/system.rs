@@ -133,7 +133,7 @@ pub mod functions {
     /// Returns a map of `images`, `containers` and `volumes`, each a map of `count`, `active` (images that containers use, containers
     /// that run, volumes that containers use), `size` and `reclaimable` (what would be free without those that are not active); of
     /// `other` (the database, work under way) and `total`. For images also `unique` and `shared`, what one image alone and what
-    /// several need, and `blobs` and `layers`, what is packed and what is unpacked.
+    /// several need, `trash`, what was removed and can be brought back, and `blobs` and `layers`, what is packed and what is unpacked.
     ///
     /// ```rhai,images
     /// let df = system::df();

@@ -15,6 +15,7 @@ mod serve;
 mod signals;
 mod system;
 mod terminal;
+mod undo;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -81,6 +82,12 @@ struct Global {
         global = true
     )]
     limit: Vec<String>,
+
+    /// How long removed images can be brought back by `hoist undo`, such as 2h or 7d; 0 for not at all
+    ///
+    /// Default: what the settings file says, or a day.
+    #[arg(long, env = "HOIST_TRASH", value_name = "TIME", value_parser = duration, global = true)]
+    trash: Option<std::time::Duration>,
 
     /// Record what would be changed instead of changing it
     #[arg(long, env = "HOIST_DRY_RUN", value_parser = FalseyValueParser::new(), global = true)]
@@ -155,6 +162,7 @@ enum Command {
     Exec(container::Exec),
     Attach(container::Attach),
     Logs(container::Logs),
+    Undo(undo::Undo),
     /// `hoist FILE ARGS…`
     #[command(external_subcommand)]
     Script(Vec<OsString>),
@@ -267,6 +275,7 @@ impl App {
             Command::Exec(exec) => exec.execute(self),
             Command::Attach(attach) => attach.execute(self),
             Command::Logs(logs) => logs.execute(self),
+            Command::Undo(undo) => undo.execute(self),
             Command::Script(words) => self.run_script(words),
         }
     }
@@ -335,6 +344,7 @@ impl App {
         let mut config = Config::new(global.root.clone(), global.run_root.clone(), global.dry_run)?;
         config.apply_file(global.config.as_deref())?;
         global.limit.iter().try_for_each(|limit| config.limits.assign(limit))?;
+        config.trash.keep = global.trash.unwrap_or(config.trash.keep);
         config.permissions.line = global.permissions.rules()?;
         Ok(config)
     }

@@ -38,7 +38,10 @@ impl Config {
                 "protect" => entries(&name, table)?
                     .into_iter()
                     .try_for_each(|(name, value)| self.protect.set(&name, value))?,
-                _ => return Err(unknown("setting", &name, &["limits", "protect", "store"])),
+                "trash" => entries(&name, table)?
+                    .into_iter()
+                    .try_for_each(|(name, value)| self.trash.set(&name, &value))?,
+                _ => return Err(unknown("setting", &name, &["limits", "protect", "store", "trash"])),
             }
         }
         Ok(())
@@ -125,7 +128,7 @@ mod tests {
             (
                 "limts = 1",
                 "unknown setting `limts`",
-                "did you mean `limits`? valid: limits, protect, store",
+                "did you mean `limits`? valid: limits, protect, store, trash",
             ),
             (
                 "[store]\nblob = 1",

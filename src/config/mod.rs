@@ -10,6 +10,7 @@ mod protect;
 mod proxies;
 mod registries;
 mod target;
+mod trash;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ pub use protect::{Protect, protected};
 pub use proxies::Proxies;
 pub use registries::Registries;
 pub use target::{ImageNames, Scope, Target};
+pub use trash::Trash;
 
 /// Settings of one invocation: the defaults, what the settings file says over them, and flags over both.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Config {
     pub blobs: Blobs,
     /// What is never removed and whose names never move (`[protect]`).
     pub protect: Protect,
+    /// How long what is removed can be brought back (`[trash]`, `--trash`).
+    pub trash: Trash,
     /// What scripts may do (`--allow-…`, `--deny-…`).
     pub permissions: Permissions,
 }
@@ -86,6 +90,7 @@ impl Config {
             limits: Limits::default(),
             blobs: Blobs::default(),
             protect: Protect::default(),
+            trash: Trash::default(),
             permissions: Permissions::default(),
         })
     }

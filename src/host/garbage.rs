@@ -22,6 +22,21 @@ impl Candidates {
         self.layers.extend(layers.iter().map(|layer| layer.diff_id.clone()));
     }
 
+    /// Adds content that may be blobs, or layers, or both.
+    pub(super) fn add_any(&mut self, digests: Vec<Digest>) {
+        self.blobs.extend(digests.iter().cloned());
+        self.layers.extend(digests);
+    }
+
+    /// All of them, each once.
+    pub(super) fn into_digests(self) -> Vec<Digest> {
+        let Candidates { mut blobs, layers } = self;
+        blobs.extend(layers);
+        blobs.sort_unstable();
+        blobs.dedup();
+        blobs
+    }
+
     /// One blob.
     pub(super) fn blob(digest: &Digest) -> Candidates {
         Candidates {
@@ -82,6 +97,7 @@ impl Host {
     /// Brings content in under a lease. What has become visible and no image came to need is removed again: all of it after a
     /// failure, and blobs of an image that was there already with others, in another compression.
     pub(super) fn bring_in<T>(&self, work: impl FnOnce(&Lease) -> Result<T>) -> Result<T> {
+        self.make_room()?;
         let outcome = work(&*self.hold()?);
         outcome.map_err(|error| self.without_room(error, "an image"))
     }
@@ -99,9 +115,7 @@ impl Host {
         let mut candidates = Candidates::default();
         self.store().read(|tx| {
             for owner in owners {
-                let held = tx.held_by(owner)?;
-                candidates.blobs.extend(held.iter().cloned());
-                candidates.layers.extend(held);
+                candidates.add_any(tx.held_by(owner)?);
             }
             Ok(())
         })?;

@@ -22,6 +22,7 @@ mod registry;
 mod report;
 mod repository;
 mod scratch;
+mod trash;
 mod usage;
 mod volume;
 
@@ -60,6 +61,7 @@ pub use registry::{
 };
 pub use report::{Item, Report};
 pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob, UntaggedFilter};
+pub use trash::{Trashed, Undone};
 pub use usage::Usage;
 
 pub use crate::store::REBUILD;

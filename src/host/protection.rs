@@ -9,14 +9,15 @@ use crate::model::{Context, Digest, Effect, Reference};
 use crate::store::Tx;
 
 impl Host {
-    /// Points a name at an image; returns what it meant before, if that was another. Errors: `denied` for a name that is protected and
+    /// Points a name at an image; returns what it meant before, if that was another, which can be undone. Errors: `denied` for a name that is protected and
     /// means another image.
     pub(super) fn set_name(&self, tx: &Tx, name: &Reference, image: &Digest, now: Timestamp) -> Result<Option<Digest>> {
         let before = tx.reference(name)?;
-        if before.is_some_and(|before| before != *image) {
-            self.check_names(std::slice::from_ref(name))?;
+        if before.is_none_or(|before| before == *image) {
+            return tx.set_reference(name, image, now);
         }
-        tx.set_reference(name, image, now)
+        self.check_names(std::slice::from_ref(name))?;
+        self.in_trash(tx, "image::tag", || tx.set_reference(name, image, now))
     }
 
     /// Errors: `denied` if one of the names is protected.

@@ -24,8 +24,10 @@ pub struct Report {
     pub kept: Vec<Item>,
     /// What should have been removed and could not be.
     pub errors: Vec<Item>,
-    /// Bytes given back to the disk.
+    /// Bytes that only what was removed needed: given back to the disk, but for those in the trash.
     pub reclaimed: u64,
+    /// How many of them the disk has back only when the trash gives them up.
+    pub trashed: u64,
 }
 
 impl Report {
@@ -35,5 +37,6 @@ impl Report {
         self.kept.extend(other.kept);
         self.errors.extend(other.errors);
         self.reclaimed += other.reclaimed;
+        self.trashed += other.trashed;
     }
 }

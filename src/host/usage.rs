@@ -51,6 +51,8 @@ pub struct ImageUsage {
     pub unique: u64,
     /// Bytes that several images need.
     pub shared: u64,
+    /// Bytes that only the trash needs.
+    pub trash: u64,
     /// Bytes of blobs.
     pub blobs: u64,
     /// Bytes of unpacked layers and of what was made from them.
@@ -62,6 +64,7 @@ pub struct ImageUsage {
 struct Needs {
     users: HashMap<Digest, HashSet<Digest>>,
     active: HashSet<Digest>,
+    trashed: HashSet<Digest>,
 }
 
 /// A count under way.
@@ -105,6 +108,7 @@ impl Host {
                 need(layer.blob, &image);
                 need(layer.diff_id, &image);
             }
+            needs.trashed = tx.all_trashed_content()?.into_iter().collect();
             needs.active = tx.containers()?.into_iter().map(|row| row.image).collect();
             Ok(needs)
         })
@@ -154,6 +158,7 @@ impl Count<'_> {
         let users = needs.users.get(content).unwrap_or(&none);
         let images = &mut self.usage.images;
         match users.len() {
+            0 if needs.trashed.contains(content) => images.trash += bytes,
             0 => {}
             1 => images.unique += bytes,
             _ => images.shared += bytes,

@@ -79,6 +79,14 @@ impl Content {
         Ok(facts.blocks_available() * facts.fragment_size())
     }
 
+    /// Bytes of the disk that this is on, but for those kept for an administrator.
+    pub fn disk_size(&self) -> Result<u64> {
+        let facts = nix::sys::statvfs::statvfs(&self.root);
+        let facts = facts.during(|| format!("look at the disk of `{}`", self.root.display()))?;
+        let reserved = facts.blocks_free() - facts.blocks_available();
+        Ok((facts.blocks() - reserved) * facts.fragment_size())
+    }
+
     /// The bounds on what comes in.
     pub fn limits(&self) -> &Limits {
         &self.limits

@@ -296,8 +296,20 @@ impl Tx<'_> {
         self.first(sql, [diff_id.as_str()], |row| row.get(0))
     }
 
-    /// Which of these digests (blobs, diff ids, manifests, configurations) an image, a repository, a cache or a lease still needs.
+    /// Which of these digests (blobs, diff ids, manifests, configurations) an image, a repository, a cache, the trash or a lease still needs.
     pub fn needed(&self, digests: &[Digest]) -> Result<HashSet<Digest>> {
+        let mut needed = self.needed_outside_trash(digests)?;
+        for digest in digests {
+            let sql = "SELECT 1 FROM trash_content WHERE digest = ?1 LIMIT 1";
+            if !needed.contains(digest) && self.first(sql, [digest.as_str()], |_| Ok(()))?.is_some() {
+                needed.insert(digest.clone());
+            }
+        }
+        Ok(needed)
+    }
+
+    /// The same, but for what only the trash needs.
+    pub fn needed_outside_trash(&self, digests: &[Digest]) -> Result<HashSet<Digest>> {
         let sql = "SELECT 1 FROM image WHERE id = ?1 OR manifest = ?1
                    UNION ALL SELECT 1 FROM image_layer WHERE diff_id = ?1
                    UNION ALL SELECT 1 FROM image_layer WHERE blob = ?1

@@ -127,14 +127,15 @@ impl Lease<'_> {
         Ok(())
     }
 
-    /// Holds the content of every image, repository and cache there is, within a transaction.
+    /// Holds the content of every image, repository and cache there is, and that of the trash, within a transaction.
     pub fn hold_all_within(&self, tx: &Tx) -> Result<()> {
         let sql = "INSERT OR IGNORE INTO lease (owner, digest)
                    SELECT ?1, id FROM image UNION SELECT ?1, manifest FROM image
                    UNION SELECT ?1, diff_id FROM image_layer UNION SELECT ?1, blob FROM image_layer
                    UNION SELECT ?1, digest FROM registry_manifest UNION SELECT ?1, digest FROM registry_part WHERE is_blob
                    UNION SELECT ?1, digest FROM registry_blob
-                   UNION SELECT ?1, digest FROM cached_manifest UNION SELECT ?1, digest FROM cached_blob";
+                   UNION SELECT ?1, digest FROM cached_manifest UNION SELECT ?1, digest FROM cached_blob
+                   UNION SELECT ?1, digest FROM trash_content";
         tx.execute(sql, [&self.owner]).map(drop)
     }
 }

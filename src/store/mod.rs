@@ -13,6 +13,7 @@ mod references;
 mod registry;
 mod reserve;
 mod salvage;
+mod trash;
 mod users;
 mod volumes;
 
@@ -37,17 +38,19 @@ pub use leases::{Lease, forget_leases, lease_is_dead};
 pub use packed::PackedRow;
 pub use registry::{ManifestRow, PartRow};
 pub use salvage::Salvage;
+pub use trash::{TrashRow, TrashedImage, TrashedName};
 pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
     include_str!("migrations/003-sources.sql"),
     include_str!("migrations/004-registry.sql"),
     include_str!("migrations/005-cache.sql"),
     include_str!("migrations/006-packed.sql"),
+    include_str!("migrations/007-trash.sql"),
 ];
 
 /// The way out of a damaged database.

@@ -27,14 +27,14 @@ pub struct Salvage {
     pub containers: BTreeMap<String, ContainerRow>,
     /// Volumes by their names.
     pub volumes: BTreeMap<String, VolumeRow>,
-    /// Rows of what registries were given and keep of others, by table and by what is in them.
-    registry: Vec<BTreeMap<String, Vec<Value>>>,
+    /// Rows that are taken over as they are, by table and by what is in them.
+    verbatim: Vec<BTreeMap<String, Vec<Value>>>,
     /// Where the damaged file is now; nothing if it was gone.
     pub aside: Option<PathBuf>,
 }
 
-/// Tables of what registries were given and keep of others: name, key, number of columns; those first that others refer to.
-const REGISTRY: [(&str, &str, usize); 8] = [
+/// Tables of what registries were given and keep of others, and of the trash: name, key, number of columns; those first that others refer to.
+const VERBATIM: [(&str, &str, usize); 11] = [
     ("registry_manifest", "repository, digest", 9),
     ("registry_part", "repository, manifest, digest", 5),
     ("registry_blob", "repository, digest", 4),
@@ -43,6 +43,9 @@ const REGISTRY: [(&str, &str, usize); 8] = [
     ("cached_part", "repository, manifest, digest", 4),
     ("cached_blob", "repository, digest", 4),
     ("cached_tag", "name", 3),
+    ("trash", "id", 4),
+    ("trash_row", "number", 4),
+    ("trash_content", "act, digest", 2),
 ];
 
 /// The files SQLite keeps beside a database.
@@ -180,8 +183,8 @@ impl Salvage {
         rows(connection, "volume", "name", volumes::volume, |row| {
             self.volumes.entry(row.name.clone()).or_insert(row);
         });
-        self.registry.resize_with(REGISTRY.len(), BTreeMap::new);
-        for ((table, order, columns), found) in REGISTRY.iter().zip(&mut self.registry) {
+        self.verbatim.resize_with(VERBATIM.len(), BTreeMap::new);
+        for ((table, order, columns), found) in VERBATIM.iter().zip(&mut self.verbatim) {
             let values = |row: &Row| {
                 (0..*columns)
                     .map(|column| row.get(column))
@@ -202,9 +205,9 @@ impl Salvage {
 }
 
 impl Tx<'_> {
-    /// Puts back what registries were given. A row that fits no other is left out.
-    pub fn restore_registry(&self, salvage: &Salvage) {
-        for ((table, _, columns), rows) in REGISTRY.iter().zip(&salvage.registry) {
+    /// Puts back what registries were given and the trash kept. A row that fits no other is left out.
+    pub fn restore_verbatim(&self, salvage: &Salvage) {
+        for ((table, _, columns), rows) in VERBATIM.iter().zip(&salvage.verbatim) {
             let places = vec!["?"; *columns].join(", ");
             let sql = format!("INSERT OR IGNORE INTO {table} VALUES ({places})");
             for row in rows.values() {

@@ -25,6 +25,8 @@ pub(crate) struct Hoist {
     /// What the store is on, if that is a disk of its own.
     disk: Option<Disk>,
     leftovers: Leftovers,
+    /// How long what is removed can be brought back.
+    trash: &'static str,
 }
 
 impl Hoist {
@@ -66,7 +68,19 @@ impl Hoist {
             .join("containers");
         fs::DirBuilder::new().mode(0o700).create(&containers).unwrap();
         let leftovers = Leftovers::watch(dir.path(), &containers);
-        Hoist { dir, disk, leftovers }
+        Hoist {
+            dir,
+            disk,
+            leftovers,
+            // Tests look at the disk: what is removed has to be gone from it.
+            trash: "0",
+        }
+    }
+
+    /// The same store, where what is removed can be brought back for so long.
+    pub(crate) fn keeping_trash(mut self, time: &'static str) -> Hoist {
+        self.trash = time;
+        self
     }
 
     /// A store with the image `busybox`, which has a shell and its tools.
@@ -147,6 +161,7 @@ impl Hoist {
             .env("HOME", at("home"))
             .env("COLUMNS", "120")
             .env("TERM", "dumb")
+            .env("HOIST_TRASH", self.trash)
             .env("TZ", "UTC");
         Invocation { command, stdin: None }
     }

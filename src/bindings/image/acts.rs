@@ -54,7 +54,8 @@ pub mod methods {
 
     /// Removes the image with all its names.
     ///
-    /// Options: `force` (take its names even while a container uses it; the image itself stays until the container is gone),
+    /// Options: `force` (take its names even while a container uses it; the image itself stays until the container is gone), `trash`
+    /// (default `true`: it can be brought back by `system::undo` for a while, if the disk has room),
     /// `prune_parents` (default `true`: unnamed parents go with their last child).
     ///
     /// ```rhai,images

@@ -422,7 +422,8 @@ pub mod functions {
     /// Removes an image: a name among several loses that name only; the last name, an id or an `Image` removes it with all names.
     ///
     /// Options: `force` (take its names even while a container uses it; the image itself stays until the container is gone),
-    /// `prune_parents` (default `true`: unnamed parents go with their last child).
+    /// `prune_parents` (default `true`: unnamed parents go with their last child), `trash` (default `true`: it can be brought back by
+    /// `system::undo` for a while, if the disk has room).
     ///
     /// ```rhai,images
     /// let report = image::remove("tools", #{ prune_parents: false });
@@ -450,7 +451,9 @@ pub mod functions {
 
     /// Removes the images that fit a filter and that no container, no other image and no running operation needs.
     ///
-    /// Filters: as for `image::list`. Every item of the report says why it went or stays.
+    /// Filters: as for `image::list`; and `trash` (default `true`: what goes can be brought back by `system::undo` for a while, if the
+    /// disk has room; never so with `free_at_least` and `total_at_most`, which empty the trash first). Every item of the report says why
+    /// it went or stays.
     ///
     /// ```rhai,images
     /// image::from_host("app:1.0", ["/bin/true"]);

@@ -1,7 +1,7 @@
 //! A new database from what can still be read of a damaged one and from what lies in the store: the index, manifests and
 //! configurations, the directories of containers and volumes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -104,9 +104,9 @@ impl Rebuild {
     fn fill(&self, store: &Store) -> Result<String> {
         let count = store.write_durably(|tx| {
             let mut count = Count::default();
+            tx.restore_verbatim(&self.salvage);
             self.images(tx, &mut count)?;
             self.names(tx, &mut count)?;
-            tx.restore_registry(&self.salvage);
             self.volumes(tx, &mut count)?;
             self.containers(tx, &mut count)?;
             tx.mark_index_stale()?;
@@ -122,7 +122,7 @@ impl Rebuild {
         ))
     }
 
-    /// Images of which a row was read, and all others that a manifest among the content describes.
+    /// Images of which a row was read, and all others that a manifest among the content describes, but for those in the trash.
     fn images(&self, tx: &Tx, count: &mut Count) -> Result<()> {
         for row in self.salvage.images.values() {
             if Digest::of(&row.config) == row.id
@@ -131,8 +131,11 @@ impl Rebuild {
                 count.images += usize::from(tx.insert_image(row, &layers)?);
             }
         }
+        let trashed: HashSet<Digest> = tx.all_trashed_content()?.into_iter().collect();
         for manifest in self.content.blobs()? {
-            if let Ok(image) = self.content.described_image(&manifest) {
+            if let Ok(image) = self.content.described_image(&manifest)
+                && !trashed.contains(&image.id)
+            {
                 let (row, layers) = rows_of(image, None, self.now)?;
                 count.images += usize::from(tx.insert_image(&row, &layers)?);
             }

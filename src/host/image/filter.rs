@@ -52,6 +52,8 @@ pub struct ImageFilter {
     pub total_at_most: Option<ByteSize>,
     /// Intermediate images, too; in a clean-up, every image that nothing uses.
     pub all: bool,
+    /// Whether what a clean-up removes is kept in the trash for a while, so that it can be brought back; `true` unless it is to make room.
+    pub trash: Option<bool>,
 }
 
 /// What the verdicts are for.
@@ -66,6 +68,18 @@ pub(super) struct Verdict {
     pub(super) image: Image,
     pub(super) taken: bool,
     pub(super) reason: String,
+}
+
+impl ImageFilter {
+    /// Whether what is removed may stay on the disk for a while.
+    pub(super) fn uses_trash(&self) -> bool {
+        !self.wants_room() && self.trash != Some(false)
+    }
+
+    /// Whether it is about room on the disk.
+    pub(super) fn wants_room(&self) -> bool {
+        self.free_at_least.is_some() || self.total_at_most.is_some()
+    }
 }
 
 pub(super) fn selected(verdicts: Vec<Verdict>) -> Vec<Image> {
@@ -465,7 +479,7 @@ fn limit_to_goal(host: &Host, filter: &ImageFilter, verdicts: &mut [Verdict]) ->
         goals.push((total.saturating_sub(most.0), format!("images within {most}")));
     }
     if let Some(least) = filter.free_at_least {
-        let free = host.content().free_space()?;
+        let free = host.content().free_space()? + host.trash_size()?;
         goals.push((least.0.saturating_sub(free), format!("{least} free")));
     }
     let Some((bytes, goal)) = goals.into_iter().max() else {

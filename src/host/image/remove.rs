@@ -26,6 +26,8 @@ pub struct RemoveImage {
     pub force: bool,
     /// Remove unnamed parents that lose their last child.
     pub prune_parents: bool,
+    /// Keep it in the trash for a while, so that it can be brought back.
+    pub trash: bool,
 }
 
 impl Default for RemoveImage {
@@ -33,6 +35,7 @@ impl Default for RemoveImage {
         RemoveImage {
             force: false,
             prune_parents: true,
+            trash: true,
         }
     }
 }
@@ -44,7 +47,7 @@ impl Host {
     /// Errors: `not_found`; `in_use` while a container uses it (unless forced) or another image is made from it.
     pub fn remove_image(&self, text: &str, options: &RemoveImage) -> Result<Report> {
         let mut report = Report::default();
-        report.reclaimed = self.remove_rows(|tx, candidates| {
+        let freed = self.remove_rows_to_trash("image::remove", options.trash, |tx, candidates| {
             let (image, named) = self.resolve(tx, text)?;
             match named {
                 Named::Reference(name) if image.references().len() > 1 || !image.facts.children.is_empty() => {
@@ -59,6 +62,7 @@ impl Host {
                 _ => self.remove_whole(tx, &image, options, &mut report, candidates),
             }
         })?;
+        freed.tell(&mut report);
         self.record_removals("image::remove", &report);
         Ok(report)
     }
@@ -152,7 +156,10 @@ impl Host {
             .iter()
             .map(|verdict| item(&verdict.image, &verdict.image.name(), &verdict.reason))
             .collect();
-        report.reclaimed = self.remove_rows(|tx, candidates| {
+        if filter.wants_room() {
+            report.reclaimed += self.empty_trash()?;
+        }
+        let freed = self.remove_rows_to_trash("image::prune", filter.uses_trash(), |tx, candidates| {
             let mut left: Vec<Verdict> = taken;
             // Children before parents: each round removes what nothing left is made from.
             while !left.is_empty() {
@@ -168,6 +175,7 @@ impl Host {
             }
             Ok(())
         })?;
+        freed.tell(&mut report);
         self.record_removals("image::prune", &report);
         if self.plan().is_none() {
             report.reclaimed += self.collect_orphans()?;

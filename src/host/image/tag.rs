@@ -33,7 +33,8 @@ impl Host {
         let id = self.move_names(|tx| match tx.reference(&reference)? {
             Some(id) => {
                 self.check_names(std::slice::from_ref(&reference))?;
-                tx.delete_reference(&reference).map(|_| id)
+                self.in_trash(tx, "image::untag", || tx.delete_reference(&reference))?;
+                Ok(id)
             }
             None => Err(Error::not_found(format!("there is no image named `{}`", reference.familiar())).target(name)),
         })?;
