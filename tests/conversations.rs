@@ -70,10 +70,9 @@ fn the_terminal_is_as_it_was_before() {
     for (end, code) in ends {
         // The shell that starts it is there still when it has ended, and so is its terminal.
         let mut outer = program("setsid");
-        outer.args(["--ctty", "sh", "-c", r#"stty -g; "$@"; echo "code $?"; stty -g"#, "sh"]);
+        outer.args(["--ctty", "sh", "-c", r#""$@"; echo "code $?"; stty -g"#, "sh"]);
         let mut screen = Screen::start(hoist.command(&words).under(outer).into_command());
-        screen.wait_for("\r\n");
-        let before = screen.settings();
+        let before = screen.first_settings.clone();
         screen.wait_for("# ");
         assert_ne!(screen.settings(), before);
         end(&mut screen);
@@ -84,9 +83,8 @@ fn the_terminal_is_as_it_was_before() {
     assert_eq!(hoist.value("container::list().len()"), 2);
     // One that cannot be started gives it back as well.
     let mut screen = screen(&hoist, &["container", "run", "-it", "busybox", "no-such-program"]);
-    let before = screen.settings();
     assert_eq!(screen.code(), 127);
-    assert_eq!(screen.settings(), before);
+    assert_eq!(screen.settings(), screen.first_settings);
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn a_password_is_asked_for_without_an_echo() {
         }),
     );
     let mut screen = hoist.command(&["registry", "login", &registry.address]).on_screen();
-    let settings = screen.settings();
+    let settings = screen.first_settings.clone();
     screen.wait_for("user: ");
     screen.press(&format!("{NAME}\n"));
     screen.wait_for(&format!("password of {NAME}: "));

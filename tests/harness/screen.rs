@@ -24,6 +24,8 @@ pub(crate) struct Screen {
     seen: Vec<u8>,
     /// How much of it was waited for.
     known: usize,
+    /// The settings of the terminal before anything was started in it.
+    pub(crate) first_settings: String,
 }
 
 impl Screen {
@@ -32,6 +34,7 @@ impl Screen {
         let pty = openpty(None, None).unwrap();
         let end = || pty.slave.try_clone().unwrap();
         stty(&pty.slave, &["rows", "30", "cols", "90"]);
+        let first_settings = stty(&pty.slave, &["-g"]);
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         Screen {
             master: pty.master.into(),
@@ -39,6 +42,7 @@ impl Screen {
             child,
             seen: Vec::new(),
             known: 0,
+            first_settings,
         }
     }
 
