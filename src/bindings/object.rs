@@ -14,6 +14,9 @@ pub trait Object: Clone + PartialEq + Send + Sync + 'static {
     /// The columns of a table of such things, in order.
     const COLUMNS: &'static [&'static str];
 
+    /// Whether it is a list, which its rows tell better than its facts.
+    const IS_LIST: bool = false;
+
     /// What `print` shows.
     fn text(&self) -> String;
 
@@ -42,6 +45,8 @@ pub struct Shape {
     pub rust_name: &'static str,
     /// The columns of a table.
     pub columns: &'static [&'static str],
+    /// Whether its rows tell more than its facts.
+    pub is_list: bool,
     /// Names the interpreter registers the type's functions with.
     pub register: fn(&mut Engine),
     id: TypeId,
@@ -57,6 +62,7 @@ impl Shape {
             name: T::NAME,
             rust_name: std::any::type_name::<T>(),
             columns: T::COLUMNS,
+            is_list: T::IS_LIST,
             register: register::<T>,
             id: TypeId::of::<T>(),
             text: |value| Some(value.read_lock::<T>()?.text()),

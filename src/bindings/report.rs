@@ -71,6 +71,7 @@ fn row(outcome: &str, item: &host::Item) -> Vec<String> {
 impl Object for Report {
     const NAME: &'static str = "Report";
     const COLUMNS: &'static [&'static str] = &["OUTCOME", "NAME", "ID", "SIZE", "REASON"];
+    const IS_LIST: bool = true;
 
     fn text(&self) -> String {
         let report = &self.0;

@@ -34,7 +34,7 @@ pub struct Settings {
     /// What they tell, by the names that the script's header declares.
     pub told: Vec<(String, Given)>,
     /// Where every effect is told.
-    pub audit: Option<Audit>,
+    pub audit: Option<Arc<Audit>>,
     /// Whether the person at the terminal is asked for what is not allowed.
     pub ask: bool,
     /// Whether what a dry run would do is written down as a plan.
@@ -97,6 +97,25 @@ impl Session {
             exit: Mutex::default(),
             output: Mutex::default(),
         }))
+    }
+
+    /// A session beside this one, in which everything is a dry run.
+    pub fn imagined(&self) -> Session {
+        let settings = self.settings();
+        let mut config = settings.config.clone();
+        config.dry_run = true;
+        Session::new(Settings {
+            config,
+            context: settings.context.clone(),
+            console: settings.console.clone(),
+            format: settings.format,
+            level: settings.level,
+            args: settings.args.clone(),
+            told: settings.told.clone(),
+            audit: settings.audit.clone(),
+            ask: settings.ask,
+            planning: false,
+        })
     }
 
     /// The session of a native call.
@@ -174,7 +193,7 @@ impl Session {
 
     /// Whether the audit could not be told something.
     pub fn audit_failed(&self) -> bool {
-        self.0.settings.audit.as_ref().is_some_and(Audit::has_failed)
+        self.0.settings.audit.as_deref().is_some_and(Audit::has_failed)
     }
 
     /// Whether an act is allowed, by a rule or by the person at the terminal. Errors: `denied`.

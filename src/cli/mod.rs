@@ -332,7 +332,13 @@ impl App {
             },
             args: told.words,
             told: told.values,
-            audit: global.permissions.audit.as_deref().map(Audit::open).transpose()?,
+            audit: global
+                .permissions
+                .audit
+                .as_deref()
+                .map(Audit::open)
+                .transpose()?
+                .map(Arc::new),
             ask: global.permissions.ask,
             planning,
         }))

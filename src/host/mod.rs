@@ -13,6 +13,7 @@ mod hold;
 mod image;
 mod imagined;
 mod info;
+mod names;
 mod pairing;
 mod pin;
 mod plan;

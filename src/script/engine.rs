@@ -1,6 +1,7 @@
 //! The interpreter, built and limited: the same limits in every build, output redirected, cancelling wired in.
 
 use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Array, Dynamic, Engine, Module, Position, Token};
 
@@ -46,13 +47,42 @@ thread_local! {
     reason = "the interpreter calls it volatile, not deprecated; a test would tell"
 )]
 fn allow_until(engine: &mut Engine) {
-    engine.on_parse_token(|token, _, _| {
-        let begins_name = matches!(token, Token::MapStart | Token::Comma | Token::Period | Token::Elvis);
-        match (BEFORE_NAME.replace(begins_name), token) {
-            (true, Token::Until) => Token::Identifier(Box::new("until".into())),
-            (_, token) => token,
+    engine.on_parse_token(|token, _, _| until(token));
+}
+
+fn until(token: Token) -> Token {
+    let begins_name = matches!(token, Token::MapStart | Token::Comma | Token::Period | Token::Elvis);
+    match (BEFORE_NAME.replace(begins_name), token) {
+        (true, Token::Until) => Token::Identifier(Box::new("until".into())),
+        (_, token) => token,
+    }
+}
+
+/// Lets `_` be a variable as well, wherever it is not what the last arm of a `switch` begins with. `text` is what is read.
+#[expect(
+    deprecated,
+    reason = "the interpreter calls it volatile, not deprecated; a test would tell"
+)]
+pub(super) fn allow_last(engine: &mut Engine, text: Arc<Mutex<String>>) {
+    engine.on_parse_token(move |token, position, _| match until(token) {
+        Token::Underscore if !is_arm(&text.lock().unwrap_or_else(PoisonError::into_inner), position) => {
+            Token::Identifier(Box::new(super::interactive::LAST.into()))
         }
+        token => token,
     });
+}
+
+/// Whether `=>` comes behind the letter here.
+fn is_arm(text: &str, position: Position) -> bool {
+    let (Some(line), Some(column)) = (position.line(), position.position()) else {
+        return true;
+    };
+    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let behind = text[start..]
+        .char_indices()
+        .nth(column)
+        .map_or("", |(at, _)| &text[start + at..]);
+    behind.trim_start().starts_with("=>")
 }
 
 /// The global `args`; unlike a variable of the script it is seen inside functions too.

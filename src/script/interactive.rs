@@ -1,20 +1,26 @@
 //! A script that grows line by line: variables and functions stay, and an error leaves what was there before.
 
-use rhai::{AST, Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Position, Scope};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rhai::{AST, Array, Dynamic, Engine, EvalAltResult, FnPtr, LexError, Map, ParseErrorType, Position, Scope};
 
 use super::Diagnostic;
 use super::runner::{Source, clean_up, guarded};
+use crate::bindings::Session;
 use crate::bindings::failure::{Scripted, is_unwinding};
-use crate::bindings::object::Shape;
-use crate::bindings::value::plain_type;
-use crate::bindings::{Session, table};
+use crate::bindings::registry::Server;
+use crate::error::Result;
+use crate::host::{Container, Image};
 use crate::model::Context;
 
+/// The variable that has the last value.
+pub const LAST: &str = "_";
+
 /// How an input ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Reply {
-    /// The value, as text to print.
-    Value(String),
+    /// The value.
+    Value(Dynamic),
     /// What was thrown and not caught, as a report for a person.
     Error(String),
     /// The input called `exit` with this code.
@@ -29,23 +35,54 @@ pub struct Interactive {
     /// The functions defined so far; closures kept in variables need them too.
     functions: AST,
     inputs: usize,
+    /// What is being read now.
+    text: Arc<Mutex<String>>,
 }
 
 impl Interactive {
     /// Nothing defined yet.
     pub fn new(session: &Session) -> Interactive {
+        let mut scope = Scope::new();
+        scope.push(LAST, Dynamic::UNIT);
+        Interactive::with(session, scope, AST::empty())
+    }
+
+    fn with(session: &Session, scope: Scope<'static>, functions: AST) -> Interactive {
+        let mut engine = super::engine(session);
+        let text: Arc<Mutex<String>> = Arc::default();
+        super::engine::allow_last(&mut engine, text.clone());
         Interactive {
             session: session.clone(),
-            engine: super::engine(session),
-            scope: Scope::new(),
-            functions: AST::empty(),
+            engine,
+            scope,
+            functions,
             inputs: 0,
+            text,
         }
+    }
+
+    /// The same functions and variables in another session. Images and containers are those which that one knows by their ids; what it
+    /// does not know, and servers, are `()` there.
+    pub fn moved(&self, session: &Session) -> Result<Interactive> {
+        let mut scope = Scope::new();
+        for (name, is_constant, value) in self.scope.iter() {
+            let value = moved(value, session)?;
+            match is_constant {
+                true => scope.push_constant_dynamic(name, value),
+                false => scope.push_dynamic(name, value),
+            };
+        }
+        Ok(Interactive::with(session, scope, self.functions.clone()))
     }
 
     /// Whether more lines are needed before the input can be understood: an open bracket or string.
     pub fn is_incomplete(&self, input: &str) -> bool {
+        self.read(input);
         is_incomplete(&self.engine, input)
+    }
+
+    fn read(&self, input: &str) {
+        input.clone_into(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The names of the variables.
@@ -53,27 +90,32 @@ impl Interactive {
         self.scope.iter().map(|(name, ..)| name.to_owned()).collect()
     }
 
-    /// The type of a variable, as scripts call it.
-    pub fn variable_type(&self, name: &str) -> Option<String> {
-        let value = self.scope.get(name)?;
-        let own = Shape::find(value).map(|shape| shape.name);
-        Some(own.unwrap_or_else(|| plain_type(value.type_name())).to_owned())
+    /// The value of a variable.
+    pub fn variable(&self, name: &str) -> Option<Dynamic> {
+        self.scope.get(name).map(Dynamic::flatten_clone)
     }
 
-    /// Evaluates a complete input under `context`.
+    /// Evaluates a complete input under `context`. What it comes to is the last value from then on, unless that is nothing.
     pub fn evaluate(&mut self, input: &str, context: Context) -> Reply {
         self.inputs += 1;
         let source = Source::text(&format!("<line {}>", self.inputs), input);
-        let thrown = match self.value_of(&source, context) {
-            Ok(value) => match table::show(&value, self.session.settings().format) {
-                Ok(text) => return Reply::Value(text),
-                Err(error) => return Reply::Error(format!("error: {error}")),
-            },
+        self.run(&source, context)
+    }
+
+    /// Evaluates a script as if it were an input.
+    pub fn run(&mut self, source: &Source, context: Context) -> Reply {
+        let thrown = match self.value_of(source, context) {
+            Ok(value) => {
+                if !value.is_unit() {
+                    self.scope.set_or_push(LAST, value.clone());
+                }
+                return Reply::Value(value);
+            }
             Err(thrown) => thrown,
         };
         match self.session.exit_code() {
             Some(code) if is_unwinding(&thrown) => Reply::Exit(code),
-            _ => Reply::Error(self.report(&thrown, &source)),
+            _ => Reply::Error(self.report(&thrown, source)),
         }
     }
 
@@ -82,6 +124,7 @@ impl Interactive {
     }
 
     fn value_of(&mut self, source: &Source, context: Context) -> Scripted<Dynamic> {
+        self.read(&source.code);
         let mut ast = self.engine.compile_with_scope(&self.scope, &source.code)?;
         ast.set_source(source.name.as_str());
         let functions = ast.clone_functions_only();
@@ -96,6 +139,44 @@ impl Interactive {
     pub fn close(self) -> Option<String> {
         let thrown = clean_up(&self.session, &self.engine, &self.functions)?;
         Some(self.report(&thrown, &Source::text("<deferred>", "")))
+    }
+}
+
+/// A value as another session has it, however deep.
+fn moved(value: Dynamic, session: &Session) -> Result<Dynamic> {
+    let value = value.flatten();
+    if let Some(image) = value.read_lock::<Image>() {
+        let found = session.host()?.find_image(image.id().as_str())?;
+        return Ok(found.map_or(Dynamic::UNIT, Dynamic::from));
+    }
+    if let Some(container) = value.read_lock::<Container>() {
+        let found = session.host()?.find_container(container.id().as_str())?;
+        return Ok(found.map_or(Dynamic::UNIT, Dynamic::from));
+    }
+    if value.is::<Server>() {
+        return Ok(Dynamic::UNIT);
+    }
+    if value.is_array() {
+        let items = value.cast::<Array>().into_iter();
+        return Ok(items
+            .map(|item| moved(item, session))
+            .collect::<Result<Array>>()?
+            .into());
+    }
+    if value.is_map() {
+        let fields = value.cast::<Map>().into_iter();
+        let fields = fields.map(|(name, value)| Ok((name, moved(value, session)?)));
+        return Ok(fields.collect::<Result<Map>>()?.into());
+    }
+    match value.is::<FnPtr>() {
+        true => {
+            let mut closure = value.cast::<FnPtr>();
+            for captured in closure.iter_curry_mut() {
+                *captured = moved(std::mem::take(captured), session)?;
+            }
+            Ok(Dynamic::from(closure))
+        }
+        false => Ok(value),
     }
 }
 
@@ -131,6 +212,23 @@ fn ends_at(input: &str, position: Position) -> bool {
 mod tests {
     use super::*;
     use crate::script::testing;
+
+    #[test]
+    fn the_last_value_has_a_name_that_no_switch_loses() {
+        let (session, _) = testing::session(false);
+        let mut interactive = Interactive::new(&session);
+        let mut value = |input: &str| match interactive.evaluate(input, Context::new()) {
+            Reply::Value(value) => value.to_string(),
+            other => panic!("{input}: {other:?}"),
+        };
+        assert_eq!(value("_"), "");
+        assert_eq!(value("20"), "20");
+        assert_eq!(value("let x = 1;"), "");
+        assert_eq!(value("_ + _\n + 2"), "42");
+        assert_eq!(value("`${_} ${[_, 1].len()}`"), "42 2");
+        assert_eq!(value("switch _ { 1 => 2, _ => _ }"), "42 2");
+        assert_eq!(value("let _ = 7; _"), "7");
+    }
 
     #[test]
     fn unfinished_input_asks_for_more() {

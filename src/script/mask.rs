@@ -7,6 +7,17 @@ const SECRET: [&str; 4] = ["password", "passwd", "secret", "token"];
 /// What stands for a text that is left out.
 const MASK: &str = "***";
 
+/// A script without what it says in so many words of a password.
+pub fn masked(code: &str) -> String {
+    let (mut shown, mut at) = (String::new(), 0);
+    for hidden in secrets(code).into_iter().filter(|hidden| !hidden.is_empty()) {
+        shown.push_str(&code[at..hidden.start]);
+        shown.push_str(MASK);
+        at = hidden.end;
+    }
+    shown + &code[at..]
+}
+
 /// A line of a script, its number and the column in it that is meant both from 1; the column then.
 pub(super) fn line(code: &str, number: usize, column: usize) -> Option<(String, usize)> {
     let start: usize = code.split_inclusive('\n').take(number - 1).map(str::len).sum();
@@ -173,6 +184,12 @@ mod tests {
         ] {
             assert_eq!(shown(code), wanted, "{code}");
         }
+    }
+
+    #[test]
+    fn a_whole_script_loses_its_passwords_and_nothing_else() {
+        let code = "let a = 1;\nregistry::login(\"h\", \"u\", \"p\");\nlet token = \"\"; print(\"x\")";
+        assert_eq!(super::masked(code), code.replace("\"p\"", "\"***\""));
     }
 
     #[test]

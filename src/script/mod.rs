@@ -22,6 +22,7 @@ use rhai::Engine;
 use crate::bindings::Session;
 
 pub use diagnostic::Diagnostic;
+pub use mask::masked;
 
 /// The interpreter for a session, limited and with everything a script may call or import.
 pub fn engine(session: &Session) -> Engine {

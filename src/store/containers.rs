@@ -102,6 +102,11 @@ impl Tx<'_> {
         self.all("SELECT * FROM container ORDER BY created DESC, id", [], container)
     }
 
+    /// The name of every container, sorted.
+    pub fn container_names(&self) -> Result<Vec<String>> {
+        self.all("SELECT name FROM container ORDER BY name", [], |row| row.get(0))
+    }
+
     /// The containers made from an image.
     pub fn containers_of(&self, image: &Digest) -> Result<Vec<ContainerRow>> {
         self.all(

@@ -46,6 +46,11 @@ impl Tx<'_> {
         })
     }
 
+    /// Every name as it is written in full, sorted.
+    pub fn reference_names(&self) -> Result<Vec<String>> {
+        self.all("SELECT name FROM reference ORDER BY name", [], |row| row.get(0))
+    }
+
     /// Notes that a name changed which `index.json` does not tell yet. Gives the number of this change: no two have the same.
     pub fn mark_index_stale(&self) -> Result<i64> {
         self.execute("UPDATE layout_index SET stale = abs(stale) + 1", [])?;

@@ -43,6 +43,11 @@ impl Tx<'_> {
         self.all("SELECT * FROM volume ORDER BY name", [], volume)
     }
 
+    /// The name of every volume, sorted.
+    pub fn volume_names(&self) -> Result<Vec<String>> {
+        self.all("SELECT name FROM volume ORDER BY name", [], |row| row.get(0))
+    }
+
     /// Removes a volume's row; false if it was not there.
     pub fn delete_volume(&self, name: &str) -> Result<bool> {
         Ok(self.execute("DELETE FROM volume WHERE name = ?1", [name])? > 0)

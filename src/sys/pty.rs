@@ -79,6 +79,35 @@ pub fn read_hidden(terminal: impl AsFd, wake: BorrowedFd<'_>, ask: impl FnOnce()
     line
 }
 
+/// Reads what one key sends, without showing it; `None` when `wake` can be read before there is one.
+pub fn read_key(terminal: impl AsFd, wake: BorrowedFd<'_>) -> nix::Result<Option<Vec<u8>>> {
+    let before = tcgetattr(&terminal)?;
+    let mut raw = before.clone();
+    raw.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON);
+    tcsetattr(&terminal, SetArg::TCSADRAIN, &raw)?;
+    let key = read_some(&terminal, wake);
+    tcsetattr(&terminal, SetArg::TCSADRAIN, &before)?;
+    key
+}
+
+fn read_some(terminal: impl AsFd, wake: BorrowedFd<'_>) -> nix::Result<Option<Vec<u8>>> {
+    let mut bytes = [0; 16];
+    loop {
+        let mut fds = [terminal.as_fd(), wake].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) if fds[1].any().unwrap_or(true) => return Ok(None),
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(errno),
+        }
+        match nix::unistd::read(&terminal, &mut bytes) {
+            Ok(length) => return Ok(Some(bytes[..length].to_vec())),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 fn read_line(terminal: impl AsFd, wake: BorrowedFd<'_>) -> nix::Result<Option<Vec<u8>>> {
     let (mut line, mut byte) = (Vec::new(), [0]);
     loop {
