@@ -99,6 +99,7 @@ pub mod functions {
     /// Calls a closure with every item, several at a time, and returns the results in order.
     ///
     /// The first error cancels the other calls and is thrown. Variables the closure captures are copies: what it assigns to them is lost.
+    /// What several calls print is marked, line by line, with the item where that is a short text, else with its number: `[b] done`.
     ///
     /// ```rhai
     /// assert::eq(parallel_map([1, 2, 3], |n| n * n), [1, 4, 9]);
@@ -122,14 +123,15 @@ pub mod functions {
         let options: Parallel = native(&ctx, |_| options::parse(options))?;
         let items: Vec<Dynamic> = items.into_iter().map(closure::snapshot).collect();
         let closure = closure::detached(&closure);
-        parallel::run(&ctx, items.len(), &options, |number| {
+        let name = |number: usize| parallel::name_of(&items[number]);
+        parallel::run(&ctx, items.len(), &options, name, |number| {
             closure::call(&ctx, &closure, (items[number].clone(),))
         })
     }
 
     /// Calls closures side by side and returns their results in order.
     ///
-    /// The first error cancels the other calls and is thrown.
+    /// The first error cancels the other calls and is thrown. What they print is marked with their numbers, line by line: `[2] done`.
     ///
     /// ```rhai
     /// assert::eq(parallel([|| 1, || "two"]), [1, "two"]);
@@ -164,9 +166,13 @@ pub mod functions {
                 closures.collect::<Result<Vec<FnPtr>>>()?,
             ))
         })?;
-        parallel::run(&ctx, closures.len(), &options, |number| {
-            closure::call(&ctx, &closures[number], ())
-        })
+        parallel::run(
+            &ctx,
+            closures.len(),
+            &options,
+            |_| None,
+            |number| closure::call(&ctx, &closures[number], ()),
+        )
     }
 
     /// Calls a closure until it succeeds, at most so many times, and returns its result.

@@ -46,13 +46,29 @@ impl Parallel {
 /// Runs `count` tasks and returns their results in order. `task` is called with the number of the task.
 ///
 /// The first failure cancels the other tasks and is thrown, unless failures are collected.
+///
+/// What several tasks print is marked with their names, which are numbers where `name` has none.
 pub fn run(
     ctx: &NativeCallContext,
     count: usize,
     options: &Parallel,
+    name: impl Fn(usize) -> Option<String> + Sync,
     task: impl Fn(usize) -> Scripted<Dynamic> + Sync,
 ) -> Scripted<Array> {
     let session = Session::of(ctx);
+    let outer = scope::branch();
+    let branch = |number: usize| {
+        let own = name(number).unwrap_or_else(|| (number + 1).to_string());
+        match &outer {
+            _ if count < 2 => outer.clone(),
+            Some(outer) => Some(format!("{outer}/{own}")),
+            None => Some(own),
+        }
+    };
+    let task = |number: usize| {
+        scope::set_branch(branch(number));
+        task(number)
+    };
     let group = Tasks {
         context: session.context().child(),
         next: AtomicUsize::new(0),
@@ -136,6 +152,20 @@ impl Tasks {
         let _ = self.failed.set(thrown);
         self.context.cancel();
     }
+}
+
+/// The longest text that names a branch, in characters.
+const LONGEST_NAME: usize = 24;
+
+/// What the branch for an item is called: the item's text where that is short, and tells it from others.
+pub fn name_of(item: &Dynamic) -> Option<String> {
+    let text = match super::object::Shape::find(item) {
+        Some(shape) => shape.text(item),
+        None if item.is_string() || item.is_int() || item.is_char() => item.to_string(),
+        None => return None,
+    };
+    let is_short = !text.is_empty() && text.chars().count() <= LONGEST_NAME;
+    (is_short && !text.contains(|letter: char| letter.is_control())).then_some(text)
 }
 
 /// `#{ok, value, error}`, as `attempt` returns it.
@@ -270,6 +300,54 @@ mod tests {
             Failure::of(&thrown).error().message(),
             "the time allowed, 30ms, is over"
         );
+    }
+
+    #[test]
+    fn what_several_branches_print_is_marked_line_by_line() {
+        let print = |script: &str| {
+            let (session, console) = testing::session(false);
+            crate::script::engine(&session).run(script).unwrap();
+            let (data, talk) = (console.data(), console.talk());
+            let mut lines: Vec<String> = data.lines().map(str::to_owned).chain(talk).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(
+            print("parallel_map([\"b\", 7], |x| print(\"one\\n\" + x))"),
+            ["[7] 7", "[7] one", "[b] b", "[b] one"]
+        );
+        assert_eq!(
+            print("parallel([|| print(1), || table([#{a: 1}])])"),
+            ["[1] 1", "[2] 1", "[2] A"]
+        );
+        assert_eq!(
+            print("parallel_map([\"a\", \"b\"], |x| parallel_map([1, #{}], |y| print(x)))"),
+            ["[a/1] a", "[a/2] a", "[b/1] b", "[b/2] b"]
+        );
+        // Of one branch everybody knows who speaks.
+        assert_eq!(print("parallel_map([1], |x| print(x)); print(2)"), ["1", "2"]);
+        assert_eq!(
+            print("parallel_map([1, 2], |x| parallel_map([x], |y| print(0)))"),
+            ["[1] 0", "[2] 0"]
+        );
+        let long = "x".repeat(25);
+        assert_eq!(
+            print(&format!("parallel_map([\"{long}\", \"b\"], |x| log::info(\"hi\"))")),
+            ["info: [1] hi", "info: [b] hi"]
+        );
+    }
+
+    #[test]
+    fn lines_of_branches_stay_whole() {
+        let (session, console) = testing::session(false);
+        let script = "let l = []; for i in 1..9 { l.push(i); } parallel_map(l, |i| for j in 0..50 { print(`${i} ${i}`) }, #{jobs: 8})";
+        crate::script::engine(&session).run(script).unwrap();
+        let data = console.data();
+        assert_eq!(data.lines().count(), 400);
+        for line in data.lines() {
+            let i = &line[1..2];
+            assert_eq!(line, format!("[{i}] {i} {i}"));
+        }
     }
 
     #[test]

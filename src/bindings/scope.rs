@@ -3,6 +3,7 @@
 //! It is bound to the thread because the interpreter's progress callback is told nothing but a count, and must still know which
 //! deadline applies to the closure it is interrupting.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
@@ -14,6 +15,29 @@ pub const STACK: usize = 64 << 20;
 
 thread_local! {
     static CONTEXTS: RefCell<Vec<Context>> = const { RefCell::new(Vec::new()) };
+    static BRANCH: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// What words from this thread are marked with: the branch of `parallel_map` it is in, and those around that, as `outer/inner`.
+pub fn branch() -> Option<String> {
+    BRANCH.with_borrow(Clone::clone)
+}
+
+/// Has words from this thread marked so, or not at all.
+pub fn set_branch(name: Option<String>) {
+    BRANCH.set(name);
+}
+
+/// A text whose every line begins with the mark of this thread's branch, if that has one.
+pub fn marked(text: &str) -> Cow<'_, str> {
+    let Some(name) = branch() else {
+        return Cow::Borrowed(text);
+    };
+    Cow::Owned(
+        text.split_inclusive('\n')
+            .map(|line| format!("[{name}] {line}"))
+            .collect(),
+    )
 }
 
 /// Keeps a context on top for as long as it lives; it belongs to the thread that made it.

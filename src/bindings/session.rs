@@ -283,7 +283,10 @@ impl Session {
     pub fn print(&self, text: &str) {
         let mut output = lock(&self.0.output);
         // Beside a plan what the script prints is talk, too.
+    ///
+    /// In a branch of several each line is marked; the text is to end with one then.
         if *output == Output::Archive || self.recorder().is_some() {
+        let text = &*scope::marked(text);
             return self.0.settings.console.talk(text.trim_end_matches('\n'));
         }
         *output = Output::Words;
@@ -337,6 +340,7 @@ impl Session {
             self.0.settings.console.talk(&format!("{}: {text}", level.name()));
         }
     }
+            let text = scope::marked(text);
 
     /// Shows how far something is, unless only what is wrong is to be said.
     pub fn status(&self, line: &str) {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::scope;
 use super::session::Session;
 
 /// Passes bytes on as text: standard output as it is, standard error line by line.
@@ -12,6 +13,9 @@ pub struct Passthrough<'a> {
     cut: RefCell<Vec<u8>>,
     line: RefCell<Vec<u8>>,
 }
+
+/// Bytes after which a line of a branch is cut, so that one without an end is not kept for ever.
+const LONGEST_LINE: usize = 64 << 10;
 
 impl<'a> Passthrough<'a> {
     /// A way to the console of a session.
@@ -34,7 +38,15 @@ impl<'a> Passthrough<'a> {
     fn print(&self, bytes: &[u8]) {
         let mut held = self.cut.borrow_mut();
         held.extend_from_slice(bytes);
-        let whole = held.len() - cut_length(&held);
+        // Of several branches only whole lines may be written.
+        let whole = match scope::branch() {
+            Some(_) if held.len() >= LONGEST_LINE && !held.contains(&b'\n') => {
+                held.push(b'\n');
+                held.len()
+            }
+            Some(_) => held.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1),
+            None => held.len() - cut_length(&held),
+        };
         let text: Vec<u8> = held.drain(..whole).collect();
         if !text.is_empty() {
             self.session.print(&String::from_utf8_lossy(&text));
@@ -51,7 +63,8 @@ impl<'a> Passthrough<'a> {
     }
 
     fn say(&self, line: &[u8]) {
-        self.session.settings().console.talk(&String::from_utf8_lossy(line));
+        let line = String::from_utf8_lossy(line);
+        self.session.settings().console.talk(&scope::marked(&line));
     }
 }
 
@@ -76,7 +89,8 @@ impl Drop for Passthrough<'_> {
     fn drop(&mut self) {
         let cut = self.cut.take();
         if !cut.is_empty() {
-            self.session.print(&String::from_utf8_lossy(&cut));
+            let end = if scope::branch().is_some() { "\n" } else { "" };
+            self.session.print(&format!("{}{end}", String::from_utf8_lossy(&cut)));
         }
         let line = self.line.take();
         if !line.is_empty() {
@@ -103,5 +117,20 @@ mod tests {
         drop(through);
         assert_eq!(console.data(), "a€ü𝄞\n\u{fffd}\u{fffd}");
         assert_eq!(console.talk(), ["one", "two", "rest"]);
+    }
+
+    #[test]
+    fn branches_pass_whole_lines_on() {
+        let (session, console) = testing::session(false);
+        scope::set_branch(Some("a".to_owned()));
+        let through = Passthrough::new(&session);
+        for bytes in ["on", "e\ntwo\nth", "ree"] {
+            through.take(false, bytes.as_bytes());
+        }
+        through.take(true, b"err");
+        drop(through);
+        scope::set_branch(None);
+        assert_eq!(console.data(), "[a] one\n[a] two\n[a] three\n");
+        assert_eq!(console.talk(), ["[a] err"]);
     }
 }

@@ -30,7 +30,10 @@ pub(super) fn build(session: &Session) -> Engine {
     let out = session.clone();
     engine.on_print(move |text| out.print(&format!("{text}\n")));
     let talk = session.clone();
-    engine.on_debug(move |text, source, position| talk.settings().console.talk(&located(text, source, position)));
+    engine.on_debug(move |text, source, position| {
+        let line = located(text, source, position);
+        talk.settings().console.talk(&scope::marked(&line));
+    });
     engine.on_progress(stop_reason);
     allow_until(&mut engine);
     engine
