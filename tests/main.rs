@@ -51,6 +51,7 @@ mod permissions;
 mod plans;
 mod power_cut;
 mod privileged;
+mod progress;
 mod prompt;
 mod pull;
 mod pushes;

@@ -11,10 +11,10 @@ pub trait Console: Send + Sync {
     /// Writes one line meant for a person: logs, questions, notes.
     fn talk(&self, line: &str);
 
-    /// Shows how far something is, in a line that the next one replaces and that nothing keeps; an empty one takes it away.
-    fn status(&self, _line: &str) {}
+    /// Shows how far things are, in lines that the next ones replace and that nothing keeps; no lines take them away.
+    fn status(&self, _lines: &[String]) {}
 
-    /// Whether somebody sees that line.
+    /// Whether somebody sees those lines.
     fn has_status(&self) -> bool {
         false
     }

@@ -69,6 +69,7 @@ pub mod image;
 pub mod json;
 pub mod log;
 pub mod parallel;
+pub mod progress;
 pub mod regex;
 pub mod registry;
 pub mod report;
@@ -190,8 +191,8 @@ pub const GLOBALS: &[Group] = &[
         "Side by side, again after a failure, for so long, at the end, or not at all.",
         || vec![&flow::functions::RHAI_MANIFEST],
     ),
-    group("screen", "Tables and questions.", || {
-        vec![&screen::functions::RHAI_MANIFEST]
+    group("screen", "Tables, questions, and how far work is.", || {
+        vec![&screen::functions::RHAI_MANIFEST, &progress::methods::RHAI_MANIFEST]
     }),
     group(
         "arrays",
@@ -264,6 +265,7 @@ pub fn objects() -> &'static [Shape] {
             Shape::of::<saved::Saved>(),
             Shape::of::<registry::Server>(),
             Shape::of::<Index>(),
+            Shape::of::<progress::Progress>(),
         ]
     });
     &OBJECTS

@@ -7,6 +7,7 @@ use rhai::export_module;
 pub mod functions {
     use super::super::table as tables;
     use crate::bindings::prelude::*;
+    use crate::bindings::progress::Progress;
 
     /// Prints rows as a table, or as JSON under `--format json` and `jsonl`.
     ///
@@ -36,6 +37,24 @@ pub mod functions {
             let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
             session.print(&tables::show_columns(&rows, &columns, session.settings().format)?);
             Ok(())
+        })
+    }
+
+    /// Shows how far work of so many steps is, and returns what counts them: a bar at a terminal, few lines elsewhere.
+    ///
+    /// Closures of `parallel_map` may count as well. Nothing is shown under `--quiet`; under `--format jsonl` each step is an object on
+    /// standard error. Throws `invalid` for a number below 0.
+    ///
+    /// ```rhai
+    /// let work = progress(3, "copying");
+    /// for name in ["a", "b", "c"] { work.step(); }
+    /// work.done();
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn progress(ctx: NativeCallContext, steps: INT, label: &str) -> Scripted<Progress> {
+        native(&ctx, |session| {
+            let steps = u64::try_from(steps).map_err(|_| Error::invalid("work has 0 steps or more"))?;
+            Ok(Progress::new(session, steps, label))
         })
     }
 

@@ -10,6 +10,7 @@ use super::console::{Console, Format, Level};
 use super::files::{Files, Judge, View};
 use super::gate::Place;
 use super::planning::{Recorder, unforeseen};
+use super::progress::Board;
 use super::scope;
 use crate::config::{Config, Demand, Given, Permissions, Rule, Target};
 use crate::error::{Error, Result};
@@ -58,6 +59,7 @@ struct Inner {
     recorder: Option<Recorder>,
     /// Where the script calls what a plan does now.
     place: Mutex<Option<Place>>,
+    board: Board,
     /// What was said of results that are not known.
     foreseen: Mutex<HashSet<String>>,
 }
@@ -86,6 +88,7 @@ impl Session {
             recorder: settings.planning.then(Recorder::default),
             foreseen: Mutex::default(),
             place: Mutex::default(),
+            board: Board::default(),
             settings,
             plan,
             host: OnceLock::new(),
@@ -280,13 +283,13 @@ impl Session {
     /// Writes data, then ends the script quietly if nobody reads it any more, as a shell's pipeline does.
     ///
     /// Beside an archive on standard output it is said on standard error.
-    pub fn print(&self, text: &str) {
-        let mut output = lock(&self.0.output);
-        // Beside a plan what the script prints is talk, too.
     ///
     /// In a branch of several each line is marked; the text is to end with one then.
-        if *output == Output::Archive || self.recorder().is_some() {
+    pub fn print(&self, text: &str) {
         let text = &*scope::marked(text);
+        let mut output = lock(&self.0.output);
+        // Beside a plan what the script prints is talk, too.
+        if *output == Output::Archive || self.recorder().is_some() {
             return self.0.settings.console.talk(text.trim_end_matches('\n'));
         }
         *output = Output::Words;
@@ -337,16 +340,14 @@ impl Session {
     /// Says a line at a level, if it is important enough.
     pub fn log(&self, level: Level, text: &str) {
         if level >= self.0.settings.level {
+            let text = scope::marked(text);
             self.0.settings.console.talk(&format!("{}: {text}", level.name()));
         }
     }
-            let text = scope::marked(text);
 
-    /// Shows how far something is, unless only what is wrong is to be said.
-    pub fn status(&self, line: &str) {
-        if self.has_status() {
-            self.0.settings.console.status(line);
-        }
+    /// Where all that is under way is shown.
+    pub(super) fn board(&self) -> &Board {
+        &self.0.board
     }
 
     /// Whether somebody sees how far something is.

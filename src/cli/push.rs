@@ -73,9 +73,9 @@ impl Push {
         call.extend(name.map(Value::from));
         call.push(json!({ "all_tags": self.all_tags }));
         let pushed = session.perform("image::push", &call, || {
-            session
-                .host()?
-                .push_image(&session.context(), &self.image, name, &options)
+            session.watched("push", name.unwrap_or(&self.image), |ctx| {
+                session.host()?.push_image(ctx, &self.image, name, &options)
+            })
         })?;
         for pushed in pushed {
             session.print(&format!("{}@{}\n", pushed.reference.familiar(), pushed.digest));

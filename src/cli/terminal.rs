@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use unicode_width::UnicodeWidthChar;
 
 use crate::bindings::{Console, table};
 use crate::config::variable;
@@ -14,15 +16,61 @@ use crate::sys::pty;
 /// The terminal, or whatever the standard streams are connected to.
 #[derive(Default)]
 pub(super) struct Terminal {
-    /// Whether the last line is one that the next replaces.
-    has_line: Mutex<bool>,
+    shown: Mutex<Shown>,
+}
+
+/// What tells how far things are, below all that stays.
+#[derive(Default)]
+struct Shown {
+    lines: Vec<String>,
+    /// How many of them the terminal has now.
+    drawn: usize,
+    /// Whether what was written last has no end yet, or waits for an answer: nothing may come below it.
+    is_held: bool,
 }
 
 /// Columns of a terminal that does not tell.
 const USUAL_WIDTH: usize = 80;
 
-/// Goes back to the start of the line, and empties it (ECMA-48, `EL`).
-const CLEAR: &str = "\r\x1b[K";
+/// Rows of such a terminal.
+const USUAL_HEIGHT: usize = 24;
+
+impl Shown {
+    /// Takes the lines off the terminal: up to the first of them, and empty from there (ECMA-48, `CUU` and `ED`).
+    fn erase(&mut self) {
+        if self.drawn > 0 {
+            let _ = write!(io::stderr().lock(), "\r\x1b[{}A\x1b[J", self.drawn);
+            self.drawn = 0;
+        }
+    }
+
+    fn draw(&mut self) {
+        if self.is_held {
+            return;
+        }
+        let size = pty::size(io::stderr().as_fd());
+        let columns = size.map_or(USUAL_WIDTH, |size| usize::from(size.columns)).max(2) - 1;
+        let rows = size.map_or(USUAL_HEIGHT, |size| usize::from(size.rows)).max(2) - 1;
+        // One that is longer would take a second row, and stay when the next one comes.
+        let lines = self.lines.iter().take(rows);
+        let text: String = lines.clone().map(|line| format!("{}\n", cut(line, columns))).collect();
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        self.drawn = lines.count();
+    }
+}
+
+/// As much of a line as fits.
+fn cut(line: &str, columns: usize) -> String {
+    let mut free = columns;
+    let letters = line.chars().filter(|letter| !letter.is_control());
+    let fitting = letters.take_while(|letter| {
+        let width = letter.width().unwrap_or(0);
+        let fits = width <= free;
+        free = free.saturating_sub(width);
+        fits
+    });
+    fitting.collect()
+}
 
 impl Terminal {
     /// `error: …`, then `help: …`.
@@ -74,31 +122,40 @@ fn secret(bytes: Vec<u8>) -> Result<Secret> {
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
+impl Terminal {
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Console for Terminal {
     fn data(&self, text: &str) -> io::Result<()> {
+        let mut shown = self.shown();
+        shown.erase();
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
-        stdout.flush()
+        stdout.flush()?;
+        if !shown.lines.is_empty() && !text.is_empty() {
+            shown.is_held = !text.ends_with('\n') && stdout.is_terminal();
+            shown.draw();
+        }
+        Ok(())
     }
 
     fn talk(&self, line: &str) {
-        self.status("");
+        let mut shown = self.shown();
+        shown.erase();
         // There is nobody left to tell that standard error is closed.
         let _ = writeln!(io::stderr().lock(), "{line}");
+        shown.is_held = false;
+        shown.draw();
     }
 
-    fn status(&self, line: &str) {
-        let mut has_line = self.has_line.lock().unwrap_or_else(PoisonError::into_inner);
-        if !line.is_empty() || *has_line {
-            // A line that is longer would stay when the next one comes.
-            let width = pty::size(io::stderr().as_fd())
-                .map_or(USUAL_WIDTH, |size| usize::from(size.columns))
-                .max(2)
-                - 1;
-            let shown: String = line.chars().take(width).collect();
-            let _ = write!(io::stderr().lock(), "{CLEAR}{shown}");
-        }
-        *has_line = !line.is_empty();
+    fn status(&self, lines: &[String]) {
+        let mut shown = self.shown();
+        shown.erase();
+        lines.clone_into(&mut shown.lines);
+        shown.draw();
     }
 
     fn has_status(&self) -> bool {
@@ -110,9 +167,29 @@ impl Console for Terminal {
         if !stdin.is_terminal() {
             return Ok(None);
         }
-        write!(io::stderr().lock(), "{question}")?;
+        {
+            let mut shown = self.shown();
+            shown.erase();
+            shown.is_held = true;
+            write!(io::stderr().lock(), "{question}")?;
+        }
         let mut answer = String::new();
-        stdin.lock().read_line(&mut answer)?;
-        Ok(Some(answer))
+        let read = stdin.lock().read_line(&mut answer);
+        let mut shown = self.shown();
+        shown.is_held = false;
+        shown.draw();
+        read.map(|_| Some(answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn lines_are_cut_to_what_fits() {
+        assert_eq!(cut("abcdef", 4), "abcd");
+        assert_eq!(cut("日本語", 5), "日本");
+        assert_eq!(cut("a\x1b[2Jb", 9), "a[2Jb");
     }
 }

@@ -12,6 +12,7 @@ use super::source::{self, Opened, Source};
 use super::staging::Staging;
 use super::{changes, compression};
 use crate::error::{Error, Result};
+use crate::images::watched::Watched;
 use crate::model::{Context, Platform};
 
 /// How an imported tarball becomes an image.
@@ -24,6 +25,9 @@ pub struct ImportOptions {
     /// The platform; this machine's if none is given.
     pub platform: Option<Platform>,
 }
+
+/// What those who watch are told the tar is called.
+const WHOLE: &str = "tar";
 
 /// Stores a root file system, a tar that may be wrapped in gzip, zstd, xz or bzip2, as an image whose layer blob is the plain tar.
 ///
@@ -49,16 +53,22 @@ pub fn import_tar(
         }
         Source::Standard => source::standard(ctx)?,
         Source::Path(path) => match source::open(ctx, path)? {
-            Opened::File(file) => Box::new(file),
+            Opened::File(file) => {
+                let size = file.metadata().map_or(0, |facts| facts.len());
+                ctx.watcher().parts(&[(WHOLE.to_owned(), size)]);
+                Box::new(file)
+            }
             Opened::Stream(stream) => stream,
         },
     };
+    let input = Watched::new(ctx, input, WHOLE, 0);
     let plain = compression::decoder(input, content.limits())?;
     let expected = Expected {
         strict_end: true,
         ..Expected::default()
     };
     let layer = staging.writing(|| layer::stage(ctx, content, &staging, plain, &expected))?;
+    ctx.watcher().done(WHOLE, false);
     let step = Step {
         created_by: Some("import".to_owned()),
         comment: options.message.clone(),

@@ -56,6 +56,7 @@ mod testing;
 mod tree;
 mod unpack;
 mod upper;
+mod watched;
 
 pub use audit::{BlobDamage, LayerDamage};
 pub use commit::{CommitOptions, commit};
@@ -76,7 +77,7 @@ pub use init_layer::{Fill, Filling};
 pub use limits::Limits;
 pub use load::{Adoptable, adopt, adoptable, load, load_packed};
 pub use manifest::media_type_of;
-pub use pull::{Pulled, Wanted, Watcher, pull};
+pub use pull::{Pulled, Wanted, pull};
 pub use relay::{Follower, Relay, Relayed};
 pub use save::{Format, Saved, save};
 pub use source::Source;

@@ -1,7 +1,7 @@
 //! An image from a registry: in one pass each layer comes from the socket, is hashed, kept, inflated, hashed again and unpacked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,6 +16,7 @@ use super::manifest::{Descriptor, Document, Manifest};
 use super::partial::Partial;
 use super::registry::{Download, Received, Registry, Traffic};
 use super::staging::Staging;
+use super::watched::Watched;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Context, Digest, Platform, Reference};
 
@@ -45,19 +46,6 @@ pub struct Pulled {
     pub digest: Digest,
 }
 
-/// Those told of what a pull does.
-pub trait Watcher: Sync {
-    /// The layers, with the bytes of their blobs; told once, before the first of them comes.
-    fn layers(&self, _layers: &[(Digest, u64)]) {}
-    /// So many bytes of a blob are here by now.
-    fn came(&self, _blob: &Digest, _bytes: u64) {}
-    /// A layer is here: fetched, or not needed to be.
-    fn done(&self, _blob: &Digest, _was_here: bool) {}
-}
-
-/// Nobody is told.
-impl Watcher for () {}
-
 /// Brings an image here. Nothing of it is visible before all of it is; layers and blobs that are here are not fetched, and what a transfer
 /// that ended brought of a blob is not fetched again.
 ///
@@ -68,7 +56,6 @@ pub fn pull(
     holder: &dyn Holder,
     wanted: &Wanted<'_>,
     traffic: &Arc<Traffic>,
-    watcher: &dyn Watcher,
 ) -> Result<Pulled> {
     let limits = content.limits();
     let top = wanted.registry.manifest(ctx, wanted.repository, wanted.version)?;
@@ -77,12 +64,11 @@ pub fn pull(
     let config = wanted.registry.document(ctx, wanted.repository, &manifest.config)?;
     warnings.extend(check_platform(&config, wanted.platform)?);
     let layers = layers_of(&config, &manifest, wanted.packed)?;
-    let told: Vec<(Digest, u64)> = manifest
+    let told = manifest
         .layers
         .iter()
-        .map(|layer| (layer.digest.clone(), layer.size))
-        .collect();
-    watcher.layers(&told);
+        .map(|layer| (layer.digest.short().to_owned(), layer.size));
+    ctx.watcher().parts(&told.collect::<Vec<_>>());
     let found = Found {
         id: manifest.config.digest.clone(),
         config,
@@ -105,7 +91,6 @@ pub fn pull(
         described,
         partials,
         traffic,
-        watcher,
     };
     let stored = intake::store(ctx, content, holder, &staging, &remote, vec![found]);
     let mut loaded = stored.inspect_err(|error| remote.give_back(error))?;
@@ -216,7 +201,6 @@ struct Remote<'a> {
     described: BTreeMap<Digest, &'a Descriptor>,
     partials: BTreeMap<Digest, Partial>,
     traffic: &'a Arc<Traffic>,
-    watcher: &'a dyn Watcher,
 }
 
 impl Origin for Remote<'_> {
@@ -235,10 +219,10 @@ impl Origin for Remote<'_> {
         } else {
             let staged = self.fetched(ctx, content, staging, layer, blob);
             let staged = staged.map_err(|error| self.place(ctx, error, blob))?;
-            self.watcher.done(blob, false);
+            ctx.watcher().done(blob.short(), false);
             return Ok(staged);
         };
-        self.watcher.done(blob, true);
+        ctx.watcher().done(blob.short(), true);
         Ok(staged)
     }
 }
@@ -312,14 +296,8 @@ impl Remote<'_> {
     ) -> Result<Staged> {
         let described = self.described[layer.blob.as_ref().expect("a registry's layer has a digest")];
         let (registry, repository) = (self.wanted.registry, self.wanted.repository);
-        self.watcher.came(&described.digest, had);
         let download = Download::new(ctx, registry, repository, described, had, self.traffic);
-        let watched = Watched {
-            input: download,
-            blob: &described.digest,
-            came: had,
-            watcher: self.watcher,
-        };
+        let watched = Watched::new(ctx, download, described.digest.short(), had);
         let input = partial.reader(had)?.chain(watched);
         intake::stage_stream(ctx, content, staging, input, layer, Some(partial.sink(had)?))
     }
@@ -334,22 +312,5 @@ impl Remote<'_> {
             (Ok(()), Some(name)) => error.during(format!("{what} of `{}`", name.familiar())),
             (Ok(()), None) => error.during(what),
         }
-    }
-}
-
-/// Bytes that are told of as they come.
-struct Watched<'a, R> {
-    input: R,
-    blob: &'a Digest,
-    came: u64,
-    watcher: &'a dyn Watcher,
-}
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let length = self.input.read(buffer)?;
-        self.came += length as u64;
-        self.watcher.came(self.blob, self.came);
-        Ok(length)
     }
 }

@@ -12,7 +12,7 @@ use super::manifest::{OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
 use super::registry::testing::{Asked, Reply, Server, reply};
 use super::registry::{Credential, Traffic};
 use super::testing::{NoHolder, Shop, dir, file, tar};
-use super::{Pulled, Wanted, Watcher, pull};
+use super::{Pulled, Wanted, pull};
 use crate::error::{Kind, Result};
 use crate::model::{Context, Digest, Platform};
 
@@ -118,9 +118,6 @@ fn layers() -> Vec<Vec<u8>> {
     ]
 }
 
-struct Silent;
-impl Watcher for Silent {}
-
 fn pull_into(
     ctx: &Context,
     shop: &Shop,
@@ -154,7 +151,7 @@ fn pull_so(
         pairs: &pairs,
         packed,
     };
-    (pull(ctx, &shop.content, &NoHolder, &wanted, &traffic, &Silent), traffic)
+    (pull(ctx, &shop.content, &NoHolder, &wanted, &traffic), traffic)
 }
 
 fn pulled(shop: &Shop, server: &Server, version: &str, platform: Option<&str>) -> Result<Pulled> {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::Watcher;
 use crate::error::{Error, Kind, Result};
 
 const RUNNING: u8 = 0;
@@ -21,6 +22,7 @@ struct Node {
     deadline: Option<Instant>,
     parent: Option<Context>,
     children: Mutex<Vec<Weak<Node>>>,
+    watcher: Option<Arc<dyn Watcher>>,
     wake: OnceLock<Wake>,
 }
 
@@ -43,22 +45,35 @@ impl Context {
     /// A context below this one.
     #[must_use]
     pub fn child(&self) -> Context {
-        self.below(self.0.deadline)
+        self.below(self.0.deadline, self.0.watcher.clone())
+    }
+
+    /// A context below this one whose work `watcher` is told of.
+    #[must_use]
+    pub fn watched(&self, watcher: Arc<dyn Watcher>) -> Context {
+        self.below(self.0.deadline, Some(watcher))
+    }
+
+    /// Who is told how far the work is.
+    pub fn watcher(&self) -> &dyn Watcher {
+        self.0.watcher.as_deref().unwrap_or(&())
     }
 
     /// A context below this one that ends after `limit`, or with this one's deadline if that is sooner.
     #[must_use]
     pub fn with_timeout(&self, limit: Duration) -> Context {
         let own = Instant::now().checked_add(limit);
-        self.below(match (own, self.0.deadline) {
+        let deadline = match (own, self.0.deadline) {
             (Some(own), Some(outer)) => Some(own.min(outer)),
             (own, outer) => own.or(outer),
-        })
+        };
+        self.below(deadline, self.0.watcher.clone())
     }
 
-    fn below(&self, deadline: Option<Instant>) -> Context {
+    fn below(&self, deadline: Option<Instant>, watcher: Option<Arc<dyn Watcher>>) -> Context {
         let node = Arc::new(Node {
             deadline,
+            watcher,
             parent: Some(self.clone()),
             ..Node::default()
         });

@@ -16,6 +16,7 @@ mod repository;
 mod secret;
 mod suggest;
 mod version;
+mod watcher;
 mod words;
 
 pub use bytes::ByteSize;
@@ -32,4 +33,5 @@ pub use repository::Repository;
 pub use secret::Secret;
 pub use suggest::{suggest, unknown};
 pub use version::parse_version;
+pub use watcher::Watcher;
 pub use words::{Bytes, Command, Pairs, Words};

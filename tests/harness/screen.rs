@@ -114,6 +114,46 @@ impl Screen {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
+    /// What the terminal shows in the end: its lines, once everything that moves and empties has been done to them.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let shown = self.shown();
+        let (mut lines, mut row, mut column) = (vec![Vec::new()], 0_usize, 0_usize);
+        let mut letters = shown.chars();
+        while let Some(letter) = letters.next() {
+            match letter {
+                '\r' => column = 0,
+                '\n' => {
+                    row += 1;
+                    lines.resize(lines.len().max(row + 1), Vec::new());
+                }
+                '\x1b' => {
+                    assert_eq!(letters.next(), Some('['));
+                    let mut count = String::new();
+                    let end = letters.by_ref().find(|letter| {
+                        count.extend(letter.is_ascii_digit().then_some(*letter));
+                        letter.is_ascii_alphabetic()
+                    });
+                    match end {
+                        Some('A') => row -= count.parse::<usize>().unwrap_or(1),
+                        Some('J') => {
+                            lines.truncate(row + 1);
+                            lines[row].truncate(column);
+                        }
+                        Some('K') => lines[row].truncate(column),
+                        other => panic!("what does {other:?} do?"),
+                    }
+                }
+                letter => {
+                    let line: &mut Vec<char> = &mut lines[row];
+                    line.resize(line.len().max(column + 1), ' ');
+                    line[column] = letter;
+                    column += 1;
+                }
+            }
+        }
+        lines.into_iter().map(String::from_iter).collect()
+    }
+
     /// Reads what is there, waiting for it; `false` if nothing came in time.
     fn read(&mut self, end: Instant) -> bool {
         let left = end.saturating_duration_since(Instant::now()).as_millis();

@@ -59,7 +59,11 @@ pub(super) fn history_of(image: &Image) -> Result<Array> {
 pub(super) fn save_to(session: &Session, images: &[String], path: &str, options: Map) -> Result<Saved> {
     let options = options::parse(options)?;
     let host = session.host()?;
-    let save = || host.save_images(&session.context(), images, Path::new(path), &options);
+    let save = || {
+        session.watched("save", path, |ctx| {
+            host.save_images(ctx, images, Path::new(path), &options)
+        })
+    };
     let saved = session.write_archive(path, save)?;
     let rebuilt: Vec<&str> = saved.rebuilt.iter().map(Digest::as_str).collect();
     if !rebuilt.is_empty() {
@@ -232,7 +236,8 @@ pub mod functions {
     pub fn load_options(ctx: NativeCallContext, path: &str, options: Map) -> Scripted<Array> {
         native(&ctx, |session| {
             let LoadOptions { tags } = options::parse(options)?;
-            let brought = session.host()?.load_images(&session.context(), Path::new(path), tags)?;
+            let load = |ctx: &crate::model::Context| session.host()?.load_images(ctx, Path::new(path), tags);
+            let brought = session.watched("load", path, load)?;
             tell(session, &brought);
             Ok(list(brought.images))
         })
@@ -338,9 +343,9 @@ pub mod functions {
     pub fn import_tar_options(ctx: NativeCallContext, path: &str, name: &str, options: Map) -> Scripted<Image> {
         native(&ctx, |session| {
             let options = options::parse(options)?;
-            session
-                .host()?
-                .import_image(&session.context(), Path::new(path), name, &options)
+            session.watched("import", name, |ctx| {
+                session.host()?.import_image(ctx, Path::new(path), name, &options)
+            })
         })
     }
 

@@ -13,9 +13,9 @@ use crate::host::PushedImage;
 fn push_to(session: &Session, source: &Dynamic, dest: Option<&str>, options: Map) -> Result<Dynamic> {
     let options: crate::host::PushOptions = options::parse(options)?;
     let source = subject::image(source)?;
-    let mut pushed = session
-        .host()?
-        .push_image(&session.context(), &source, dest, &options)?;
+    let mut pushed = session.watched("push", dest.unwrap_or(&source), |ctx| {
+        session.host()?.push_image(ctx, &source, dest, &options)
+    })?;
     if options.all_tags {
         return Ok(Dynamic::from(pushed.iter().map(map).collect::<Array>()));
     }

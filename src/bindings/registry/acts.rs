@@ -11,10 +11,8 @@ use crate::images::registry::Copied;
 
 fn copy_to(session: &Session, from: &str, to: &str, options: Map) -> Result<Dynamic> {
     let options = options::parse(options)?;
-    session
-        .host()?
-        .copy_image(&session.context(), from, to, &options)
-        .map(|made| copied(&made))
+    let copy = |ctx: &crate::model::Context| session.host()?.copy_image(ctx, from, to, &options);
+    session.watched("copy", to, copy).map(|made| copied(&made))
 }
 
 pub(super) fn copied(copied: &Copied) -> Dynamic {

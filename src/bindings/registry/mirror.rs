@@ -45,9 +45,9 @@ pub mod functions {
     #[rhai_fn(name = "mirror", return_raw)]
     pub fn mirror_options(ctx: NativeCallContext, from: &str, to: &str, options: Map) -> Scripted<Report> {
         filtered(&ctx, options, |session, options: &MirrorOptions, matching| {
-            let report = session
-                .host()?
-                .mirror(&session.context(), from, to, options, matching)?;
+            let report = session.watched("mirror", to, |ctx| {
+                session.host()?.mirror(ctx, from, to, options, matching)
+            })?;
             Ok(report.into())
         })
     }

@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::host::Host;
 use crate::host::registry::{Asking, within};
 use crate::images::registry::{Registry, Traffic};
-use crate::images::{self, Wanted, Watcher};
+use crate::images::{self, Wanted};
 use crate::model::{Context, Digest, Platform, Reference, Secret, TimeSpan};
 use crate::store::{ImageRow, Tx};
 
@@ -74,7 +74,6 @@ struct Request<'a> {
     reference: &'a Reference,
     platform: Option<Platform>,
     options: &'a PullOptions,
-    watcher: &'a dyn Watcher,
 }
 
 impl Host {
@@ -83,20 +82,14 @@ impl Host {
     ///
     /// Errors: `not_found`, `unauthorized`, `denied`, `rate_limited`, `network`, `corrupt`, `no_space`, `timeout`; nothing is visible then,
     /// and what came is used by the next pull.
-    pub fn pull_image(
-        &self,
-        ctx: &Context,
-        text: &str,
-        options: &PullOptions,
-        watcher: &dyn Watcher,
-    ) -> Result<PulledImage> {
+    pub fn pull_image(&self, ctx: &Context, text: &str, options: &PullOptions) -> Result<PulledImage> {
         let reference: Reference = text.parse()?;
         let name = reference.familiar();
         let what = format!("`{name}` was not here");
         let late = (&*what, "what has come by now is not fetched again");
         let pulled = within(ctx, options.timeout.as_ref(), late, |ctx| match options.all_tags {
-            true => self.pull_all(ctx, &reference, options, watcher),
-            false => self.pull_one(ctx, &reference, options, watcher),
+            true => self.pull_all(ctx, &reference, options),
+            false => self.pull_one(ctx, &reference, options),
         });
         pulled.map_err(|error| error.target(name))
     }
@@ -119,22 +112,15 @@ impl Host {
             platform: platform.map(ToString::to_string),
             ..PullOptions::default()
         };
-        self.pull_image(ctx, text, &options, &()).map(drop)
+        self.pull_image(ctx, text, &options).map(drop)
     }
 
-    fn pull_one(
-        &self,
-        ctx: &Context,
-        reference: &Reference,
-        options: &PullOptions,
-        watcher: &dyn Watcher,
-    ) -> Result<PulledImage> {
+    fn pull_one(&self, ctx: &Context, reference: &Reference, options: &PullOptions) -> Result<PulledImage> {
         let platform = options.platform.as_deref().map(str::parse).transpose()?;
         let request = Request {
             reference,
             platform,
             options,
-            watcher,
         };
         let local = self.local(&request)?;
         let pulled = match (options.policy, local) {
@@ -162,13 +148,7 @@ impl Host {
     }
 
     /// Every tag of the repository, one after another, for they share most of what they are.
-    fn pull_all(
-        &self,
-        ctx: &Context,
-        reference: &Reference,
-        options: &PullOptions,
-        watcher: &dyn Watcher,
-    ) -> Result<PulledImage> {
+    fn pull_all(&self, ctx: &Context, reference: &Reference, options: &PullOptions) -> Result<PulledImage> {
         if reference.digest().is_some() {
             return Err(Error::invalid("`all_tags` and a digest exclude each other"));
         }
@@ -178,7 +158,7 @@ impl Host {
         let mut all: Option<PulledImage> = None;
         for tag in &tags {
             ctx.check()?;
-            let next = self.pull_one(ctx, &reference.with_tag(tag)?, options, watcher)?;
+            let next = self.pull_one(ctx, &reference.with_tag(tag)?, options)?;
             all = Some(match all {
                 Some(before) => before.and(next, Some(tag.as_str()) == reference.tag()),
                 None => next,
@@ -272,7 +252,7 @@ impl Host {
                 pairs: &pairs,
                 packed: request.options.unpack == Some(false),
             };
-            let pulled = images::pull(ctx, self.new_content()?, lease, &wanted, &traffic, request.watcher)?;
+            let pulled = images::pull(ctx, self.new_content()?, lease, &wanted, &traffic)?;
             let mut brought = self.publish_all(ctx, vec![pulled.loaded], None)?;
             let image = brought.images.pop().expect("one for each");
             if image.digest() != &pulled.digest {

@@ -133,7 +133,7 @@ impl Host {
             pairs: &BTreeSet::new(),
             packed: false,
         };
-        let image = images::pull(ctx, &content, &Unheld, &wanted, &Arc::default(), &())?
+        let image = images::pull(ctx, &content, &Unheld, &wanted, &Arc::default())?
             .loaded
             .image;
         let missing = || Error::internal("a squashed image has one layer");

@@ -18,8 +18,10 @@ use super::manifest::Descriptor;
 use super::source::Source;
 use super::staging::Staging;
 use crate::error::{Error, Result};
+use crate::images::watched::Watched;
 use crate::model::{Context, Digest};
 use files::Files;
+use std::collections::BTreeMap;
 
 /// Stores every image of a docker archive (of any version), an OCI archive or an OCI layout; gzip, zstd, xz and bzip2 around it are undone.
 ///
@@ -58,6 +60,11 @@ fn load_so(
     }
     let layers = found.iter_mut().flat_map(|image| &mut image.layers);
     layers.for_each(|layer| layer.packed = packed);
+    let layers = found.iter().flat_map(|image| &image.layers);
+    let told: BTreeMap<String, u64> = layers
+        .map(|layer| (layer.diff_id.short().to_owned(), layer.size))
+        .collect();
+    ctx.watcher().parts(&told.into_iter().collect::<Vec<_>>());
     intake::store(ctx, content, holder, &staging, &Archive { files }, found)
 }
 
@@ -79,12 +86,16 @@ impl Origin for Archive {
             // Both are here; that they belong together is only what the archive says.
             StagedLayer::check_pair(ctx, content, &layer.diff_id, blob)?;
             let present = StagedLayer::present(content, &layer.diff_id, blob, layer.media_type.as_deref())?;
+            ctx.watcher().done(layer.diff_id.short(), true);
             return Ok(Staged {
                 layer: present,
                 warning: layer.warning(encoding),
             });
         }
-        intake::stage_stream(ctx, content, staging, input, layer, None)
+        let input = Watched::new(ctx, input, layer.diff_id.short(), 0);
+        let staged = intake::stage_stream(ctx, content, staging, input, layer, None)?;
+        ctx.watcher().done(layer.diff_id.short(), false);
+        Ok(staged)
     }
 }
 

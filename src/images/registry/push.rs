@@ -230,8 +230,16 @@ impl Registry {
             moved.present = packed.size();
             return Ok(moved);
         }
-        let brought = jobs::run(ctx, AT_ONCE, packed.parcels(from), |ctx, parcel| {
-            Ok((self.bring(ctx, repository, &parcel)?, parcel.descriptor.size))
+        let parcels = packed.parcels(from);
+        let told = parcels
+            .iter()
+            .map(|parcel| (parcel.descriptor.digest.short().to_owned(), parcel.descriptor.size));
+        ctx.watcher().parts(&told.collect::<Vec<_>>());
+        let brought = jobs::run(ctx, AT_ONCE, parcels, |ctx, parcel| {
+            let brought = self.bring(ctx, repository, &parcel)?;
+            ctx.watcher()
+                .done(parcel.descriptor.digest.short(), brought != Brought::Sent);
+            Ok((brought, parcel.descriptor.size))
         })?;
         brought
             .into_iter()

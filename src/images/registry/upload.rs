@@ -14,6 +14,7 @@ use super::request::{Registry, Request, Response};
 use super::session::Scope;
 use crate::error::{Error, Kind, Result};
 use crate::images::manifest::Descriptor;
+use crate::images::watched::Watched;
 use crate::model::{Context, Digest};
 
 /// How a blob came to be in a repository.
@@ -57,6 +58,12 @@ const PIECE: u64 = 32 << 20;
 /// How long an upload that has failed may take to be called off.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// The same bytes, told of as they are read.
+fn watched(ctx: &Context, source: Source, digest: &Digest) -> Source {
+    let (ctx, part) = (ctx.clone(), digest.short().to_owned());
+    Arc::new(move |offset| Ok(Box::new(Watched::new(&ctx, source(offset)?, &part, offset)) as Box<dyn Read + Send>))
+}
+
 impl Registry {
     /// Whether a repository has a blob. Errors: `unauthorized`, `denied`, `network`, `rate_limited`.
     pub(crate) fn has_blob(&self, ctx: &Context, repository: &str, digest: &Digest) -> Result<bool> {
@@ -98,7 +105,10 @@ impl Registry {
             Start::Begun(session) => {
                 let sending = Sending::new(ctx, self, repository, descriptor, session);
                 match prepare() {
-                    Ok(source) => sending.run(&source).map(|()| Brought::Sent),
+                    Ok(source) => {
+                        let source = watched(ctx, source, &descriptor.digest);
+                        sending.run(&source).map(|()| Brought::Sent)
+                    }
                     Err(error) => {
                         sending.abandon();
                         Err(error)

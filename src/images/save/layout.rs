@@ -61,6 +61,14 @@ impl Layout {
         self.files.insert(name, Part::Bytes(bytes));
     }
 
+    /// Tells those who watch what blobs are to come.
+    fn tell(&self, ctx: &Context) -> Result<()> {
+        let blobs = self.files.values().filter(|part| matches!(part, Part::Blob(..)));
+        let told = blobs.map(|part| Ok((part.name(), part.size()?)));
+        ctx.watcher().parts(&told.collect::<Result<Vec<_>>>()?);
+        Ok(())
+    }
+
     /// Every directory that a file is in, outermost first.
     fn directories(&self) -> Vec<&str> {
         let mut all: Vec<&str> = self
@@ -81,9 +89,19 @@ impl Layout {
         compression: Compression,
         pool: &Pool,
     ) -> Result<(u64, Digest)> {
+        self.tell(ctx)?;
         let (size, digest) = output.fill(ctx, Some(Hasher::default()), |inlet| {
             let mut tar = Writer::new(Encoder::new(inlet, compression, pool));
-            self.write_parts(&mut tar, |tar, part, _| part.read(ctx, &mut |bytes| tar.data(bytes)))?;
+            self.write_parts(&mut tar, |tar, part, _| {
+                let (name, mut came) = (part.name(), 0);
+                part.read(ctx, &mut |bytes| {
+                    came += bytes.len() as u64;
+                    ctx.watcher().came(&name, came);
+                    tar.data(bytes)
+                })?;
+                ctx.watcher().done(&name, false);
+                Ok(())
+            })?;
             tar.finish()?.finish()?.end().during(|| "write the archive")
         })?;
         Ok((
@@ -94,6 +112,7 @@ impl Layout {
 
     /// Writes the archive to a file, whose blobs the kernel copies while they are verified; gives its size, and what the file is.
     pub(super) fn write_tar(&self, ctx: &Context, output: Output) -> Result<(u64, Metadata)> {
+        self.tell(ctx)?;
         let output = self.verifying(ctx, |ctx| {
             let doing = output.doing();
             let mut tar = Writer::doing(output, doing);
@@ -146,6 +165,7 @@ impl Layout {
 
     /// Fills the directory; gives the size of all files and the digest of the index.
     pub(super) fn write_dir(&self, ctx: &Context, directory: NewDirectory) -> Result<(u64, Digest)> {
+        self.tell(ctx)?;
         for dir in self.directories() {
             let dir = directory.path().join(dir);
             std::fs::create_dir(&dir).during(|| format!("make `{}`", dir.display()))?;

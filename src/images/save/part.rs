@@ -16,7 +16,21 @@ pub(super) enum Part {
     Blob(PathBuf, Option<Digest>),
 }
 
+/// Bytes that are copied before those who watch are told.
+const PIECE: u64 = 32 << 20;
+
 impl Part {
+    /// What those who watch are told it is called: the first digits of the file's name.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Part::Bytes(_) => String::new(),
+            Part::Blob(path, _) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                name.chars().take(12).collect()
+            }
+        }
+    }
+
     pub(super) fn size(&self) -> Result<u64> {
         match self {
             Part::Bytes(bytes) => Ok(bytes.len() as u64),
@@ -68,13 +82,20 @@ impl Part {
             Part::Bytes(bytes) => output.put(bytes),
             Part::Blob(path, _) => {
                 let blob = File::open(path).during(|| format!("read the blob `{}`", path.display()))?;
-                match output.append(ctx, &blob, size)? {
-                    0 => Ok(()),
-                    lacks => Err(Error::corrupt(format!(
-                        "the blob `{}` lacks {lacks} of {size} bytes",
-                        path.display()
-                    ))),
+                let (name, mut came) = (self.name(), 0);
+                while came < size {
+                    let piece = (size - came).min(PIECE);
+                    let lacks = output.append(ctx, &blob, piece)?;
+                    if lacks > 0 {
+                        let lacks = size - came - piece + lacks;
+                        let text = format!("the blob `{}` lacks {lacks} of {size} bytes", path.display());
+                        return Err(Error::corrupt(text));
+                    }
+                    came += piece;
+                    ctx.watcher().came(&name, came);
                 }
+                ctx.watcher().done(&name, false);
+                Ok(())
             }
         }
     }

@@ -161,8 +161,13 @@ impl Work<'_> {
             for entry in &parts.manifests {
                 self.child(ctx, entry, depth)?;
             }
-            let brought = jobs::run(ctx, AT_ONCE, parts.blobs(), |ctx, blob| {
-                Ok((self.to.bring(ctx, self.from, &blob)?, blob.size))
+            let blobs = parts.blobs();
+            let told = blobs.iter().map(|blob| (blob.digest.short().to_owned(), blob.size));
+            ctx.watcher().parts(&told.collect::<Vec<_>>());
+            let brought = jobs::run(ctx, AT_ONCE, blobs, |ctx, blob| {
+                let brought = self.to.bring(ctx, self.from, &blob)?;
+                ctx.watcher().done(blob.digest.short(), brought != Brought::Sent);
+                Ok((brought, blob.size))
             })?;
             brought
                 .into_iter()
