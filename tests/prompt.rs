@@ -28,6 +28,14 @@ fn line(screen: &mut Screen, typed: &str, shown: &str) {
     screen.wait_for("> ");
 }
 
+/// Throws away what is typed: what comes after is of the next line only once this one is given up.
+#[track_caller]
+fn give_up(screen: &mut Screen) {
+    screen.press(CTRL_C);
+    screen.wait_for("\x1b[?2004l");
+    screen.wait_for("hoist> ");
+}
+
 #[track_caller]
 fn leave(mut screen: Screen) {
     screen.press(CTRL_D);
@@ -117,8 +125,7 @@ fn what_is_typed_is_completed() {
     // Several ways to go on are shown.
     screen.press("image::sa\t\t");
     screen.wait_for("save");
-    screen.press(CTRL_C);
-    screen.wait_for("hoist> ");
+    give_up(&mut screen);
     leave(screen);
 }
 
@@ -140,8 +147,7 @@ fn ctrl_c_ends_what_runs_and_clears_what_is_typed() {
     line(&mut screen, "let x = 41;", "");
     screen.press("x + (\r");
     screen.press("nonsense");
-    screen.press(CTRL_C);
-    screen.wait_for("hoist> ");
+    give_up(&mut screen);
     screen.press("print(\"rea\" + \"dy\"); sleep(1.hours)\r");
     screen.wait_for("ready\r\n");
     screen.press(CTRL_C);
@@ -242,8 +248,7 @@ fn colours_are_shown_where_they_are_wanted() {
     screen.wait_for("hoist> ");
     screen.press("fs::read(");
     screen.wait_for("\x1b[90mpath: string)\x1b[0m");
-    screen.press(CTRL_C);
-    screen.wait_for("hoist> ");
+    give_up(&mut screen);
     leave(screen);
     let mut screen = hoist
         .command(&["repl"])

@@ -33,6 +33,7 @@
     reason = "`#[export_module]` unpacks arguments, whose types the interpreter has checked, by `unwrap`"
 )]
 
+pub mod card;
 pub mod closure;
 pub mod console;
 mod demand;

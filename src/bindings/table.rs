@@ -24,69 +24,6 @@ pub fn show(value: &Dynamic, format: Format) -> Result<String> {
     }
 }
 
-/// The text of a value for the prompt: as [`show`] has it, but one object with all its facts.
-pub fn show_card(value: &Dynamic, format: Format) -> Result<String> {
-    let value = super::closure::snapshot(value.clone());
-    match Shape::find(&value) {
-        Some(shape) if format == Format::Table && shape.columns.len() > 1 && !shape.is_list => {
-            Ok(card(shape.name, &shape.json(&value)))
-        }
-        _ => show(&value, format),
-    }
-}
-
-/// The longest fact that a card shows whole, in characters.
-const LONGEST_FACT: usize = 100;
-
-/// The name of a type, and below it the facts that there are.
-fn card(name: &str, facts: &Value) -> String {
-    let facts: Vec<(&String, String)> = facts
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, fact)| (name, told(name, fact)))
-        .collect();
-    let width = facts.iter().map(|(name, _)| name.width()).max().unwrap_or_default();
-    let mut text = format!("{name}\n");
-    for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
-        let mut lines = fact.lines();
-        match (lines.next(), lines.next()) {
-            (Some(line), None) => {
-                let line = clean(line);
-                let shown: String = line.chars().take(LONGEST_FACT).collect();
-                let more = if shown.len() < line.len() { "…" } else { "" };
-                text.push_str(&format!("  {name:width$}   {shown}{more}\n"));
-            }
-            _ => {
-                text.push_str(&format!("  {name}\n"));
-                text.extend(fact.lines().map(|line| format!("    {}\n", clean(line))));
-            }
-        }
-    }
-    text
-}
-
-/// A fact as a person reads it; nothing for one that is empty.
-fn told(name: &str, fact: &Value) -> String {
-    match fact {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Number(bytes) if name.ends_with("size") => bytes
-            .as_u64()
-            .map_or_else(|| bytes.to_string(), |bytes| crate::model::ByteSize(bytes).to_string()),
-        Value::Number(seconds) if matches!(name, "age" | "duration") => {
-            let span = super::duration::Duration::of_units(seconds.as_f64().unwrap_or_default(), 1e6);
-            super::object::Object::text(&span)
-        }
-        Value::Array(items) => items.iter().map(|item| told("", item)).collect::<Vec<_>>().join(", "),
-        Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, fact)| format!("{name}={}", told(name, fact)));
-            fields.collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    }
-}
-
 /// The text of rows with the columns named.
 pub fn show_columns(rows: &Array, columns: &[String], format: Format) -> Result<String> {
     if let Some(stray) = rows.iter().find(|row| facts(row).is_none()) {
@@ -207,7 +144,7 @@ fn map_table(rows: &[Map], columns: &[String]) -> String {
 }
 
 /// One cell: no line breaks or control characters, which could come from an image and would spoil the terminal.
-fn cell(value: &Dynamic) -> String {
+pub(super) fn cell(value: &Dynamic) -> String {
     let text = match value.read_lock::<Array>() {
         Some(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         None => value::text(value),
@@ -215,7 +152,8 @@ fn cell(value: &Dynamic) -> String {
     clean(&text)
 }
 
-fn clean(text: &str) -> String {
+/// The text without control characters.
+pub(super) fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter.is_control() {
@@ -280,21 +218,6 @@ mod tests {
         ] {
             assert_eq!(shown(script, Format::Table), text, "{script}");
         }
-    }
-
-    #[test]
-    fn one_object_is_a_card_at_the_prompt() {
-        let facts = serde_json::json!({
-            "name": "tools:1", "size": 1_500_000, "age": 90.0, "tags": ["a", "b"], "parent": null, "labels": {"k": "v"},
-            "stdout": "one\ntwo\u{1b}\n", "cmd": [], "running": false, "long": "x".repeat(200),
-        });
-        let expected = format!(
-            "Image\n  age       1m30s\n  labels    k=v\n  long      {}…\n  name      tools:1\n  running   false\n  size      1.50MB\n  stdout\n    one\n    two\\u{{1b}}\n  tags      a, b\n",
-            "x".repeat(100)
-        );
-        assert_eq!(card("Image", &facts), expected);
-        let list = testing::engine().eval::<Dynamic>("[1, 2]").unwrap();
-        assert_eq!(show_card(&list, Format::Table).unwrap(), "1\n2\n");
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use rhai::{Dynamic, Map};
-
 use super::command;
 use super::cursor::{Call, Callee, Cursor, Place, look};
 use super::kinds::{Known, Types};
@@ -11,6 +9,7 @@ use super::manual::{Manual, Member};
 use super::names::{self, Named};
 use super::token::Token;
 use crate::bindings::keys::{self, OptionKey};
+use crate::script::interactive::Value;
 
 pub(super) const KEYWORDS: [&str; 20] = [
     "let", "const", "fn", "if", "else", "switch", "for", "in", "while", "loop", "do", "until", "break", "continue",
@@ -42,7 +41,7 @@ pub(super) trait World {
     fn variables(&self) -> Vec<String>;
 
     /// The value of a variable.
-    fn variable(&self, name: &str) -> Option<Dynamic>;
+    fn variable(&self, name: &str) -> Option<Value>;
 
     /// The names that begin like this.
     fn names(&self, named: Named, word: &str) -> Vec<Suggestion>;
@@ -122,12 +121,13 @@ fn plain_names(manual: &Manual, world: &dyn World, word: &str) -> Vec<Suggestion
 fn properties(types: &Types<'_>, cursor: &Cursor<'_>, value: &[Token<'_>]) -> Vec<Suggestion> {
     let known = types.infer(&cursor.before, value);
     let mut found = Vec::new();
-    if let Some(Known::Value(value)) = &known
-        && let Some(map) = value.read_lock::<Map>()
-    {
-        let is_name = |key: &str| key.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
-        let keys = map.keys().filter(|key| key.starts_with(cursor.word) && is_name(key));
-        found.extend(keys.map(|key| Suggestion::plain(key)));
+    if let Some(Known::Value(value)) = &known {
+        let is_name = |key: &String| key.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+        let keys = value
+            .keys()
+            .into_iter()
+            .filter(|key| key.starts_with(cursor.word) && is_name(key));
+        found.extend(keys.map(|key| Suggestion::plain(&key)));
     }
     let kind = known.map(|known| known.name());
     found.extend(fitting(&types.manual.methods(kind.as_deref()), cursor.word));
@@ -209,13 +209,12 @@ mod tests {
             vec!["total".to_owned()]
         }
 
-        fn variable(&self, name: &str) -> Option<Dynamic> {
-            let code = match name {
-                "wait" => "2.seconds",
-                "facts" => "#{size: 1, since: 2, \"a b\": 3}",
-                _ => return None,
-            };
-            testing::engine().eval(code).ok()
+        fn variable(&self, name: &str) -> Option<Value> {
+            match name {
+                "wait" => testing::value("2.seconds"),
+                "facts" => testing::value("#{size: 1, since: 2, \"a b\": 3}"),
+                _ => None,
+            }
         }
 
         fn names(&self, named: Named, word: &str) -> Vec<Suggestion> {

@@ -74,6 +74,13 @@ pub(super) fn command(line: &str) -> Option<&'static str> {
     meaning(word)
 }
 
+/// What is meant by a function that is not there, if its name is one of Docker's words.
+pub(super) fn missing(report: &str) -> Option<&'static str> {
+    let name = report.split_once("there is no function `")?.1.split('`').next()?;
+    let word = name.rsplit([':', '.']).next()?;
+    meaning(word)
+}
+
 /// All of them, one a line.
 pub(super) fn list() -> String {
     let rows = WORDS.map(|(word, line)| format!("  {word:<9} {line}\n"));

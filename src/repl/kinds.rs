@@ -1,18 +1,15 @@
 //! The type of an expression, without running it: from the values of variables, and from what functions are documented to return.
 
-use rhai::{Array, Dynamic, Map};
-
 use super::cursor::{Callee, enclosing, operand};
 use super::manual::Manual;
 use super::token::{Kind, Token, partner};
-use crate::bindings::object::Shape;
-use crate::bindings::value::plain_type;
+use crate::script::interactive::Value;
 
 /// What is known of an expression.
 #[derive(Debug, Clone)]
 pub(super) enum Known {
     /// Its value.
-    Value(Dynamic),
+    Value(Value),
     /// Its type.
     Type(Type),
 }
@@ -34,17 +31,11 @@ impl Type {
     }
 }
 
-/// The type of a value.
-pub(super) fn type_of(value: &Dynamic) -> String {
-    let own = Shape::find(value).map(|shape| shape.name);
-    own.unwrap_or_else(|| plain_type(value.type_name())).to_owned()
-}
-
 impl Known {
     /// The name of the type.
     pub(super) fn name(&self) -> String {
         match self {
-            Known::Value(value) => type_of(value),
+            Known::Value(value) => value.kind(),
             Known::Type(kind) => kind.name.clone(),
         }
     }
@@ -52,11 +43,7 @@ impl Known {
     /// An item of it.
     fn item(&self, index: Option<usize>) -> Option<Known> {
         match self {
-            Known::Value(value) => {
-                let items = value.read_lock::<Array>()?;
-                let item = index.and_then(|index| items.get(index)).or_else(|| items.first())?;
-                Some(Known::Value(item.clone()))
-            }
+            Known::Value(value) => value.item(index).map(Known::Value),
             Known::Type(kind) => Some(Known::Type(Type::of(kind.items.as_deref()?))),
         }
     }
@@ -111,7 +98,7 @@ const ONE: [&str; 6] = ["find", "max_by", "min_by", "pop", "remove", "shift"];
 pub(super) struct Types<'a> {
     pub(super) manual: &'a Manual,
     /// The value of a variable.
-    pub(super) variable: &'a dyn Fn(&str) -> Option<Dynamic>,
+    pub(super) variable: &'a dyn Fn(&str) -> Option<Value>,
 }
 
 impl Types<'_> {
@@ -181,9 +168,9 @@ impl Types<'_> {
 
     fn member(&self, of: &Known, name: &str, is_call: bool) -> Option<Known> {
         if let (Known::Value(value), false) = (of, is_call)
-            && let Some(map) = value.read_lock::<Map>()
+            && of.name() == "map"
         {
-            return map.get(name).cloned().map(Known::Value);
+            return value.field(name).map(Known::Value);
         }
         let kind = of.name();
         let items = of.items();
@@ -268,14 +255,10 @@ mod tests {
 
     fn kind(input: &str) -> Option<String> {
         let manual = Manual::read();
-        let engine = testing::engine();
-        let variable = |name: &str| {
-            let code = match name {
-                "wait" => "2.seconds",
-                "list" => "[#{name: \"a\", since: 1.hours}, 3]",
-                _ => return None,
-            };
-            engine.eval::<Dynamic>(code).ok()
+        let variable = |name: &str| match name {
+            "wait" => testing::value("2.seconds"),
+            "list" => testing::value("[#{name: \"a\", since: 1.hours}, 3]"),
+            _ => None,
         };
         let types = Types {
             manual: &manual,

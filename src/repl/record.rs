@@ -152,6 +152,7 @@ fn closed(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bindings::Format;
     use crate::script::testing;
 
     fn script(lines: &[(&str, bool)]) -> String {
@@ -187,8 +188,8 @@ mod tests {
              let z = last_value + twice(1);\n\
              z;\n"
         );
-        let value = testing::engine().eval::<rhai::INT>(&text.replace("z;\n", "z"));
-        assert_eq!(value.unwrap(), 9);
+        let value = testing::value(&text).unwrap();
+        assert_eq!(value.show(Format::Table).unwrap(), "9\n");
     }
 
     #[test]

@@ -6,8 +6,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rhai::Dynamic;
-
 use super::command::{self, Order};
 use super::completer::{Suggestion, World};
 use super::docker;
@@ -18,7 +16,8 @@ use crate::bindings::object::Object;
 use crate::bindings::{Session, duration, table};
 use crate::error::{Context as _, Error, Result};
 use crate::model::Context;
-use crate::script::interactive::{Interactive, LAST, Reply};
+use crate::script::catalogue::catalogue;
+use crate::script::interactive::{Interactive, LAST, Reply, Value};
 use crate::script::runner::Source;
 use crate::script::{masked, reference};
 
@@ -113,7 +112,7 @@ impl Conversation {
             None => self.interpreter.evaluate(input, context.clone()),
         };
         if let (Reply::Value(value), None) = (&reply, &self.planning) {
-            self.record.add(input, !value.is_unit());
+            self.record.add(input, !value.is_nothing());
         }
         self.answer(input, reply, context)
     }
@@ -131,7 +130,7 @@ impl Conversation {
             None => self.interpreter.run(&source, context.clone()),
         };
         if let (Reply::Value(value), None) = (&reply, &self.planning) {
-            self.record.add(&source.code, !value.is_unit());
+            self.record.add(&source.code, !value.is_nothing());
         }
         self.answer("", reply, context)
     }
@@ -141,7 +140,7 @@ impl Conversation {
             Reply::Value(value) => self.print_value(context, &value),
             Reply::Error(report) => {
                 self.talk(&report);
-                if let Some(line) = docker::command(input) {
+                if let Some(line) = docker::command(input).or_else(|| docker::missing(&report)) {
                     self.talk(&format!("help: here that is {line}"));
                 }
             }
@@ -151,8 +150,8 @@ impl Conversation {
         Next::Continue
     }
 
-    fn print_value(&self, context: &Context, value: &Dynamic) {
-        match table::show_card(value, self.session.settings().format) {
+    fn print_value(&self, context: &Context, value: &Value) {
+        match value.show(self.session.settings().format) {
             Ok(text) => self.print(context, &text),
             Err(error) => self.complain(&error),
         }
@@ -188,12 +187,12 @@ impl Conversation {
             return Ok(());
         }
         if let Some(line) = docker::meaning(name) {
-            self.talk(&format!("Docker's `{name}` is {line}"));
+            self.session.print(&format!("Docker's `{name}` is {line}\n"));
+            if !catalogue().functions().iter().any(|function| function.name == name) {
+                return Ok(());
+            }
         }
-        let kind = self
-            .interpreter()
-            .variable(name)
-            .map(|value| super::kinds::type_of(&value));
+        let kind = self.interpreter().variable(name).map(|value| value.kind());
         let found = match &kind {
             Some(kind) => reference::help(kind),
             None => reference::help(name),
@@ -330,7 +329,7 @@ impl World for Conversation {
         names
     }
 
-    fn variable(&self, name: &str) -> Option<Dynamic> {
+    fn variable(&self, name: &str) -> Option<Value> {
         self.interpreter().variable(name)
     }
 
@@ -408,6 +407,30 @@ mod tests {
                 .contains(&"help: did you mean `fs::read`?".to_owned())
         );
         assert_eq!(talk(&["defer(|| print(\"bye\"))", "exit"]).0, "bye\n");
+    }
+
+    #[test]
+    fn words_of_docker_lead_to_what_they_are_here() {
+        assert!(talk(&["help docker"]).0.contains("  ps        container::list()"));
+        assert!(talk(&["help ps"]).0.starts_with("Docker's `ps` is container::list()"));
+        for (line, help) in [
+            (
+                "docker ps -a",
+                "help: here that is container::list(), container::list(#{all: true})",
+            ),
+            ("rmi x", "help: here that is image::remove(\"IMAGE\")"),
+            (
+                "container::logs(\"x\")",
+                "help: here that is container::get(\"NAME\").logs()",
+            ),
+            ("[1].rm()", "help: here that is container::get(\"NAME\").remove()"),
+        ] {
+            assert!(
+                talk(&[line]).1.contains(&help.to_owned()),
+                "{line}: {:?}",
+                talk(&[line]).1
+            );
+        }
     }
 
     #[test]

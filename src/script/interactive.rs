@@ -6,9 +6,11 @@ use rhai::{AST, Array, Dynamic, Engine, EvalAltResult, FnPtr, LexError, Map, Par
 
 use super::Diagnostic;
 use super::runner::{Source, clean_up, guarded};
-use crate::bindings::Session;
 use crate::bindings::failure::{Scripted, is_unwinding};
+use crate::bindings::object::Shape;
 use crate::bindings::registry::Server;
+use crate::bindings::value::plain_type;
+use crate::bindings::{Format, Session, card};
 use crate::error::Result;
 use crate::host::{Container, Image};
 use crate::model::Context;
@@ -16,11 +18,52 @@ use crate::model::Context;
 /// The variable that has the last value.
 pub const LAST: &str = "_";
 
+/// A value of a script, to be looked at.
+#[derive(Debug, Clone)]
+pub struct Value(Dynamic);
+
+impl Value {
+    /// Its type, as scripts call it.
+    pub fn kind(&self) -> String {
+        let own = Shape::find(&self.0).map(|shape| shape.name);
+        own.unwrap_or_else(|| plain_type(self.0.type_name())).to_owned()
+    }
+
+    /// Whether it is `()`.
+    pub fn is_nothing(&self) -> bool {
+        self.0.is_unit()
+    }
+
+    /// The keys of a map.
+    pub fn keys(&self) -> Vec<String> {
+        let map = self.0.read_lock::<Map>();
+        map.map(|map| map.keys().map(ToString::to_string).collect())
+            .unwrap_or_default()
+    }
+
+    /// What a map has under a key.
+    pub fn field(&self, key: &str) -> Option<Value> {
+        self.0.read_lock::<Map>()?.get(key).cloned().map(Value)
+    }
+
+    /// An item of an array: that at a place, or else the first.
+    pub fn item(&self, place: Option<usize>) -> Option<Value> {
+        let items = self.0.read_lock::<Array>()?;
+        let item = place.and_then(|place| items.get(place)).or_else(|| items.first());
+        item.cloned().map(Value)
+    }
+
+    /// Its text for the prompt.
+    pub fn show(&self, format: Format) -> Result<String> {
+        card::show_card(&self.0, format)
+    }
+}
+
 /// How an input ended.
 #[derive(Debug)]
 pub enum Reply {
     /// The value.
-    Value(Dynamic),
+    Value(Value),
     /// What was thrown and not caught, as a report for a person.
     Error(String),
     /// The input called `exit` with this code.
@@ -91,8 +134,8 @@ impl Interactive {
     }
 
     /// The value of a variable.
-    pub fn variable(&self, name: &str) -> Option<Dynamic> {
-        self.scope.get(name).map(Dynamic::flatten_clone)
+    pub fn variable(&self, name: &str) -> Option<Value> {
+        self.scope.get(name).map(|value| Value(value.flatten_clone()))
     }
 
     /// Evaluates a complete input under `context`. What it comes to is the last value from then on, unless that is nothing.
@@ -109,7 +152,7 @@ impl Interactive {
                 if !value.is_unit() {
                     self.scope.set_or_push(LAST, value.clone());
                 }
-                return Reply::Value(value);
+                return Reply::Value(Value(value));
             }
             Err(thrown) => thrown,
         };
@@ -218,7 +261,7 @@ mod tests {
         let (session, _) = testing::session(false);
         let mut interactive = Interactive::new(&session);
         let mut value = |input: &str| match interactive.evaluate(input, Context::new()) {
-            Reply::Value(value) => value.to_string(),
+            Reply::Value(value) => value.0.to_string(),
             other => panic!("{input}: {other:?}"),
         };
         assert_eq!(value("_"), "");

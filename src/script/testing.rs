@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rhai::Engine;
 
+use super::interactive::{Interactive, Reply, Value};
 use crate::bindings::{Format, Level, Recorder, Session, Settings};
 use crate::config::Config;
 use crate::model::Context;
@@ -44,4 +45,12 @@ fn with_context(dry_run: bool, context: Context) -> (Session, Arc<Recorder>) {
 /// An engine with a session of its own.
 pub(crate) fn engine() -> Engine {
     super::engine(&session(false).0)
+}
+
+/// What an expression comes to.
+pub(crate) fn value(expression: &str) -> Option<Value> {
+    match Interactive::new(&session(false).0).evaluate(expression, Context::new()) {
+        Reply::Value(value) => Some(value),
+        _ => None,
+    }
 }
