@@ -34,8 +34,9 @@ pub fn show_card(value: &Dynamic, format: Format) -> Result<String> {
 }
 
 /// Keys whose numbers are bytes.
-const BYTES: [&str; 11] = [
+const BYTES: [&str; 13] = [
     "blobs",
+    "layers",
     "memory",
     "memory_limit",
     "memory_peak",
@@ -44,6 +45,7 @@ const BYTES: [&str; 11] = [
     "reclaimed",
     "shared",
     "size",
+    "trash",
     "unique",
     "written",
 ];

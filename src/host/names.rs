@@ -5,12 +5,24 @@ use crate::error::Result;
 use crate::model::Reference;
 
 impl Host {
-    /// The names of all images as people write them, sorted.
-    pub fn image_names(&self) -> Result<Vec<String>> {
-        let names = self.store().read(|tx| tx.reference_names())?;
-        let familiar = |name: String| name.parse::<Reference>().map_or(name, |name| name.familiar());
-        let mut names: Vec<String> = names.into_iter().map(familiar).collect();
+    /// The names of images that begin with this, sorted: as people write them, or in full where the beginning is.
+    pub fn image_names(&self, start: &str) -> Result<Vec<String>> {
+        let full = ["", "docker.io/", "docker.io/library/"].map(|place| format!("{place}{start}"));
+        let found = self.store().read(|tx| {
+            let found = full.iter().map(|start| tx.reference_names(start));
+            Ok(found.collect::<Result<Vec<_>>>()?.concat())
+        })?;
+        let written = |name: String| match name.parse::<Reference>() {
+            Ok(short) if short.familiar().starts_with(start) => short.familiar(),
+            _ => name,
+        };
+        let mut names: Vec<String> = found
+            .into_iter()
+            .map(written)
+            .filter(|name| name.starts_with(start))
+            .collect();
         names.sort_unstable();
+        names.dedup();
         Ok(names)
     }
 

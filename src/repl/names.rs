@@ -77,18 +77,18 @@ pub(super) struct Names {
 impl Names {
     /// What a text that begins like this may become. What cannot be found out is left out: somebody is typing.
     pub(super) fn find(&self, session: &Session, named: Named, word: &str) -> Vec<Suggestion> {
-        let of_host = |list: fn(&Host) -> Result<Vec<String>>| session.host().and_then(list).unwrap_or_default();
+        let of_host = |list: &dyn Fn(&Host) -> Result<Vec<String>>| session.host().and_then(list).unwrap_or_default();
         let found = match named {
-            Named::Images => of_host(Host::image_names),
-            Named::Containers => of_host(Host::container_names),
+            Named::Images => of_host(&|host| host.image_names(word)),
+            Named::Containers => of_host(&Host::container_names),
             // Behind its name comes where it is to be.
             Named::Volumes if word.contains(['/', ':']) => return files(word),
-            Named::Volumes => of_host(Host::volume_names),
+            Named::Volumes => of_host(&Host::volume_names),
             Named::Files => return files(word),
-            Named::Registries => registries(&of_host(Host::image_names)),
+            Named::Registries => registries(&of_host(&|host| host.image_names(""))),
             Named::Tags => match word.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
                 Some((repository, _)) => self.tags(session, repository),
-                None => repositories(&of_host(Host::image_names)),
+                None => repositories(&of_host(&|host| host.image_names(word))),
             },
         };
         let fitting = found.into_iter().filter(|name| name.starts_with(word));

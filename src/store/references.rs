@@ -46,9 +46,13 @@ impl Tx<'_> {
         })
     }
 
-    /// Every name as it is written in full, sorted.
-    pub fn reference_names(&self) -> Result<Vec<String>> {
-        self.all("SELECT name FROM reference ORDER BY name", [], |row| row.get(0))
+    /// The names, as they are written in full, that begin with this, sorted.
+    pub fn reference_names(&self, start: &str) -> Result<Vec<String>> {
+        self.all(
+            "SELECT name FROM reference WHERE name >= ?1 AND name < ?2 ORDER BY name",
+            [start, &format!("{start}\u{10ffff}")],
+            |row| row.get(0),
+        )
     }
 
     /// Notes that a name changed which `index.json` does not tell yet. Gives the number of this change: no two have the same.

@@ -315,3 +315,16 @@ fn the_index_of_the_layout_follows_the_names() {
     let index = std::fs::read_to_string(store.dir.path().join("content/index.json")).unwrap();
     assert!(index.contains("docker.io/library/app:1"), "{index}");
 }
+
+#[test]
+fn names_alone_are_found_by_how_they_begin() {
+    let store = Store::new();
+    store.image("a", &["app:1", "team/app:2", "localhost:5000/app:3"], 1, None);
+    let names = |start: &str| store.host.image_names(start).unwrap();
+    assert_eq!(names(""), ["app:1", "localhost:5000/app:3", "team/app:2"]);
+    assert_eq!(names("app"), ["app:1"]);
+    assert_eq!(names("team/"), ["team/app:2"]);
+    assert_eq!(names("docker.io/library/a"), ["docker.io/library/app:1"]);
+    assert_eq!(names("docker.io/t"), ["docker.io/team/app:2"]);
+    assert!(names("b").is_empty());
+}
