@@ -134,7 +134,7 @@ fn a_log_keeps_to_its_bounds() {
     assert_eq!(config, json!({"max-size": "1024", "max-file": "2"}));
     hoist
         .run(&["container", "run", "--log-opt", "max-age=1", "busybox"])
-        .fails_with(2);
+        .fails_with(125);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn logs_are_shown_as_they_were_written() {
         hoist.run(&["logs", "box"]).stdout
     );
     hoist.run(&["logs", "--until", "1h", "box"]).success().stdout_is("");
-    hoist.run(&["logs", "--tail", "some", "box"]).fails_with(2);
+    hoist.run(&["logs", "--tail", "some", "box"]).fails_with(125);
     hoist.run(&["logs", "nobody"]).fails_with(1);
     // Who has seen enough is no error.
     start_flood(&hoist);

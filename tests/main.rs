@@ -14,6 +14,7 @@ mod arguments;
 mod boot;
 mod check;
 mod checklist;
+mod commands;
 mod concurrency;
 mod containers;
 mod contents;

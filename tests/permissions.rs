@@ -369,9 +369,10 @@ fn the_audit_tells_every_effect_and_where_it_was_called() {
     assert!(lines[1]["script"].as_str().unwrap().ends_with("limited.rhai"));
     assert!(lines[1]["time"].as_str().unwrap().ends_with('Z'));
     hoist.run(&["--audit", "audit", "container", "rm", "c"]).success();
-    let last = &audited(&hoist, "audit")[lines.len()..];
+    let last = audited(&hoist, "audit").split_off(lines.len());
+    let last: Vec<_> = last.into_iter().filter(|line| line["effect"] != "read").collect();
     assert_eq!(
-        self::told(last),
+        self::told(&last),
         ["Container.remove delete c begun", "Container.remove delete c done"]
     );
 }

@@ -398,7 +398,7 @@ fn the_command_prints_what_it_pulled() {
     assert!(
         output
             .stderr
-            .starts_with("error: failed to get the manifest of `none:1` from `127.0.0.1:"),
+            .starts_with("Error: failed to get the manifest of `none:1` from `127.0.0.1:"),
         "{}",
         output.stderr
     );

@@ -34,6 +34,7 @@ fn value_of(given: &Given) -> Dynamic {
         )),
         Given::Time(time) => Dynamic::from(Time::new(*time)),
         Given::List(list) => list.iter().map(value_of).collect::<Array>().into(),
+        Given::Options(options) => value::from_json(options),
     }
 }
 

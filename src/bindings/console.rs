@@ -3,10 +3,38 @@
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+use crate::error::{Error, Result};
+use crate::model::Context;
+
 /// The outside of a session: data on one side, talk on the other, and somebody who may answer.
 pub trait Console: Send + Sync {
     /// Writes data, exactly as given.
     fn data(&self, text: &str) -> io::Result<()>;
+
+    /// Writes bytes of a program, to standard error if that is where it wrote them.
+    fn raw(&self, is_error: bool, bytes: &[u8]) -> io::Result<()> {
+        let text = String::from_utf8_lossy(bytes);
+        match is_error {
+            true => self.talk(text.trim_end_matches('\n')),
+            false => self.data(&text)?,
+        }
+        Ok(())
+    }
+
+    /// Whether somebody types at a terminal.
+    fn has_terminal(&self) -> bool {
+        false
+    }
+
+    /// Whether data goes to a terminal.
+    fn shows_data(&self) -> bool {
+        false
+    }
+
+    /// A secret: typed after a question and not shown, or without one what is piped in. Errors: `invalid` where there is none.
+    fn secret(&self, _ctx: &Context, _question: Option<&str>) -> Result<String> {
+        Err(Error::invalid("there is nobody to ask for a password"))
+    }
 
     /// Writes one line meant for a person: logs, questions, notes.
     fn talk(&self, line: &str);

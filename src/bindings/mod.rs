@@ -35,6 +35,7 @@
 
 pub mod card;
 pub mod closure;
+pub mod command;
 pub mod console;
 mod demand;
 pub mod effects;
@@ -80,6 +81,7 @@ pub mod screen;
 pub mod semver;
 pub mod system;
 pub mod table;
+pub mod template;
 pub mod text;
 pub mod time;
 pub mod toml;

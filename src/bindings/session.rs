@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 
 use rhai::{FnPtr, NativeCallContext};
 
+use super::command::Invoked;
 use super::console::{Console, Format, Level};
 use super::files::{Files, Judge, View};
 use super::gate::Place;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub args: Vec<String>,
     /// What they tell, by the names that the script's header declares.
     pub told: Vec<(String, Given)>,
+    /// The command that it is, if it is one: then it can do what only commands can.
+    pub command: Option<Invoked>,
     /// Where every effect is told.
     pub audit: Option<Arc<Audit>>,
     /// Whether the person at the terminal is asked for what is not allowed.
@@ -115,6 +118,7 @@ impl Session {
             level: settings.level,
             args: settings.args.clone(),
             told: settings.told.clone(),
+            command: None,
             audit: settings.audit.clone(),
             ask: settings.ask,
             planning: false,
@@ -278,6 +282,12 @@ impl Session {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The command that runs. Errors: `unsupported` in a script that is none.
+    pub fn invoked(&self) -> Result<&Invoked> {
+        let invoked = self.0.settings.command.as_ref();
+        invoked.ok_or_else(|| Error::unsupported("only a command can do that, and this is a script"))
     }
 
     /// Writes data, then ends the script quietly if nobody reads it any more, as a shell's pipeline does.

@@ -1,36 +1,37 @@
 //! The command line: what the program is told, and the only code that prints besides the REPL.
 
-mod container;
+mod command;
+mod complete;
 mod doc;
 mod eval;
-mod events;
-mod image;
 mod oci;
 mod permissions;
 mod plan;
-mod push;
-mod registry;
 mod run;
 mod serve;
 mod signals;
-mod system;
 mod terminal;
 mod undo;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::builder::FalseyValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::bindings::command::Invoked;
 use crate::bindings::{Console, Format, Level, Session, Settings};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::host::Audit;
 use crate::model::{Context, parse_duration, suggest};
+use crate::script::commands::{COMMANDS, GROUPS};
 use crate::script::runner::{Finished, names_script};
+use command::Called;
 use run::Told;
 use terminal::Terminal;
 
@@ -145,38 +146,17 @@ enum Command {
     Apply(plan::Apply),
     Repl(ReplCommand),
     Doc(doc::Doc),
-    Events(events::Events),
-    #[command(subcommand)]
-    System(system::System),
     #[command(subcommand)]
     Serve(serve::Serve),
-    Push(push::Push),
-    #[command(subcommand)]
-    Registry(registry::Registry),
     Oci(OciCommand),
-    Container(container::Containers),
-    #[command(subcommand)]
-    Image(image::Images),
-    Pull(image::Pull),
-    Search(image::Search),
-    Exec(container::Exec),
-    Attach(container::Attach),
-    Logs(container::Logs),
+    Docker(DockerCommand),
+    Completions(complete::Completions),
+    #[command(name = "__complete", hide = true)]
+    Complete(complete::Complete),
     Undo(undo::Undo),
     /// `hoist FILE ARGS…`
     #[command(external_subcommand)]
     Script(Vec<OsString>),
-}
-
-impl Command {
-    /// Whether the signals this process gets are for the program of a container.
-    fn converses(&self) -> bool {
-        match self {
-            Command::Container(containers) => containers.converses(),
-            Command::Exec(_) | Command::Attach(_) => true,
-            _ => false,
-        }
-    }
 }
 
 /// Try things out: reads a line, evaluates it, prints the value
@@ -195,6 +175,16 @@ struct OciCommand {
     words: Vec<OsString>,
 }
 
+/// Take Docker's own command line: `hoist docker run -it --rm debian`
+///
+/// Under the name `docker`, as of a link, the program is nothing else.
+#[derive(Args)]
+struct DockerCommand {
+    /// What would come after `docker`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
 fn duration(text: &str) -> std::result::Result<std::time::Duration, String> {
     parse_duration(text).map_err(|error| match error.way_out() {
         Some(hint) => format!("{error}: {hint}"),
@@ -207,7 +197,8 @@ pub fn main() -> ExitCode {
     if let Some(words) = oci::words() {
         return oci::main(words);
     }
-    let line = match CommandLine::try_parse() {
+    let words = std::env::args_os();
+    let line = match CommandLine::try_parse_from(as_docker(words)) {
         Ok(line) => line,
         Err(error) => return usage(&error),
     };
@@ -215,17 +206,23 @@ pub fn main() -> ExitCode {
         return oci::main(std::iter::once("hoist oci".into()).chain(words).collect());
     }
     let terminal = Arc::new(Terminal::default());
-    let watched = match line.command.converses() {
-        true => Ok(signals::Interrupt::default()),
-        false => signals::watch(),
-    };
-    let result = watched.and_then(|interrupt| {
+    let called = line.command.called();
+    let converses = matches!(&called, Ok(Called::Ready(ready)) if ready.converses());
+    let result = called.and_then(|called| {
+        let interrupt = match converses {
+            true => signals::Interrupt::default(),
+            false => signals::watch()?,
+        };
         let app = App {
             global: line.global,
             terminal: terminal.clone(),
             interrupt,
         };
-        app.dispatch(line.command)
+        match called {
+            Called::Ready(ready) => ready.execute(&app),
+            Called::Said(said) => Ok(said.show(&*app.terminal)),
+            Called::Nothing => app.dispatch(line.command),
+        }
     });
     ExitCode::from(result.unwrap_or_else(|error| {
         terminal.error(&error);
@@ -237,10 +234,32 @@ pub fn main() -> ExitCode {
     }))
 }
 
+/// The command line, where the program's name is `docker` as if that had been said.
+fn as_docker(mut words: std::env::ArgsOs) -> Vec<OsString> {
+    let name = words.next().unwrap_or_default();
+    let is_docker = std::path::Path::new(&name)
+        .file_name()
+        .is_some_and(|name| name == "docker");
+    let docker = is_docker.then(|| OsString::from("docker"));
+    std::iter::once(name).chain(docker).chain(words).collect()
+}
+
 /// Prints help or what is wrong with the command line.
 fn usage(error: &clap::Error) -> ExitCode {
     // A closed pipe is no error: `hoist --help | head -1`.
     let _ = error.print();
+    let is_whole = error.to_string().contains("\nCommands:\n  run ");
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) && is_whole
+    {
+        let overview = format!("\n{}", command::overview());
+        let _ = match error.use_stderr() {
+            true => std::io::stderr().lock().write_all(overview.as_bytes()),
+            false => std::io::stdout().lock().write_all(overview.as_bytes()),
+        };
+    }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
@@ -260,23 +279,15 @@ impl App {
             Command::Apply(apply) => apply.execute(self),
             Command::Repl(_) => self.converse(),
             Command::Doc(doc) => doc.execute(self),
-            Command::Events(events) => events.execute(self),
-            Command::System(system) => system.execute(self),
             Command::Serve(serve) => serve.execute(self),
-            Command::Push(push) => push.execute(self),
-            Command::Registry(registry) => registry.execute(self),
             Command::Oci(_) => Err(Error::internal(
                 "an OCI runtime was to be this process, and nothing else",
             )),
-            Command::Container(containers) => containers.execute(self),
-            Command::Image(images) => images.execute(self),
-            Command::Pull(pull) => pull.execute(self),
-            Command::Search(search) => search.execute(self),
-            Command::Exec(exec) => exec.execute(self),
-            Command::Attach(attach) => attach.execute(self),
-            Command::Logs(logs) => logs.execute(self),
             Command::Undo(undo) => undo.execute(self),
-            Command::Script(words) => self.run_script(words),
+            Command::Completions(completions) => completions.execute(self),
+            Command::Complete(complete) => complete.execute(self),
+            Command::Docker(_) => Err(Error::internal("Docker's command line was to be taken apart before")),
+            Command::Script(words) => self.run_script(&words),
         }
     }
 
@@ -289,12 +300,8 @@ impl App {
         Ok(code)
     }
 
-    fn run_script(&self, words: Vec<OsString>) -> Result<u8> {
-        let words = words.into_iter().map(|word| {
-            word.into_string()
-                .map_err(|word| Error::invalid(format!("the argument {word:?} is not valid UTF-8")))
-        });
-        let mut words = words.collect::<Result<Vec<String>>>()?;
+    fn run_script(&self, words: &[OsString]) -> Result<u8> {
+        let mut words = texts(words)?;
         let first = words.remove(0);
         if !names_script(&first) {
             return Err(unknown_command(&first));
@@ -302,19 +309,24 @@ impl App {
         run::Run::new(first, words).execute(self)
     }
 
+    /// A session for a command that is a script.
+    fn command_session(&self, told: Told, invoked: Invoked) -> Result<Session> {
+        self.session_on(self.config()?, told, Some(invoked), false)
+    }
+
     /// A session for a command, with Ctrl-C wired to it.
     fn session(&self, told: Told) -> Result<Session> {
-        self.session_on(self.config()?, told, false)
+        self.session_on(self.config()?, told, None, false)
     }
 
     /// A session in which a script's changes are written down instead of made.
     fn planning_session(&self, told: Told) -> Result<Session> {
         let mut config = self.config()?;
         config.dry_run = true;
-        self.session_on(config, told, true)
+        self.session_on(config, told, None, true)
     }
 
-    fn session_on(&self, config: Config, told: Told, planning: bool) -> Result<Session> {
+    fn session_on(&self, config: Config, told: Told, command: Option<Invoked>, planning: bool) -> Result<Session> {
         let global = &self.global;
         let root = Context::new();
         let context = global.timeout.map_or(root.clone(), |limit| root.with_timeout(limit));
@@ -332,6 +344,7 @@ impl App {
             },
             args: told.words,
             told: told.values,
+            command,
             audit: global
                 .permissions
                 .audit
@@ -367,20 +380,47 @@ impl App {
     }
 }
 
+impl Command {
+    /// The command that is a script, if it is one.
+    fn called(&self) -> Result<Called> {
+        match self {
+            Command::Docker(DockerCommand { words }) => command::docker(&texts(words)?),
+            // What is in a file of this name is meant by its path.
+            Command::Script(words) => command::call("hoist", &texts(words)?),
+            _ => Ok(Called::Nothing),
+        }
+    }
+}
+
+fn texts(words: &[OsString]) -> Result<Vec<String>> {
+    let text = |word: &OsString| {
+        let text = word.to_str().map(str::to_owned);
+        text.ok_or_else(|| Error::invalid(format!("the argument {word:?} is not valid UTF-8")))
+    };
+    words.iter().map(text).collect()
+}
+
 fn unknown_command(name: &str) -> Error {
-    let command = CommandLine::command();
-    let names: Vec<&str> = command
+    let line = CommandLine::command();
+    let own = command::own_names();
+    let built = line
         .get_subcommands()
-        .filter(|c| !c.is_hide_set())
-        .map(clap::Command::get_name)
+        .filter(|one| !one.is_hide_set())
+        .map(clap::Command::get_name);
+    let scripts = COMMANDS
+        .iter()
+        .filter(|command| !command.section.is_empty())
+        .map(|command| command.name);
+    let groups = GROUPS.iter().map(|(name, _)| *name);
+    let names: Vec<&str> = built
+        .chain(scripts)
+        .chain(groups)
+        .chain(own.iter().map(String::as_str))
         .collect();
     let error = Error::invalid(format!("`{name}` is neither a command nor a script")).target(name);
     match suggest(name, names.iter().copied()) {
         Some(near) => error.hint(format!("did you mean `hoist {near}`?")),
-        None => error.hint(format!(
-            "commands are {}; a script is a file, or a name that ends in `.rhai`",
-            names.join(", ")
-        )),
+        None => error.hint("`hoist --help` lists commands; a script is a file, or a name that ends in `.rhai`"),
     }
 }
 

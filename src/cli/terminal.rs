@@ -142,6 +142,34 @@ impl Console for Terminal {
         Ok(())
     }
 
+    fn raw(&self, is_error: bool, bytes: &[u8]) -> io::Result<()> {
+        if is_error {
+            return io::stderr().lock().write_all(bytes);
+        }
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        stdout.flush()
+    }
+
+    fn has_terminal(&self) -> bool {
+        io::stdin().is_terminal()
+    }
+
+    fn shows_data(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    fn secret(&self, ctx: &Context, question: Option<&str>) -> Result<String> {
+        let secret = match question {
+            None => self.piped_secret()?,
+            Some(question) => self.ask_secret(ctx, question)?.ok_or_else(|| {
+                Error::invalid("there is nobody to ask for the password")
+                    .hint("write it to standard input, and say `--password-stdin`")
+            })?,
+        };
+        Ok(secret.expose().to_owned())
+    }
+
     fn talk(&self, line: &str) {
         let mut shown = self.shown();
         shown.erase();

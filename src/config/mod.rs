@@ -105,6 +105,16 @@ impl Config {
         Some(config.join("hoist/hoist.toml"))
     }
 
+    /// Where people keep commands of their own, as `NAME.rhai`: root's are the machine's, others have their own, and
+    /// `$HOIST_COMMANDS` names another place.
+    pub fn commands_dir() -> Option<PathBuf> {
+        let named = variable("HOIST_COMMANDS").map(PathBuf::from);
+        if named.is_some() {
+            return named;
+        }
+        Some(Config::usual_file()?.parent()?.join("commands"))
+    }
+
     /// Where the REPL keeps its history.
     pub fn history_file() -> Option<PathBuf> {
         let state = variable("XDG_STATE_HOME").map(PathBuf::from);

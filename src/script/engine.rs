@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Array, Dynamic, Engine, Module, Position, Token};
 
-use crate::bindings::{self, Failure, Session, args, scope};
+use crate::bindings::{self, Failure, Session, args, command, scope};
 
 /// How deep scripts may call and nest. The interpreter's defaults differ between debug and release builds; these do not.
 const CALL_LEVELS: usize = 128;
@@ -25,6 +25,9 @@ pub(super) fn build(session: &Session) -> Engine {
     let told = &session.settings().told;
     if !told.is_empty() {
         engine.register_static_module(args::TOLD, args::told(told).into());
+    }
+    if session.settings().command.is_some() {
+        command::register(&mut engine);
     }
     engine.set_default_tag(Dynamic::from(session.clone()));
     let out = session.clone();
@@ -54,7 +57,10 @@ fn allow_until(engine: &mut Engine) {
 }
 
 fn until(token: Token) -> Token {
-    let begins_name = matches!(token, Token::MapStart | Token::Comma | Token::Period | Token::Elvis);
+    let begins_name = matches!(
+        token,
+        Token::MapStart | Token::Comma | Token::Period | Token::Elvis | Token::DoubleColon
+    );
     match (BEFORE_NAME.replace(begins_name), token) {
         (true, Token::Until) => Token::Identifier(Box::new("until".into())),
         (_, token) => token,

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod catalogue;
+pub mod commands;
 pub mod docs;
 pub mod examples;
 pub mod interactive;

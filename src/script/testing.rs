@@ -35,6 +35,7 @@ fn with_context(dry_run: bool, context: Context) -> (Session, Arc<Recorder>) {
         level: Level::Info,
         args: vec!["one".to_owned(), "two".to_owned()],
         told: Vec::new(),
+        command: None,
         audit: None,
         ask: false,
         planning: false,

@@ -481,7 +481,7 @@ pub mod methods {
     /// Makes an image of what the container changed over its own image, and names it.
     ///
     /// Options: `changes` (lines of a Dockerfile: `CMD`, `ENV`, `LABEL`, …), `message` (a remark for the history), `author`, `pause`
-    /// (default `true`: freeze a running container meanwhile), `squash` (one layer of all).
+    /// (default `true`: freeze a running container meanwhile), `squash` (one layer of all). An empty name is none.
     ///
     /// ```rhai,images
     /// let c = container::create("tools", ["true"]);
@@ -491,7 +491,8 @@ pub mod methods {
     #[rhai_fn(name = "commit", return_raw, pure)]
     pub fn commit_options(ctx: NativeCallContext, this: &mut Container, name: &str, options: Map) -> Scripted<Image> {
         native(&ctx, |session| {
-            this.commit(&session.context(), Some(name), &options::parse(options)?)
+            let name = Some(name).filter(|name| !name.is_empty());
+            this.commit(&session.context(), name, &options::parse(options)?)
         })
     }
 

@@ -14,7 +14,7 @@ pub use parameter::{Given, Parameter, Place, Type};
 pub use words::{Misuse, read_words};
 
 /// What a header may say. A key is a word in lower case, so that `Example: …` is a line of the description.
-const KEYS: &[&str] = &["allow", "arg", "flag", "usage"];
+const KEYS: &[&str] = &["allow", "arg", "flag", "options", "signals", "usage"];
 
 /// What a script says of itself.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,10 @@ pub struct Header {
     pub parameters: Vec<Parameter>,
     /// How it is called, where it says that itself.
     pub usage: Option<String>,
+    /// Whether it takes the flags of a new container, as a command may.
+    pub has_options: bool,
+    /// When the signals of the process are for the program of a container, as with a command that talks with one.
+    signals: Option<Signals>,
 }
 
 impl Header {
@@ -56,6 +60,12 @@ impl Header {
             "arg" => self.add(Parameter::argument(value)?)?,
             "flag" => self.add(Parameter::flag(value)?)?,
             "usage" => self.usage = Some(value.to_owned()),
+            "options" if value == "container" => self.has_options = true,
+            "options" => {
+                let error = Error::invalid(format!("there are no options of `{}`", value.escape_debug()));
+                return Err(error.hint("there is `//! options: container` alone"));
+            }
+            "signals" => self.signals = Some(Signals::parse(value)?),
             other => {
                 let error = unknown("key", other, KEYS);
                 let hint = error.way_out().unwrap_or_default().to_owned();
@@ -106,6 +116,25 @@ impl Header {
         !self.parameters.is_empty() || self.usage.is_some()
     }
 
+    /// Whether the signals of the process are for the program of a container, with what the command is told.
+    pub fn takes_signals(&self, told: &[(String, Given)]) -> bool {
+        let is_on = |flag: &String| {
+            told.iter()
+                .any(|(name, given)| name == flag && *given == Given::Bool(true))
+        };
+        self.signals.as_ref().is_some_and(|signals| match signals {
+            Signals::If(flags) => flags.iter().any(is_on),
+            Signals::Unless(flags) => !flags.iter().any(is_on),
+        })
+    }
+
+    /// How many arguments there must be, and may be.
+    pub fn counts(&self) -> (usize, Option<usize>) {
+        let least = self.arguments().filter(|one| one.is_required()).count();
+        let is_open = self.arguments().any(|one| one.many);
+        (least, (!is_open).then(|| self.arguments().count()))
+    }
+
     /// What is told by its place.
     pub fn arguments(&self) -> impl Iterator<Item = &Parameter> {
         self.parameters.iter().filter(|one| one.place == Place::Argument)
@@ -153,6 +182,31 @@ impl Header {
         let flags = self.flags().map(|one| (one.form(), one.explained()));
         section("Flags", flags.chain([help]).collect());
         text + "\n"
+    }
+}
+
+/// When signals are passed on: `container`, `container if FLAG…`, `container unless FLAG…`.
+#[derive(Debug, Clone)]
+enum Signals {
+    If(Vec<String>),
+    Unless(Vec<String>),
+}
+
+impl Signals {
+    fn parse(value: &str) -> Result<Signals> {
+        let mut words = value.split_whitespace();
+        let (whose, when) = (words.next(), words.next());
+        let flags: Vec<String> = words.map(|word| word.replace('-', "_")).collect();
+        match (whose, when, flags.is_empty()) {
+            (Some("container"), None, _) => Ok(Signals::Unless(Vec::new())),
+            (Some("container"), Some("if"), false) => Ok(Signals::If(flags)),
+            (Some("container"), Some("unless"), false) => Ok(Signals::Unless(flags)),
+            _ => Err(Error::invalid(format!(
+                "`{}` does not say when signals are passed on",
+                value.escape_debug()
+            ))
+            .hint("write `//! signals: container`, `container if FLAG` or `container unless FLAG`")),
+        }
     }
 }
 

@@ -83,6 +83,8 @@ pub enum Given {
     Time(Timestamp),
     /// Several.
     List(Vec<Given>),
+    /// The options of a new container, as its flags say them.
+    Options(serde_json::Value),
 }
 
 impl Type {
@@ -204,9 +206,32 @@ pub struct Parameter {
     pub default: Option<String>,
     /// What it is for.
     pub help: String,
+    /// What stands for its value in help, if not the name of its type.
+    word: Option<&'static str>,
 }
 
 impl Parameter {
+    /// A flag without a default; `word` stands for its value in help.
+    pub fn of_flag(
+        name: &str,
+        letter: Option<char>,
+        kind: Type,
+        many: bool,
+        word: &'static str,
+        help: &str,
+    ) -> Parameter {
+        Parameter {
+            name: name.to_owned(),
+            place: Place::Flag(letter),
+            kind,
+            many,
+            optional: false,
+            default: None,
+            help: help.to_owned(),
+            word: Some(word),
+        }
+    }
+
     /// `NAME TYPE[...][?] [= DEFAULT] ["help"]`.
     pub(super) fn argument(text: &str) -> Result<Parameter> {
         Parameter::parse(text, false)
@@ -242,6 +267,7 @@ impl Parameter {
             optional,
             default,
             help,
+            word: None,
         };
         parameter.check()?;
         Ok(parameter)
@@ -283,7 +309,7 @@ impl Parameter {
 
     /// Whether it has to be told.
     pub fn is_required(&self) -> bool {
-        self.place == Place::Argument && self.default.is_none() && !self.optional && self.kind != Type::Words
+        self.place == Place::Argument && self.default.is_none() && !self.optional
     }
 
     /// The value where nothing is told.
@@ -308,7 +334,11 @@ impl Parameter {
         let letter = self.short().map_or("    ".to_owned(), |letter| format!("-{letter}, "));
         match self.is_switch() {
             true => format!("{letter}--{}", self.name),
-            false => format!("{letter}--{} {}", self.name, self.kind.word()),
+            false => format!(
+                "{letter}--{} {}",
+                self.name,
+                self.word.map_or_else(|| self.kind.word(), str::to_owned)
+            ),
         }
     }
 
@@ -444,7 +474,6 @@ const RESERVED: &[&str] = &[
     "true",
     "try",
     "type_of",
-    "until",
     "use",
     "var",
     "void",

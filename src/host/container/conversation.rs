@@ -3,7 +3,7 @@
 use super::create::Term;
 use super::exec::ExecOptions;
 use super::run::shown;
-use super::{Container, ContainerOptions};
+use super::{Container, ContainerOptions, Status};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::model::{Command, Context};
@@ -82,6 +82,28 @@ impl Container {
         conversation.tty = self.facts.recipe.tty;
         conversation.input = self.facts.recipe.interactive && with_input;
         match runtime::attach(ctx, &self.bundle(), &conversation)? {
+            Outcome::Ended(exit) => Ok(Talked::Ended(exit.code)),
+            Outcome::Left(signal) => Ok(Talked::Left(now, signal)),
+        }
+    }
+
+    /// Starts it in front of the person, as [`Host::run_container_in_front`] does; one that runs is attached to.
+    ///
+    /// Errors: those of [`Container::start`].
+    pub fn start_in_front(&self, ctx: &Context, mut conversation: Conversation, with_input: bool) -> Result<Talked> {
+        let now = self.now()?;
+        if now.running() {
+            return self.attach(ctx, conversation, with_input);
+        }
+        now.check(Act::Start)?;
+        if self.host.planned("container.start", self.name(), "") {
+            self.host.simulate(self.id(), Status::Running);
+            return Ok(Talked::Planned);
+        }
+        conversation.tty = self.facts.recipe.tty;
+        conversation.input = self.facts.recipe.interactive && with_input;
+        self.check_owners()?;
+        match runtime::run_in_front(ctx, &self.bundle(), &self.secrets()?, &conversation)? {
             Outcome::Ended(exit) => Ok(Talked::Ended(exit.code)),
             Outcome::Left(signal) => Ok(Talked::Left(now, signal)),
         }
