@@ -185,6 +185,23 @@ fn a_layout_is_a_side_as_well() {
     }
 }
 
+#[test]
+fn what_a_power_cut_left_of_a_blob_is_not_taken_for_it() {
+    let (hoist, peers, one) = (Hoist::new(), Peers::new(), Registry::new());
+    let wanted = filled(&peers, &one);
+    let dir = peers.file("kept");
+    let at = format!("oci-dir:{}", dir.display());
+    copy(&hoist, &one.name("app:1"), &at, "#{}");
+    let blobs = std::fs::read_dir(dir.join("blobs/sha256")).unwrap();
+    let largest = blobs.map(|entry| entry.unwrap().path());
+    let largest = largest.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let whole = std::fs::read(&largest).unwrap();
+    std::fs::write(&largest, b"").unwrap();
+    copy(&hoist, &one.name("app:1"), &format!("{at}:again"), "#{}");
+    assert!(std::fs::read(&largest).unwrap() == whole);
+    assert_eq!(layout_is_sound(&peers, &dir, "again"), wanted);
+}
+
 /// The image id and layers' media types of what a name at a registry stands for.
 fn made_of(peers: &Peers, name: &str) -> (Value, Vec<Value>) {
     let name = format!("docker://{name}");

@@ -125,3 +125,123 @@ fn what_cannot_be_a_secret_is_refused_without_telling_it() {
         assert!(said.starts_with("invalid") && !said.contains(WORD), "{secrets}: {said}");
     }
 }
+
+/// What a script may do with a secret, and whether it goes on: none of it shows what is in it.
+const WAYS_OUT: &[(&str, bool)] = &[
+    ("print(s)", true),
+    ("debug(s)", true),
+    ("print(`it is ${s}`)", true),
+    ("print([s, #{a: s}])", true),
+    ("print(s.to_string() + s.to_debug() + s.to_json() + type_of(s))", true),
+    ("print(json::stringify(#{a: [s]}) + json::pretty(s))", true),
+    ("print(s.to_map())", true),
+    ("table([s, s])", true),
+    ("table([#{a: s}])", true),
+    ("log::error(s.to_string()); log::warn(`${s}`)", true),
+    ("fs::write(fs::temp_file(), `${s}`)", true),
+    ("assert::eq(s, s)", true),
+    ("assert::eq(s, 1)", false),
+    ("assert::ne(s, s)", false),
+    ("print(\"a\" + s)", false),
+    ("print(s + \"a\")", false),
+    ("print(s + s)", false),
+    ("let t = \"a\"; t += s; print(t)", false),
+    ("throw s", false),
+    ("throw #{kind: s}", false),
+    ("throw `${s}`", false),
+    ("print(attempt(|| throw s))", true),
+    ("s.len()", false),
+    ("s.sub_string(0, 1)", false),
+    ("s[0]", false),
+    ("s == \"x\"", true),
+    ("for c in s { print(c) }", false),
+    ("hash::sha256(s)", false),
+    ("regex::is_match(\".*\", s)", false),
+    ("env::get(s)", false),
+    ("fs::write(fs::temp_file(), s)", false),
+    ("fs::read(s)", false),
+    ("image::get(s)", false),
+    ("registry::digest(s)", false),
+    ("image::list(#{reference: s})", false),
+    ("image::list(#{reference: [s]})", false),
+    ("sleep(s)", false),
+    ("exit(s)", true),
+    ("container::create(\"busybox\", [\"echo\", s])", false),
+    ("container::create(\"busybox\", s)", false),
+    ("container::create(\"busybox\", [\"true\"], #{env: #{A: s}})", false),
+    ("container::create(\"busybox\", [\"true\"], #{env: [s]})", false),
+    ("container::create(\"busybox\", [\"true\"], #{labels: #{A: s}})", false),
+    ("container::create(\"busybox\", [\"true\"], #{name: s})", false),
+    ("container::create(\"busybox\", [\"true\"], #{volumes: [s]})", false),
+    ("print(parallel_map([s], |x| x))", true),
+    (
+        "print(container::create(\"busybox\", [\"true\"], #{secrets: #{a: s}}).inspect())",
+        true,
+    ),
+    (
+        "image::pull(\"127.0.0.1:1/x\", #{username: \"me\", password: s, retries: 0})",
+        false,
+    ),
+    ("registry::login(\"127.0.0.1:1\", \"me\", s)", false),
+];
+
+#[test]
+fn nothing_that_a_script_does_with_a_secret_shows_it() {
+    let (hoist, mut wrong) = (Hoist::with_busybox(), Vec::new());
+    for (way, goes_on) in WAYS_OUT {
+        let path = hoist.write("way.rhai", format!("let s = secret::env(\"WORD\");\n{way};\n"));
+        let path = path.to_str().unwrap();
+        for words in [
+            &["--audit", "audit.jsonl", "run", path][..],
+            &["--dry-run", "run", path],
+            &["plan", path, "-o", "plan.json"],
+        ] {
+            let output = hoist.command(words).env("WORD", WORD).output();
+            let said = format!("{}{}", output.stdout, output.stderr);
+            assert!(!said.contains(WORD), "{way}: {said}");
+            if words.contains(&"run") && !words.contains(&"--dry-run") {
+                let went_on = output.status.success();
+                wrong.extend((went_on != *goes_on).then(|| format!("{way}: {said}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let mut found = Vec::new();
+    with_word(hoist.dir().parent().unwrap(), &mut found);
+    assert_eq!(found, [] as [String; 0]);
+}
+
+#[test]
+fn a_secret_reaches_those_whom_it_is_for() {
+    let hoist = Hoist::with_busybox();
+    let path = hoist.write("word", format!("{WORD}\n"));
+    let script = format!(
+        r#"
+        let file = secret::file({path:?});
+        let cmd = secret::cmd(["cat", {path:?}]);
+        assert::eq(file, cmd);
+        assert::eq(type_of(cmd), "Secret");
+        let told = container::run("busybox", "cat /run/secrets/a", #{{secrets: #{{a: file}}}}).text();
+        let said = container::run("busybox", "cat", #{{stdin: cmd}}).text();
+        [told.len(), said.len(), told == said, hash::sha256(told) == hash::sha256("{WORD}")]"#
+    );
+    assert_eq!(hoist.value(&script), json!([WORD.len(), WORD.len(), true, true]));
+    for (script, kind) in [
+        ("secret::env(\"NO_SUCH_VARIABLE\")", "not_found"),
+        ("secret::file(\"/no/such/file\")", "not_found"),
+        ("secret::cmd([\"/no/such/program\"])", "not_found"),
+        ("secret::cmd([])", "invalid"),
+        (
+            "secret::cmd([\"sh\", \"-c\", \"echo correct-horse-battery; exit 3\"])",
+            "exit_status",
+        ),
+        ("timeout(100.millis, || secret::cmd([\"sleep\", \"1000\"]))", "timeout"),
+    ] {
+        let said = hoist.value(&format!("let e = attempt(|| {script}).error; [e.kind, e.message]"));
+        assert_eq!(said[0], kind, "{script}: {said}");
+        assert!(!said.to_string().contains(WORD), "{script}: {said}");
+    }
+    // A program of the machine is run only where that is allowed.
+    let refused = hoist.run(&["--allow-read", "eval", "secret::cmd([\"true\"])"]);
+    refused.fails_with(3).stderr_has(&["--allow-exec"]);
+}

@@ -29,6 +29,25 @@ pub(crate) fn pull(arena: &Arena) {
             REST,
             &sides,
         );
+        let packed = || {
+            arena.hoist(&format!(
+                r#"image::pull("{image}", #{{policy: "always", unpack: false}})"#
+            ))
+        };
+        let clear = || remove(&arena.dir.join("copied"));
+        let crane = || run(&["crane", "pull", "--insecure", "--format", "oci", &image, &target]);
+        let sides = [
+            Contestant::new("hoist", packed).before(|| arena.fresh_hoist()),
+            Contestant::new("skopeo", skopeo).before(clear),
+            Contestant::new("crane", crane).before(clear),
+        ];
+        compare(
+            &format!("pull: `{name}`, kept packed; the others to an OCI layout"),
+            ROUNDS,
+            REST,
+            &sides,
+        );
+        arena.fresh_hoist();
         own();
         let sides = [
             Contestant::new("hoist", own),

@@ -255,6 +255,9 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("registry::tag", &[(Push, Retagged(0, 1))]),
     ("registry::tags", &[(Net, From(0))]),
     ("registry::serve", &[(Net, Listen), (Write, Served("write")), (Delete, Served("delete"))]),
+    ("secret::cmd", &[(Exec, Any)]),
+    ("secret::env", PURE),
+    ("secret::file", &[(Fs, Path(0))]),
     ("semver::compare", PURE),
     ("semver::is_valid", PURE),
     ("semver::parse", PURE),
@@ -305,6 +308,7 @@ pub fn only_looks(name: &str) -> bool {
         "fs::read_lines",
         "fs::size",
         "hash::sha256_file",
+        "secret::file",
     ];
     let acts = acts(name).unwrap_or_default();
     looks_at_files.contains(&name)

@@ -15,9 +15,10 @@ use super::image::namespace::LoadOptions;
 use super::parallel::Parallel;
 use super::registry::access::LoginOptions;
 use crate::host::{
-    Asking, CacheFilter, CheckOptions, CommitOptions, ContainerFilter, ContainerOptions, CopyOptions, EventQuery,
-    ExecOptions, FromHostOptions, ImageFilter, ImportOptions, LogOptions, MirrorOptions, MutateOptions, PullOptions,
-    PushOptions, RemoveContainer, RemoveImage, SaveOptions, SearchOptions, StopOptions, UntaggedFilter, UpdateOptions,
+    Asking, CacheFilter, CheckOptions, CommitOptions, ContainerFilter, ContainerOptions, CopyOptions, EntryOptions,
+    EventQuery, ExecOptions, FromHostOptions, ImageFilter, ImportOptions, IndexOptions, IndexPushOptions, LogOptions,
+    MirrorOptions, MutateOptions, PullOptions, PushOptions, RemoveContainer, RemoveImage, SaveOptions, SearchOptions,
+    StopOptions, UntaggedFilter, UpdateOptions,
 };
 use crate::server::registry::RegistryOptions;
 
@@ -52,6 +53,8 @@ const OPTIONS: &[(&str, Keys)] = &[
     ("Image.push", of::<PushOptions>),
     ("Image.remove", of::<RemoveImage>),
     ("Image.save", of::<SaveOptions>),
+    ("Index.add", of::<EntryOptions>),
+    ("Index.push", of::<IndexPushOptions>),
     ("container::create", of::<ContainerOptions>),
     ("container::list", filter::<ContainerFilter>),
     ("container::prune", filter::<ContainerFilter>),
@@ -82,6 +85,7 @@ const OPTIONS: &[(&str, Keys)] = &[
     ("registry::login", of::<LoginOptions>),
     ("registry::manifest", of::<Asking>),
     ("registry::mirror", filter::<MirrorOptions>),
+    ("registry::index", of::<IndexOptions>),
     ("registry::mutate", of::<MutateOptions>),
     ("registry::prune", of::<UntaggedFilter>),
     ("registry::prune_cache", of::<CacheFilter>),
@@ -318,8 +322,11 @@ impl<'de> Deserializer<'de> for Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::bindings::Failure;
+    use crate::images::registry::testing::{Server, reply};
     use crate::script::docs::{self, Function, Use};
     use crate::script::testing;
 
@@ -385,6 +392,11 @@ mod tests {
         let arguments = arguments.collect::<Vec<_>>().join(", ");
         let receiver = match &function.usage {
             Use::Method(kind) if kind == "Image" => "image::get(\"tools\").".to_owned(),
+            Use::Method(kind) if kind == "Index" => {
+                // There is nothing at this registry, which is enough to begin an index.
+                static NOTHING: LazyLock<Server> = LazyLock::new(|| Server::new(|_| reply(404, &[], b"")));
+                format!("registry::index(\"{}/x:1\", #{{create: true}}).", NOTHING.address)
+            }
             Use::Method(_) => "container::create(\"tools\", [\"true\"]).".to_owned(),
             Use::Namespace(namespace) => format!("{namespace}::"),
             _ => String::new(),

@@ -78,6 +78,7 @@ pub mod report;
 pub mod run;
 pub mod saved;
 pub mod screen;
+pub mod secret;
 pub mod semver;
 pub mod system;
 pub mod table;
@@ -175,6 +176,9 @@ pub const NAMESPACES: &[Group] = &[
         "Registries: what they have, who we are to them, and the store as one.",
         registry::functions,
     ),
+    group("secret", "Passwords and tokens that are used and never seen.", || {
+        vec![&secret::functions::RHAI_MANIFEST]
+    }),
     group(
         "semver",
         "Versions, compared and sorted by Semantic Versioning.",
@@ -246,6 +250,9 @@ pub const GLOBALS: &[Group] = &[
         registry::index_methods,
     ),
     group("servers", "A registry that is being served.", registry::methods),
+    group("secrets", "Text that is used and never seen.", || {
+        vec![&secret::methods::RHAI_MANIFEST]
+    }),
     group("archives", "What `save` wrote.", || {
         vec![&saved::functions::RHAI_MANIFEST]
     }),
@@ -269,6 +276,7 @@ pub fn objects() -> &'static [Shape] {
             Shape::of::<registry::Server>(),
             Shape::of::<Index>(),
             Shape::of::<progress::Progress>(),
+            Shape::of::<secret::Secret>(),
         ]
     });
     &OBJECTS

@@ -6,12 +6,17 @@
 use std::fmt;
 
 use rhai::{Array, Blob, Dynamic, FnPtr, Map};
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Expected, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::value::StringDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::closure::snapshot;
 use super::duration::Duration;
 use super::object::Shape;
+use super::secret::Secret;
 use super::value::{plain_type, type_phrase, with_article};
 use crate::error::{Error, Result};
 use crate::model::unknown;
@@ -123,6 +128,7 @@ fn description(found: Unexpected<'_>) -> String {
         Unexpected::Unit => "`()`".to_owned(),
         Unexpected::Seq => "an array".to_owned(),
         Unexpected::Map => "a map".to_owned(),
+        Unexpected::NewtypeStruct => "a Secret".to_owned(),
         Unexpected::Other(name) => with_article(plain_type(name)),
         other => other.to_string(),
     }
@@ -235,6 +241,9 @@ fn at(fault: Fault, path: &str, value: &Dynamic) -> Fault {
     let mut placed = Error::invalid(format!("option `{path}`{glue}{text}")).target(format!("option `{path}`"));
     if let Some(hint) = error.way_out() {
         placed = placed.hint(hint);
+    } else if super::secret::is_in(value) {
+        placed =
+            placed.hint("a secret goes where passwords go, and into containers by the option `secrets` or by `stdin`");
     }
     Fault(placed)
 }
@@ -254,6 +263,11 @@ impl Item<'_> {
         let value = self.value;
         if let Some(duration) = value.read_lock::<Duration>() {
             return visitor.visit_string(duration.exact());
+        }
+        if let Some(secret) = value.read_lock::<Secret>() {
+            // Only what takes secrets knows this form: what takes text does not get it.
+            let text: StringDeserializer<Fault> = secret.expose().to_owned().into_deserializer();
+            return visitor.visit_newtype_struct(text);
         }
         match Shape::find(value) {
             Some(shape) => visitor.visit_string(shape.text(value)),
@@ -326,7 +340,6 @@ impl<'de> Deserializer<'de> for Item<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> std::result::Result<V::Value, Fault> {
-        use serde::de::IntoDeserializer;
         match self.value.is_string() {
             true => {
                 let text: serde::de::value::StringDeserializer<Fault> = self.value.to_string().into_deserializer();

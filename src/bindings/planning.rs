@@ -402,6 +402,12 @@ fn argument(function: &str, value: &Dynamic) -> Result<Value> {
     if let Some(bytes) = value.read_lock::<Blob>() {
         return Ok(json!({ "$bytes": STANDARD.encode(bytes.as_slice()) }));
     }
+    if value.is::<super::secret::Secret>() {
+        return Err(unforeseen(
+            &format!("`{function}`"),
+            "a plan is a file, and would hold a secret",
+        ));
+    }
     if value.read_lock::<FnPtr>().is_some() {
         return Err(unforeseen(&format!("`{function}`"), "a plan cannot hold a closure"));
     }

@@ -60,6 +60,11 @@ pub fn paths(items: &Array) -> Result<Vec<String>> {
     items.iter().map(|item| text(item, "a path", "text")).collect()
 }
 
+/// The words of a command, given as an array.
+pub fn words(items: &Array) -> Result<Vec<String>> {
+    items.iter().map(word).collect()
+}
+
 /// Names with texts as a map.
 pub fn texts(pairs: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<str>)>) -> Map {
     pairs

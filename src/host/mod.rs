@@ -23,6 +23,7 @@ mod registry;
 mod report;
 mod repository;
 mod scratch;
+mod secret;
 mod trash;
 mod usage;
 mod volume;
@@ -62,6 +63,7 @@ pub use registry::{
 };
 pub use report::{Item, Report};
 pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob, UntaggedFilter};
+pub use secret::secret_of;
 pub use trash::{Trashed, Undone};
 pub use usage::Usage;
 

@@ -34,18 +34,22 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        deserializer.deserialize_string(Hidden)
+        deserializer.deserialize_newtype_struct("Secret", Hidden)
     }
 }
 
 /// Takes a text. What is none, and meant to be a secret, is not quoted either.
 struct Hidden;
 
-impl Visitor<'_> for Hidden {
+impl<'de> Visitor<'de> for Hidden {
     type Value = Secret;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, text: D) -> Result<Secret, D::Error> {
+        text.deserialize_string(Hidden)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {

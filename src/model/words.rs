@@ -103,6 +103,9 @@ impl<'de> Deserialize<'de> for Bytes {
             fn visit_str<E>(self, text: &str) -> Result<Bytes, E> {
                 Ok(Bytes(text.as_bytes().to_vec()))
             }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, secret: D) -> Result<Bytes, D::Error> {
+                secret.deserialize_any(self)
+            }
             fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
                 Ok(Bytes(bytes.to_vec()))
             }

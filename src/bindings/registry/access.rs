@@ -1,12 +1,11 @@
 //! `registry::login` and `registry::logout`.
 
-use rhai::{Map, export_module};
+use rhai::{Dynamic, Map, export_module};
 use serde::Deserialize;
 
-use crate::bindings::options;
 use crate::bindings::session::Session;
+use crate::bindings::{options, secret};
 use crate::error::Result;
-use crate::model::Secret;
 
 /// Options of `registry::login`.
 #[derive(Default, Deserialize)]
@@ -15,9 +14,9 @@ pub(in crate::bindings) struct LoginOptions {
     tls_verify: Option<bool>,
 }
 
-fn login_as(session: &Session, host: &str, user: &str, password: &str, options: Map) -> Result<()> {
+fn login_as(session: &Session, host: &str, user: &str, password: &Dynamic, options: Map) -> Result<()> {
     let LoginOptions { tls_verify } = options::parse(options)?;
-    let password = Secret::new(password);
+    let password = secret::given(password)?;
     session
         .host()?
         .login(&session.context(), host, user, password, tls_verify)?;
@@ -35,15 +34,17 @@ pub mod functions {
     ///
     /// They are kept in the file that knows the registry already, else in Docker's `config.json`, which every tool reads, or in the
     /// helper it names. `REGISTRY_AUTH_FILE` names another file. `host` may have a path, as `ghcr.io/team`: then they are for those
-    /// repositories alone. The name `"<token>"` goes with an identity token. Throws `unauthorized` if the registry does not take
+    /// repositories alone. The password is text, or better a `Secret`. The name `"<token>"` goes with an identity token. Throws `unauthorized` if the registry does not take
     /// them.
     ///
     /// ```rhai,images
     /// let server = registry::serve(#{ listen: "127.0.0.1:0" });
-    /// registry::login(server.addr, "me", env::get("REGISTRY_PASSWORD", "secret"));
+    /// let file = fs::temp_file();
+    /// fs::write(file, "secret");
+    /// registry::login(server.addr, "me", secret::file(file));
     /// ```
     #[rhai_fn(name = "login", return_raw)]
-    pub fn login(ctx: NativeCallContext, host: &str, user: &str, password: &str) -> Scripted<()> {
+    pub fn login(ctx: NativeCallContext, host: &str, user: &str, password: Dynamic) -> Scripted<()> {
         login_options(ctx, host, user, password, Map::new())
     }
 
@@ -58,8 +59,14 @@ pub mod functions {
     /// registry::login(server.addr, "me", fs::read(file).trimmed(), #{ tls_verify: false });
     /// ```
     #[rhai_fn(name = "login", return_raw)]
-    pub fn login_options(ctx: NativeCallContext, host: &str, user: &str, password: &str, options: Map) -> Scripted<()> {
-        native(&ctx, |session| login_as(session, host, user, password, options))
+    pub fn login_options(
+        ctx: NativeCallContext,
+        host: &str,
+        user: &str,
+        password: Dynamic,
+        options: Map,
+    ) -> Scripted<()> {
+        native(&ctx, |session| login_as(session, host, user, &password, options))
     }
 
     /// Forgets who you are to a registry, wherever it is kept: every file and helper that Docker or Podman would ask.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -13,6 +14,9 @@ use crate::images::limits::Limits;
 use crate::images::manifest::{Descriptor, OCI_INDEX, REF_NAME, media_type_of};
 use crate::model::{Context, Digest, Hasher};
 use crate::sys::file;
+
+/// Bytes of a blob that the kernel is asked to write together.
+const WRITTEN_AT_ONCE: u64 = 8 << 20;
 
 /// A layout, and the name of one image in it.
 #[derive(Debug, Clone)]
@@ -126,8 +130,10 @@ impl Layout {
         })
     }
 
-    pub(super) fn has(&self, digest: &Digest) -> bool {
-        self.blob(digest).exists()
+    /// Whether a blob is there. One of another size is what a power cut left of it.
+    pub(super) fn has(&self, blob: &Descriptor) -> bool {
+        let found = self.blob(&blob.digest).metadata();
+        found.is_ok_and(|found| found.is_file() && found.len() == blob.size)
     }
 
     /// The bytes of a blob from an offset on. Errors: `corrupt` if it has another digest.
@@ -143,7 +149,8 @@ impl Layout {
         }))
     }
 
-    /// Writes a blob, which appears whole. Errors: `corrupt` if it is not what its descriptor says.
+    /// Writes a blob, which appears whole; it is on disk when the name has been settled. Errors: `corrupt` if it is not what its
+    /// descriptor says.
     pub(super) fn write(&self, ctx: &Context, blob: &Descriptor, input: &mut dyn Read) -> Result<()> {
         let place = self.blob(&blob.digest);
         let what = || format!("write `{}`", place.display());
@@ -153,7 +160,8 @@ impl Layout {
             .prefix(".hoist-")
             .tempfile_in(dir)
             .during(what)?;
-        let (mut hasher, mut size, mut buffer) = (Hasher::like(&blob.digest), 0, vec![0; 256 << 10]);
+        let (mut hasher, mut buffer) = (Hasher::like(&blob.digest), vec![0; 256 << 10]);
+        let (mut size, mut begun) = (0, 0);
         loop {
             ctx.check()?;
             let length = input
@@ -168,6 +176,11 @@ impl Layout {
             }
             hasher.update(&buffer[..length]);
             new.write_all(&buffer[..length]).during(what)?;
+            // What is on its way to the disk need not be waited for in the end.
+            if size - begun >= WRITTEN_AT_ONCE {
+                file::start_writeback(new.as_file().as_fd(), begun, size - begun);
+                begun = size;
+            }
         }
         if size != blob.size {
             let text = format!(
@@ -179,16 +192,18 @@ impl Layout {
         check_digest(&hasher.finish(), &blob.digest, "the blob")?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         new.as_file().set_permissions(mode).during(what)?;
-        new.as_file().sync_all().during(what)?;
         new.persist(&place).map_err(|failed| failed.error).during(what)?;
         Ok(())
     }
 
-    /// Has the name stand for a document that is there, after all it names.
+    /// Has the name stand for a document that is there, after all it names: once all of that is on disk, so that after a power cut the
+    /// index names nothing that is not whole.
     pub(super) fn settle(&self, digest: &Digest) -> Result<()> {
         let what = || format!("write the index of `{}`", self.dir.display());
         let bytes = std::fs::read(self.blob(digest)).during(what)?;
-        let _alone = file::lock(File::open(&self.dir).during(what)?, false).during(what)?;
+        let dir = File::open(&self.dir).during(what)?;
+        file::sync_filesystem(dir.as_fd()).during(what)?;
+        let _alone = file::lock(dir, false).during(what)?;
         let mut entries = self.entries()?;
         let mut entry = json!({ "mediaType": media_type_of(&bytes), "digest": digest, "size": bytes.len() });
         if let Some(name) = &self.name {
@@ -199,8 +214,10 @@ impl Layout {
         }
         entries.push(entry);
         let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
-        self.replace("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)
-            .during(what)?;
+        if !self.dir.join("oci-layout").exists() {
+            self.replace("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)
+                .during(what)?;
+        }
         self.replace("index.json", index.to_string().as_bytes()).during(what)
     }
 

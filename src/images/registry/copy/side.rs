@@ -133,7 +133,7 @@ impl Side {
                 })
             }
             Side::Layout(layout) => {
-                if layout.has(&blob.digest) {
+                if layout.has(blob) {
                     return Ok(Brought::Present);
                 }
                 layout
@@ -156,7 +156,7 @@ impl Side {
                 };
                 registry.bring(ctx, repository, &parcel)
             }
-            Side::Layout(layout) if layout.has(&blob.digest) => Ok(Brought::Present),
+            Side::Layout(layout) if layout.has(&blob) => Ok(Brought::Present),
             Side::Layout(layout) => layout.write(ctx, &blob, &mut *source(0)?).map(|()| Brought::Sent),
         }
     }

@@ -1,27 +1,14 @@
 //! Programs that keep credentials: `docker-credential-NAME`, by the protocol of docker-credential-helpers.
 
-use std::fs::File;
-use std::io::{Read, Seek, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Credential, Key};
-use crate::error::{Context as _, Error, Kind, Result};
+use super::{Credential, Key, program};
+use crate::error::{Error, Kind, Result};
 use crate::model::{Context, Secret};
-use crate::sys::pidfd;
 
-/// How long a helper may take; it may have to ask a person.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// The most a helper may say.
-const MOST_BYTES: u64 = 1 << 16;
 /// What helpers say where they have nothing.
 const NOT_FOUND: &str = "credentials not found";
 
@@ -125,54 +112,12 @@ impl Helper {
 
     /// Runs it; gives what it said, which for a failure is why.
     fn run(&self, ctx: &Context, act: &str, input: &[u8]) -> Result<std::result::Result<String, String>> {
-        let what = || format!("run the credential helper `{}`", self.program.display());
-        let said = in_memory(&[]).during(what)?;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "people keep their credentials in programs of their own"
-        )]
-        let mut command = Command::new(&self.program);
-        command
-            .arg(act)
-            .stdin(Stdio::from(in_memory(input).during(what)?))
-            .stdout(Stdio::from(said.try_clone().during(what)?))
-            // Talk of a helper that asks for a passphrase.
-            .stderr(Stdio::inherit());
-        let mut child = command.spawn().during(what)?;
-        if let Err(error) = self.wait(ctx, &child) {
-            let _ = child.kill().and_then(|()| child.wait());
-            return Err(error);
-        }
-        let status = child.wait().during(what)?;
-        let words = words(said).during(what)?;
-        Ok(if status.success() { Ok(words) } else { Err(words) })
-    }
-
-    /// Waits for its end, which a child process of its own that lives on does not delay.
-    fn wait(&self, ctx: &Context, child: &Child) -> Result<()> {
-        let what = || format!("wait for the credential helper `{}`", self.name);
-        let process = pidfd::open(child.id().cast_signed()).during(what)?;
-        let end = Instant::now() + PATIENCE;
-        loop {
-            ctx.check()?;
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let limit = PATIENCE.as_secs();
-                return Err(Error::timeout(format!(
-                    "the credential helper `{}` took more than {limit} s",
-                    self.name
-                )));
-            }
-            let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
-            let limit = PollTimeout::try_from(ctx.poll_timeout()).unwrap_or(PollTimeout::MAX);
-            let limit = if limit.is_none() { left } else { limit.min(left) };
-            let mut fds = [process.as_fd(), ctx.wake_fd()?].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-            match poll(&mut fds, limit) {
-                Ok(_) if fds[0].any().unwrap_or(true) => return Ok(()),
-                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                Err(errno) => return Err(errno).during(what),
-            }
-        }
+        let named = format!("the credential helper `{}`", self.name);
+        let said = program::ask(ctx, &named, &self.program, &[act], Some(input))?;
+        Ok(match said.is_success {
+            true => Ok(said.words),
+            false => Err(said.words),
+        })
     }
 }
 
@@ -180,29 +125,4 @@ fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata()
         .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
-}
-
-/// A file that is on no disk, for words that are to leave no trace. One without words takes so many and no more.
-fn in_memory(bytes: &[u8]) -> std::io::Result<File> {
-    let fd = memfd_create(c"hoist-credential", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-    let mut file = File::from(fd);
-    if bytes.is_empty() {
-        file.set_len(MOST_BYTES)?;
-        fcntl(
-            &file,
-            FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK),
-        )?;
-    }
-    file.write_all(bytes)?;
-    file.rewind()?;
-    Ok(file)
-}
-
-/// What was written to such a file, before the zeros it had from the start.
-fn words(mut file: File) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.trim_end_matches('\0').to_owned())
 }

@@ -5,6 +5,7 @@
 mod file;
 mod helper;
 mod key;
+pub(crate) mod program;
 #[cfg(test)]
 mod tests;
 
