@@ -29,6 +29,19 @@ impl Arena {
         [text(&self.program), self.path("hoist"), self.path("hoist-run")]
     }
 
+    /// `hoist WORDS` on its store.
+    pub(crate) fn command(&self, words: &[&str]) -> Vec<String> {
+        let place = self.place();
+        self.words(&place, words).into_iter().map(str::to_owned).collect()
+    }
+
+    /// `podman WORDS` on its store.
+    pub(crate) fn podman_command(&self, words: &[&str]) -> Vec<String> {
+        let (root, run_root) = (self.path("podman"), self.path("podman-run"));
+        let all = [&["podman", "--root", &root, "--runroot", &run_root], words].concat();
+        all.into_iter().map(str::to_owned).collect()
+    }
+
     /// Runs `hoist eval EXPRESSION`.
     pub(crate) fn hoist(&self, expression: &str) -> String {
         run(&self.words(&self.place(), &["eval", expression]))

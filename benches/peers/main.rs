@@ -22,6 +22,7 @@ mod images;
 mod pull;
 mod push;
 mod registries;
+mod scripts;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -36,7 +37,7 @@ const PODMAN_IMAGE: &str = "example.org/busybox:skopeo";
 const REST: Duration = Duration::from_millis(200);
 
 type Case = (&'static str, fn(&Arena));
-const CASES: [Case; 20] = [
+const CASES: [Case; 24] = [
     ("start", containers::start),
     ("run", containers::container_run),
     ("exec", containers::exec),
@@ -57,6 +58,10 @@ const CASES: [Case; 20] = [
     ("copy", carry::copy),
     ("mirror", carry::mirror),
     ("serve", registries::serve),
+    ("eval", scripts::eval),
+    ("objects", scripts::objects),
+    ("language", scripts::language),
+    ("check", scripts::check),
 ];
 
 /// What holds the arena: a file with a file system, mounted where nobody else sees it, and gone at the end.
