@@ -59,6 +59,7 @@ mod pushes;
 mod readme;
 mod registries;
 mod runtime;
+mod schedules;
 mod scripts;
 mod seccomp;
 mod secrets;

@@ -4,6 +4,7 @@ mod command;
 mod complete;
 mod doc;
 mod eval;
+mod jobs;
 mod oci;
 mod permissions;
 mod plan;
@@ -147,6 +148,8 @@ enum Command {
     Repl(ReplCommand),
     Doc(doc::Doc),
     #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    #[command(subcommand)]
     Serve(serve::Serve),
     Oci(OciCommand),
     Docker(DockerCommand),
@@ -279,6 +282,7 @@ impl App {
             Command::Apply(apply) => apply.execute(self),
             Command::Repl(_) => self.converse(),
             Command::Doc(doc) => doc.execute(self),
+            Command::Jobs(jobs) => jobs.execute(self),
             Command::Serve(serve) => serve.execute(self),
             Command::Oci(_) => Err(Error::internal(
                 "an OCI runtime was to be this process, and nothing else",

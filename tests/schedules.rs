@@ -1,0 +1,154 @@
+//! When jobs run: compared with `systemd-analyze` over ten years in zones with all kinds of clocks, and told to people.
+
+use std::process::Command;
+
+use hoist::model::{Schedule, zone};
+use jiff::Timestamp;
+
+use crate::harness::{Hoist, program};
+
+/// Those that systemd 252 gets wrong are not among them: steps that do not divide the hour lose the full one at midnight, and
+/// Morocco's clock, which goes back for a month, loses a day.
+const EVENTS: [&str; 27] = [
+    "*-*-* 02:30",
+    "*-*-* *:30",
+    "Mon..Fri 03:00",
+    "*-*~1 02:30",
+    "quarterly",
+    "weekly",
+    "Mon *-*-1..7 04:00",
+    "*-*-* 0/6:15",
+    "Sat,Sun 2,14:30:15",
+    "*-02-29 12:00",
+    "*-*-31 23:59:59",
+    "*-*-* 01..03:00/20",
+    "2026..2030-*-01",
+    "*-3,10-* 02,03:0/10",
+    "*-*~7/1 06:00",
+    "*-02~03",
+    "monthly",
+    "*-01/3-15 00:30",
+    "Wed,Fri..Sat 1..5:00",
+    "*:*:10",
+    "*-*-1/10 2:15",
+    "yearly",
+    "minutely",
+    "*-1..6/2-2..28/5 3:00",
+    "Sun 02:00",
+    "semiannually",
+    "*-12-25..31 1:05",
+];
+
+const ZONES: [&str; 7] = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Asia/Kathmandu",
+    "America/Sao_Paulo",
+    "Pacific/Apia",
+];
+
+/// How many times are compared from each beginning.
+const TIMES: usize = 100;
+
+/// The times that systemd tells, in UTC.
+fn told(event: &str, zone: &str, base: &str) -> Vec<Timestamp> {
+    let mut command: Command = program("systemd-analyze");
+    let output = command
+        .args([
+            "calendar",
+            &format!("--base-time={base} UTC"),
+            &format!("--iterations={TIMES}"),
+        ])
+        .arg(format!("{event} {zone}"))
+        .env("TZ", "UTC")
+        .output()
+        .expect("systemd-analyze is there");
+    assert!(
+        output.status.success(),
+        "{event}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().filter_map(|line| line.trim().split_once(": "));
+    let times = lines.filter(|(name, _)| *name == "Next elapse" || name.starts_with("Iter. #"));
+    let time = |text: &str| {
+        let words: Vec<&str> = text.split(' ').collect();
+        format!("{}T{}Z", words[1], words[2]).parse().unwrap()
+    };
+    times
+        .filter(|(_, text)| *text != "never")
+        .map(|(_, text)| time(text))
+        .collect()
+}
+
+#[test]
+fn calendar_events_come_when_systemd_says() {
+    for name in ZONES {
+        for event in EVENTS {
+            let schedule = Schedule::parse(event, &zone(name).unwrap()).unwrap();
+            // Over the changes of the clocks of one year, and from ten years of rare days.
+            for base in ["2026-03-01 00:00:00", "2026-10-01 00:00:00", "2016-01-01 00:00:00"] {
+                let expected = told(event, name, base);
+                assert!(!expected.is_empty(), "{event} in {name}");
+                let after: Timestamp = format!("{}Z", base.replace(' ', "T")).parse().unwrap();
+                let times = std::iter::successors(schedule.next(after), |time| schedule.next(*time));
+                let times: Vec<Timestamp> = times.take(expected.len()).collect();
+                assert_eq!(times, expected, "{event} in {name} from {base}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_check_tells_what_a_schedule_means() {
+    let hoist = Hoist::new();
+    let path = hoist.write(
+        "nightly.rhai",
+        "//! Cleans up.\n//! schedule: 30 3 * * *\n//! timezone: Asia/Kathmandu\nfs::write(\"ran\", \"\");\n",
+    );
+    let path = path.to_str().unwrap();
+    let output = hoist.run(&["jobs", "check", path]).success();
+    let lines: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!(lines[0], format!("{path}: At 03:30 (Asia/Kathmandu)"));
+    assert_eq!(lines.len(), 6);
+    assert!(
+        lines[1..].iter().all(|line| line.ends_with(" 03:30:00 +05:45")),
+        "{}",
+        output.stdout
+    );
+    let told = hoist.run(&["--format", "json", "jobs", "check", path]).success().json();
+    assert_eq!(
+        (&told[0]["schedule"], told[0]["next"].as_array().unwrap().len()),
+        (&"30 3 * * *".into(), 5)
+    );
+    assert!(!hoist.file("ran").exists());
+}
+
+#[test]
+fn a_mistake_in_a_schedule_is_told_with_its_line() {
+    let hoist = Hoist::new();
+    for (header, words) in [
+        ("//! schedule: * */15 * * * *", "line 1 of the header of"),
+        (
+            "//! schedule: * */15 * * * *",
+            "there is no field for seconds: `*/15 * * * *`?",
+        ),
+        (
+            "//! schedule: 0 3 * * *\n//! timezone: Europe/Pariss",
+            "line 2 of the header of",
+        ),
+        ("//! timezone: Europe/Paris", "a time zone without a schedule"),
+        (
+            "//! schedule: 0 3 * * *\n//! schedule: 0 4 * * *",
+            "`schedule` is said twice",
+        ),
+        ("//! Cleans up.", "its header has no schedule"),
+    ] {
+        let path = hoist.write("job.rhai", format!("{header}\n1"));
+        let output = hoist.run(&["jobs", "check", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2), "{header}");
+        assert!(output.stderr.contains(words), "{header}\n{}", output.stderr);
+    }
+}
