@@ -118,11 +118,14 @@ fn lists_are_tables_for_people_and_json_for_programs() {
 
 #[test]
 fn every_script_has_a_test_here() {
-    let tests = include_str!("scripts.rs");
+    let tests = [include_str!("scripts.rs"), include_str!("pipelines.rs")].concat();
     for entry in fs::read_dir(script("")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
+        let stem = name.trim_end_matches(".rhai");
         assert!(
-            tests.contains(&format!("\"{name}\"")),
+            tests.contains(&format!("\"{name}\""))
+                || tests.contains(&format!("\"{stem}\""))
+                || tests.contains(&format!("/{stem}.test.rhai")),
             "`scripts/{name}` is run by no test"
         );
     }

@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAc
 use serde::forward_to_deserialize_any;
 
 use super::container::acts::WaitOptions;
+use super::fake::ScriptOptions;
 use super::flow::Retry;
 use super::fs::Removal;
 use super::image::namespace::LoadOptions;
@@ -18,7 +19,7 @@ use crate::host::{
     Asking, CacheFilter, CheckOptions, CommitOptions, ContainerFilter, ContainerOptions, CopyOptions, EntryOptions,
     EventQuery, ExecOptions, FromHostOptions, ImageFilter, ImportOptions, IndexOptions, IndexPushOptions, LogOptions,
     MirrorOptions, MutateOptions, PullOptions, PushOptions, RemoveContainer, RemoveImage, SaveOptions, SearchOptions,
-    StopOptions, UntaggedFilter, UpdateOptions,
+    SketchOptions, StopOptions, UntaggedFilter, UpdateOptions,
 };
 use crate::server::registry::RegistryOptions;
 
@@ -61,6 +62,8 @@ const OPTIONS: &[(&str, Keys)] = &[
     ("container::run", of::<ContainerOptions>),
     ("container::run_detached", of::<ContainerOptions>),
     ("container::select", filter::<ContainerFilter>),
+    ("fake::image", of::<SketchOptions>),
+    ("fake::script", of::<ScriptOptions>),
     ("fs::remove", of::<Removal>),
     ("image::from_host", of::<FromHostOptions>),
     ("image::import_tar", of::<ImportOptions>),

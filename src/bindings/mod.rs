@@ -62,6 +62,7 @@ pub mod container;
 pub mod duration;
 pub mod env;
 pub mod error;
+pub mod fake;
 pub mod files;
 pub mod flow;
 pub mod fs;
@@ -148,6 +149,11 @@ pub const NAMESPACES: &[Group] = &[
     group("env", "The environment variables of this process.", || {
         vec![&env::functions::RHAI_MANIFEST]
     }),
+    group(
+        "fake",
+        "What a test puts in the place of containers, images and registries.",
+        || vec![&fake::functions::RHAI_MANIFEST],
+    ),
     group("fs", "Files, directories and paths of this machine.", || {
         vec![&fs::functions::RHAI_MANIFEST]
     }),

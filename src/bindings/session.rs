@@ -8,6 +8,7 @@ use rhai::{FnPtr, NativeCallContext};
 
 use super::command::Invoked;
 use super::console::{Console, Format, Level};
+use super::fake::World;
 use super::files::{Files, Judge, View};
 use super::gate::Place;
 use super::planning::{Recorder, unforeseen};
@@ -43,6 +44,8 @@ pub struct Settings {
     pub ask: bool,
     /// Whether what a dry run would do is written down as a plan.
     pub planning: bool,
+    /// What a test has in the place of the outside; nothing elsewhere.
+    pub world: Option<Arc<World>>,
 }
 
 struct Inner {
@@ -122,7 +125,46 @@ impl Session {
             audit: settings.audit.clone(),
             ask: settings.ask,
             planning: false,
+            world: settings.world.clone(),
         })
+    }
+
+    /// A session in which scripts are only read: nothing can be printed, and no store is opened.
+    pub fn unopened() -> Result<Session> {
+        Ok(Session::new(Settings {
+            config: Config::new(Some(PathBuf::from("/")), None, true)?,
+            context: Context::new(),
+            console: Arc::new(super::console::Recorder::default()),
+            format: Format::Table,
+            level: Level::Error,
+            args: Vec::new(),
+            told: Vec::new(),
+            command: None,
+            audit: None,
+            ask: false,
+            planning: false,
+            world: None,
+        }))
+    }
+
+    /// A session for a script that another one runs, on the same store; without a dry run of its own it is the same host.
+    pub fn beside(&self, settings: Settings) -> Result<Session> {
+        let session = Session::new(settings);
+        match session.plan() {
+            None => drop(session.0.host.set(self.host()?.clone())),
+            Some(_) => self.host()?.share_stage(session.host()?),
+        }
+        Ok(session)
+    }
+
+    /// The world of the test that runs, if one does.
+    pub fn world(&self) -> Option<&World> {
+        self.0.settings.world.as_deref()
+    }
+
+    /// The world of the test, if it plays what containers do.
+    pub(super) fn stage(&self) -> Option<&World> {
+        self.world().filter(|world| world.plays() && self.plan().is_none())
     }
 
     /// The session of a native call.

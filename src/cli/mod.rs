@@ -12,6 +12,7 @@ mod run;
 mod serve;
 mod signals;
 mod terminal;
+mod test;
 mod undo;
 
 use std::ffi::OsString;
@@ -147,6 +148,7 @@ enum Command {
     Apply(plan::Apply),
     Repl(ReplCommand),
     Doc(doc::Doc),
+    Test(test::Test),
     #[command(subcommand)]
     Jobs(jobs::Jobs),
     #[command(subcommand)]
@@ -283,6 +285,7 @@ impl App {
             Command::Repl(_) => self.converse(),
             Command::Doc(doc) => doc.execute(self),
             Command::Jobs(jobs) => jobs.execute(self),
+            Command::Test(test) => test.execute(self),
             Command::Serve(serve) => serve.execute(self),
             Command::Oci(_) => Err(Error::internal(
                 "an OCI runtime was to be this process, and nothing else",
@@ -358,6 +361,7 @@ impl App {
                 .map(Arc::new),
             ask: global.permissions.ask,
             planning,
+            world: None,
         }))
     }
 

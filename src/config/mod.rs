@@ -44,6 +44,8 @@ pub struct Config {
     pub protect: Protect,
     /// How long what is removed can be brought back (`[trash]`, `--trash`).
     pub trash: Trash,
+    /// Modules of the user's own: `lib` beside the settings file.
+    pub library: Option<PathBuf>,
     /// What scripts may do (`--allow-…`, `--deny-…`).
     pub permissions: Permissions,
 }
@@ -91,18 +93,24 @@ impl Config {
             blobs: Blobs::default(),
             protect: Protect::default(),
             trash: Trash::default(),
+            library: Config::usual_directory().map(|directory| directory.join("lib")),
             permissions: Permissions::default(),
         })
     }
 
     /// The settings file that is read unless another is named: root's is the machine's, others have their own.
     pub fn usual_file() -> Option<PathBuf> {
+        Some(Config::usual_directory()?.join("hoist.toml"))
+    }
+
+    /// Where settings and the user's own modules are: root's are the machine's, others have their own.
+    fn usual_directory() -> Option<PathBuf> {
         if nix::unistd::geteuid().is_root() {
-            return Some(PathBuf::from("/etc/hoist/hoist.toml"));
+            return Some(PathBuf::from("/etc/hoist"));
         }
         let config = variable("XDG_CONFIG_HOME").map(PathBuf::from);
         let config = config.or_else(|| Some(home()?.join(".config")))?;
-        Some(config.join("hoist/hoist.toml"))
+        Some(config.join("hoist"))
     }
 
     /// Where people keep commands of their own, as `NAME.rhai`: root's are the machine's, others have their own, and

@@ -5,12 +5,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 
 use super::Host;
+use super::container::Scene;
 use crate::model::{ContainerId, Digest, Reference};
 use crate::runtime::Status;
 
 /// The world as it would be.
 #[derive(Default)]
 pub(super) struct Imagined {
+    /// Whether no container is run, though this is no dry run: a test plays what they do.
+    pub(super) is_stage: bool,
+    /// What was played of containers.
+    pub(super) scenes: HashMap<ContainerId, Scene>,
     /// The states containers would be in.
     pub(super) states: HashMap<ContainerId, Status>,
     /// What would be in files of containers.
@@ -28,6 +33,30 @@ pub(super) struct Imagined {
 impl Host {
     pub(super) fn imagined(&self) -> MutexGuard<'_, Imagined> {
         self.0.imagined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on no container is run: what they do is played, by [`Host::play_run`] and its like.
+    pub fn set_stage(&self) {
+        self.imagined().is_stage = true;
+    }
+
+    /// Shows the containers that are played at another host, where nothing is to be changed.
+    pub fn share_stage(&self, other: &Host) {
+        let mut theirs = other.imagined();
+        let ours = self.imagined();
+        theirs.is_stage = ours.is_stage;
+        theirs.scenes.clone_from(&ours.scenes);
+        theirs.states.clone_from(&ours.states);
+    }
+
+    /// Whether containers have rows alone, under dry-run or in a test that plays them.
+    pub(super) fn imagines(&self) -> bool {
+        self.plan().is_some() || self.imagined().is_stage
+    }
+
+    /// Where containers have rows alone, records an act in the plan, if there is one, and returns true: no process is touched then.
+    pub(super) fn plays(&self, action: &str, target: &str, detail: &str) -> bool {
+        self.planned(action, target, detail) || self.imagined().is_stage
     }
 
     /// Whether what a container does or has done is only taken for done.

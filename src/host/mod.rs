@@ -46,12 +46,12 @@ pub use audit::{Audit, Entry, Outcome};
 pub use check::{CheckOptions, Checked, Damage, Problem};
 pub use container::{
     Boot, Booted, Container, ContainerFilter, ContainerOptions, ExecOptions, HealthOption, HealthOptions, LogOption,
-    LogOptions, Logged, Mount, RemoveContainer, Run, Sink, StopOptions, Talked, UpdateOptions,
+    LogOptions, Logged, Mount, Played, Player, RemoveContainer, Run, Sink, StopOptions, Talked, UpdateOptions,
 };
 pub use events::{EventFilter, EventQuery};
 pub use image::{
     BroughtIn, CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, Policy, PullOptions,
-    PulledImage, RemoveImage, SaveOptions,
+    PulledImage, RemoveImage, SaveOptions, SketchOptions,
 };
 pub use info::Info;
 pub use pin::Pin;

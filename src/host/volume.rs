@@ -88,7 +88,7 @@ impl Host {
         })?;
         let (path, aside) = (self.volume_path(name), self.volume_aside(name));
         // A directory without a row is nothing of ours; what is in it is not thrown away.
-        if self.plan().is_some() || path.exists() || (!is_new && aside.exists()) {
+        if self.imagines() || path.exists() || (!is_new && aside.exists()) {
             return Ok(());
         }
         let volumes = self.config().root.join("volumes");

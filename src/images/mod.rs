@@ -49,6 +49,7 @@ pub mod registry;
 mod relay;
 mod save;
 mod share;
+mod sketch;
 mod source;
 mod staging;
 #[cfg(test)]
@@ -80,6 +81,7 @@ pub use manifest::media_type_of;
 pub use pull::{Pulled, Wanted, pull};
 pub use relay::{Follower, Relay, Relayed};
 pub use save::{Format, Saved, save};
+pub use sketch::{SketchOptions, sketch};
 pub use source::Source;
 pub use staging::{Abandoned, Staging};
 pub use upper::{Change, ChangeKind, upper_changes};

@@ -66,8 +66,9 @@ pub struct Health {
     pub failing_streak: u32,
     /// The last results, oldest first.
     pub log: Vec<ProbeResult>,
+    /// When that run was started.
     #[serde(with = "exit::timestamp")]
-    started: Timestamp,
+    pub started: Timestamp,
 }
 
 /// What a probe said.
@@ -92,7 +93,8 @@ pub fn health(bundle: &Bundle, started: Timestamp) -> Result<Health> {
 }
 
 impl Health {
-    pub(super) fn new(started: Timestamp) -> Health {
+    /// That of a run before its first probe.
+    pub fn new(started: Timestamp) -> Health {
         Health {
             status: HealthStatus::Starting,
             failing_streak: 0,

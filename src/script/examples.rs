@@ -4,10 +4,11 @@ use std::panic::AssertUnwindSafe;
 
 use super::docs::Example;
 use super::runner::{self, Source};
+use super::suite;
 use crate::bindings::Session;
 
 /// What an example needs beyond a session, in the flags of its fence.
-const KNOWN: [&str; 3] = ["no_run", "root", "images"];
+const KNOWN: [&str; 4] = ["no_run", "root", "images", "test"];
 
 /// Runs an example in a session; the error says what was wrong with it. `no_run` is only compiled.
 pub fn run(session: &Session, example: &Example) -> std::result::Result<(), String> {
@@ -18,6 +19,9 @@ pub fn run(session: &Session, example: &Example) -> std::result::Result<(), Stri
         .find(|flag| !KNOWN.contains(&flag.as_str()) && !flag.starts_with("throws="))
     {
         return Err(format!("the fence has the unknown flag `{flag}`"));
+    }
+    if example.flags.iter().any(|flag| flag == "test") {
+        return suite::run_example(&example.code);
     }
     let source = Source::text("example", &example.code);
     if example.flags.iter().any(|flag| flag == "no_run") {

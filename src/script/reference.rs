@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::docs::{Function, Use, functions};
+use super::stdlib;
 use crate::bindings::{GLOBALS, Group, NAMESPACES};
 use crate::error::{Error, Result};
 use crate::model::suggest;
@@ -26,6 +27,9 @@ pub fn help(name: &str) -> Result<String> {
     if functions.iter().any(|f| of_type(&f)) {
         return Ok(list(functions.iter().filter(of_type)));
     }
+    if let Some(text) = module_help(bare) {
+        return Ok(text);
+    }
     let exact: Vec<&Function> = functions
         .iter()
         .filter(|f| f.qualified_name() == bare || f.name == bare)
@@ -34,6 +38,38 @@ pub fn help(name: &str) -> Result<String> {
         return Ok(exact.into_iter().map(manual).collect::<Vec<_>>().join("\n\n"));
     }
     search(bare, &functions)
+}
+
+/// Help for a module that comes along, `std/retention`, or one of its functions, `retention::judge`.
+fn module_help(name: &str) -> Option<String> {
+    let path = name.strip_prefix("std/").unwrap_or(name);
+    let (module, function) = path
+        .split_once("::")
+        .map_or((path, ""), |(module, function)| (module, function));
+    let module = stdlib::find(module).filter(|_| name != path || path.contains("::") || is_only_a_module(path))?;
+    let functions = module.functions();
+    if function.is_empty() {
+        let list = functions
+            .iter()
+            .map(|function| format!("{}\n    {}", function.signature, first_line(&function.manual)));
+        let list: Vec<String> = list.collect();
+        return Some(format!("{}\n\n{}", module.about(), list.join("\n")));
+    }
+    let found = functions.iter().find(|found| found.name == path)?;
+    Some(format!(
+        "{}\n    {}",
+        found.signature,
+        found.manual.replace('\n', "\n    ")
+    ))
+}
+
+/// Whether a word is the name of a module, and of no function.
+fn is_only_a_module(word: &str) -> bool {
+    !functions().iter().any(|function| function.name == word)
+}
+
+fn first_line(manual: &str) -> &str {
+    manual.lines().next().unwrap_or_default()
 }
 
 fn search(word: &str, functions: &[Function]) -> Result<String> {
@@ -59,8 +95,12 @@ fn overview() -> String {
             .map(|group| format!("  {:<14} {}\n", format!("{}{suffix}", group.name), group.summary))
             .collect()
     };
+    let imported: String = stdlib::MODULES
+        .iter()
+        .map(|module| format!("  {:<14} {}\n", format!("std/{}", module.name), module.summary()))
+        .collect();
     format!(
-        "Modules\n{}\nGlobal functions, methods and getters\n{}\nHelp for one: `hoist doc fs`, `hoist doc fs::read`; any other word is searched for.",
+        "Modules\n{}\nModules to import\n{imported}\nGlobal functions, methods and getters\n{}\nHelp for one: `hoist doc fs`, `hoist doc fs::read`; any other word is searched for.",
         lines(NAMESPACES, "::"),
         lines(GLOBALS, ""),
     )
@@ -101,7 +141,22 @@ pub fn reference() -> String {
             chapter(&mut text, functions.iter().filter(|f| f.group == group.name).collect());
         }
     }
+    modules(&mut text);
     text
+}
+
+/// The modules that come along.
+fn modules(text: &mut String) {
+    for module in stdlib::MODULES {
+        let _ = write!(text, "\n## std/{}\n\n{}\n", module.name, module.about());
+        for function in module.functions() {
+            let _ = write!(
+                text,
+                "\n### {}\n\n`{}`\n\n{}\n",
+                function.name, function.signature, function.manual
+            );
+        }
+    }
 }
 
 fn chapter(text: &mut String, functions: Vec<&Function>) {
@@ -220,6 +275,9 @@ mod tests {
             ("Duration", "Duration.days -> float"),
             ("join", "array.join(separator: string)"),
             ("strftime", "Time.format"),
+            ("", "  std/retention"),
+            ("std/wait", "wait::port(container, number, options)"),
+            ("retention::judge", "Judges items by a policy."),
         ] {
             let text = help(name).unwrap();
             assert!(text.contains(part), "{name}: {text}");

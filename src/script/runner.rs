@@ -3,10 +3,12 @@
 use std::any::Any;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rhai::{AST, Dynamic, Engine, EvalAltResult, FnPtr, Position, Scope};
 
 use super::diagnostic::Diagnostic;
+use super::suite::Coverage;
 use crate::bindings::failure::{Failure, Scripted, is_unwinding};
 use crate::bindings::{Session, scope};
 use crate::config::Header;
@@ -97,8 +99,14 @@ pub fn check(session: &Session, source: &Source) -> std::result::Result<(), Stri
 
 /// Runs a script in its session, then what it deferred, then removes its temporary files.
 pub fn run(session: &Session, source: &Source) -> Finished {
-    let engine = super::engine(session);
-    let mut ast = match engine.compile(&source.code) {
+    run_counted(session, source, None)
+}
+
+/// The same, of which lines that run are counted.
+pub(super) fn run_counted(session: &Session, source: &Source, coverage: Option<&Arc<Coverage>>) -> Finished {
+    let engine = super::counted_engine(session, coverage);
+    let counted = coverage.map(|coverage| coverage.counted(&engine, source));
+    let mut ast = match engine.compile(counted.as_ref().unwrap_or(&source.code)) {
         Ok(ast) => ast,
         Err(error) => {
             let mut finished = failed(session, &error.into(), source, &engine);

@@ -39,6 +39,7 @@ fn with_context(dry_run: bool, context: Context) -> (Session, Arc<Recorder>) {
         audit: None,
         ask: false,
         planning: false,
+        world: None,
     });
     (session, console)
 }

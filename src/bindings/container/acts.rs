@@ -20,14 +20,24 @@ pub(in crate::bindings) struct WaitOptions {
 }
 
 /// A command run inside to its end, its output passed through if the options ask for it.
-fn run_inside(session: &Session, container: &Container, command: &Dynamic, options: Map) -> Result<Run> {
-    let options: ExecOptions = options::parse(options)?;
+fn run_inside(session: &Session, container: &Container, command: &Dynamic, given: &Map) -> Result<Run> {
+    let options: ExecOptions = options::parse(given.clone())?;
     let command = subject::command(command)?.ok_or_else(|| Error::invalid("there is no command to run"))?;
     let through = Passthrough::new(session);
     let sink = |is_error: bool, bytes: &[u8]| through.take(is_error, bytes);
     let sink: Sink<'_> = if options.stream { Some(&sink) } else { None };
-    let run = container.exec(&session.context(), &command, &options, sink)?;
-    Ok(Run::new(session, run, options.check))
+    let run = match session.stage() {
+        Some(world) => container.play_exec(&command, &options, sink, &world.player("Container.exec", given)),
+        None => container.exec(&session.context(), &command, &options, sink),
+    };
+    Ok(Run::new(session, run?, options.check))
+}
+
+fn begin(session: &Session, container: &Container) -> Result<()> {
+    match session.stage() {
+        Some(world) => container.play_start(&session.context(), &world.player("Container.start", &Map::new())),
+        None => container.start(&session.context()),
+    }
 }
 
 fn text_of(container: &Container, path: &str) -> Result<String> {
@@ -43,7 +53,7 @@ fn text_of(container: &Container, path: &str) -> Result<String> {
 pub mod methods {
     use std::path::Path;
 
-    use super::{WaitOptions, run_inside, text_of};
+    use super::{WaitOptions, begin, run_inside, text_of};
     use crate::bindings::amount::bytes;
     use crate::bindings::image::change;
     use crate::bindings::prelude::*;
@@ -62,7 +72,7 @@ pub mod methods {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn start(ctx: NativeCallContext, this: &mut Container) -> Scripted<()> {
-        native(&ctx, |session| this.start(&session.context()))
+        native(&ctx, |session| begin(session, this))
     }
 
     /// Sends the stop signal and, if that does not end it within its stop timeout (10 seconds by default), kills.
@@ -277,7 +287,7 @@ pub mod methods {
     /// ```
     #[rhai_fn(name = "exec", return_raw, pure)]
     pub fn exec_options(ctx: NativeCallContext, this: &mut Container, command: Dynamic, options: Map) -> Scripted<Run> {
-        native(&ctx, |session| run_inside(session, this, &command, options))
+        native(&ctx, |session| run_inside(session, this, &command, &options))
     }
 
     /// What the container wrote so far to standard output and standard error, in the order of writing.

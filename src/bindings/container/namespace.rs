@@ -12,24 +12,34 @@ use crate::host::{Container, ContainerOptions, Sink};
 use crate::model::Command;
 
 /// A command run to its end, its output passed through if the options ask for it.
-fn run_to_end(session: &Session, image: &Dynamic, command: Option<Command>, options: Map) -> Result<Run> {
-    let options: ContainerOptions = options::parse(options)?;
+fn run_to_end(session: &Session, image: &Dynamic, command: Option<Command>, given: &Map) -> Result<Run> {
+    let options: ContainerOptions = options::parse(given.clone())?;
     let through = Passthrough::new(session);
     let sink = |is_error: bool, bytes: &[u8]| through.take(is_error, bytes);
     let image = subject::image(image)?;
     let sink: Sink<'_> = if options.stream { Some(&sink) } else { None };
-    let run = session
-        .host()?
-        .run_container(&session.context(), &image, command, &options, sink)?;
-    Ok(Run::new(session, run, options.check))
+    let (host, ctx) = (session.host()?, session.context());
+    let run = match session.stage() {
+        Some(world) => {
+            let player = world.player("container::run", given);
+            host.play_run(&ctx, &image, command, &options, sink, &player)
+        }
+        None => host.run_container(&ctx, &image, command, &options, sink),
+    };
+    Ok(Run::new(session, run?, options.check))
 }
 
-fn detach(session: &Session, image: &Dynamic, command: Option<Command>, options: Map) -> Result<Container> {
-    let options = options::parse(options)?;
+fn detach(session: &Session, image: &Dynamic, command: Option<Command>, given: &Map) -> Result<Container> {
+    let options = options::parse(given.clone())?;
     let image = subject::image(image)?;
-    session
-        .host()?
-        .run_container_detached(&session.context(), &image, command, &options)
+    let (host, ctx) = (session.host()?, session.context());
+    match session.stage() {
+        Some(world) => {
+            let player = world.player("container::run_detached", given);
+            host.play_detached(&ctx, &image, command, &options, &player)
+        }
+        None => host.run_container_detached(&ctx, &image, command, &options),
+    }
 }
 
 fn make(session: &Session, image: &Dynamic, command: Option<Command>, options: Map) -> Result<Container> {
@@ -63,7 +73,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "run", return_raw)]
     pub fn run(ctx: NativeCallContext, image: Dynamic) -> Scripted<Run> {
-        native(&ctx, |session| run_to_end(session, &image, None, Map::new()))
+        native(&ctx, |session| run_to_end(session, &image, None, &Map::new()))
     }
 
     /// Runs a command in a new container to its end, removes the container, and returns the `Run`.
@@ -79,7 +89,7 @@ pub mod functions {
     pub fn run_command(ctx: NativeCallContext, image: Dynamic, command: Dynamic) -> Scripted<Run> {
         native(&ctx, |session| {
             let (command, options) = command_or_options(command)?;
-            run_to_end(session, &image, command, options)
+            run_to_end(session, &image, command, &options)
         })
     }
 
@@ -158,7 +168,7 @@ pub mod functions {
     #[rhai_fn(name = "run", return_raw)]
     pub fn run_options(ctx: NativeCallContext, image: Dynamic, command: Dynamic, options: Map) -> Scripted<Run> {
         native(&ctx, |session| {
-            run_to_end(session, &image, subject::command(&command)?, options)
+            run_to_end(session, &image, subject::command(&command)?, &options)
         })
     }
 
@@ -172,7 +182,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "run_detached", return_raw)]
     pub fn run_detached(ctx: NativeCallContext, image: Dynamic) -> Scripted<Container> {
-        native(&ctx, |session| detach(session, &image, None, Map::new()))
+        native(&ctx, |session| detach(session, &image, None, &Map::new()))
     }
 
     /// Starts a command in a new container, which goes on after the script.
@@ -189,7 +199,7 @@ pub mod functions {
     pub fn run_detached_command(ctx: NativeCallContext, image: Dynamic, command: Dynamic) -> Scripted<Container> {
         native(&ctx, |session| {
             let (command, options) = command_or_options(command)?;
-            detach(session, &image, command, options)
+            detach(session, &image, command, &options)
         })
     }
 
@@ -223,7 +233,7 @@ pub mod functions {
         options: Map,
     ) -> Scripted<Container> {
         native(&ctx, |session| {
-            detach(session, &image, subject::command(&command)?, options)
+            detach(session, &image, subject::command(&command)?, &options)
         })
     }
 

@@ -17,6 +17,10 @@ impl Container {
 
     fn alive(&self) -> Result<Container> {
         let now = self.now()?;
+        if self.host.imagined().is_stage {
+            let error = Error::unsupported(format!("container `{self}` has no processes: it is only played"));
+            return Err(error.target(self.name()));
+        }
         if now.status().is_alive() {
             return Ok(now);
         }

@@ -22,12 +22,12 @@ impl Container {
             created_by: self.command().join(" "),
             config: self.facts.recipe.config.clone(),
         };
-        let _paused = match options.pause && self.now()?.status() == Status::Running && self.host.plan().is_none() {
+        let _paused = match options.pause && self.now()?.status() == Status::Running && !self.host.imagines() {
             true => Some(Paused::new(self)?),
             false => None,
         };
         let image = self.host.commit_image(ctx, &changes, name, options)?;
-        self.host.planned("container.commit", self.name(), &image.to_string());
+        self.host.plays("container.commit", self.name(), &image.to_string());
         self.tell(
             "commit",
             &[("imageID", image.id().as_str()), ("imageRef", name.unwrap_or_default())],
@@ -44,7 +44,7 @@ impl Container {
     /// Where its changes are; an empty directory for a container that exists under dry-run only.
     fn upper(&self) -> Result<std::path::PathBuf> {
         let upper = self.bundle().upper();
-        if self.host.plan().is_some() && !upper.exists() {
+        if self.host.imagines() && !upper.exists() {
             let empty = self.host.scratch()?.dir.path().join("empty");
             std::fs::create_dir_all(&empty).map_err(|cause| crate::error::Error::internal(cause.to_string()))?;
             return Ok(empty);

@@ -34,7 +34,7 @@ impl Host {
     ) -> Result<Talked> {
         let owner = self.hold()?;
         let container = self.make_container(ctx, image, cmd, options, Term::Lasting(Some(&owner)))?;
-        if self.planned("container::run", container.image(), &container.command().join(" ")) {
+        if self.plays("container::run", container.image(), &container.command().join(" ")) {
             container.finish_simulated_run(!options.rm)?;
             return Ok(Talked::Planned);
         }
@@ -76,7 +76,7 @@ impl Container {
     pub fn attach(&self, ctx: &Context, mut conversation: Conversation, with_input: bool) -> Result<Talked> {
         let now = self.now()?;
         now.check(Act::Attach)?;
-        if self.host.planned("container.attach", self.name(), "") {
+        if self.host.plays("container.attach", self.name(), "") {
             return Ok(Talked::Planned);
         }
         conversation.tty = self.facts.recipe.tty;
@@ -126,7 +126,7 @@ impl Container {
         if command.is_empty() {
             return Err(Error::invalid("there is no command to run"));
         }
-        if self.host.planned("container.exec", self.name(), &shown(&command)) {
+        if self.host.plays("container.exec", self.name(), &shown(&command)) {
             return Ok(Talked::Planned);
         }
         conversation.tty = options.tty;

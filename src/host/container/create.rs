@@ -93,9 +93,9 @@ impl Host {
         let id = ContainerId::generate()?;
         let owner_of = |name: &str| self.container(name);
         let mut recipe = Recipe::new(image.config()?.config, cmd, options, &id, &owner_of)?;
-        let lower = match self.plan() {
-            Some(_) => Vec::new(),
-            None => self
+        let lower = match self.imagines() {
+            true => Vec::new(),
+            false => self
                 .unpacked(ctx, &[&stored])?
                 .lowers_with_init(ctx, &stored.layers, &|init| {
                     runtime::make_mount_points(init.lowers, init.upper, init.work)
@@ -130,11 +130,11 @@ impl Host {
                 owner: owner.map(|lease| lease.owner().to_owned()),
             };
             self.insert_row(tx, &row, &image)?;
-            if self.plan().is_none() {
+            if !self.imagines() {
                 let attributes = events::attributes(&row.image_name, &row.name, &recipe.config.labels);
                 runtime::create(&bundle, &Request { attributes, ..request })?;
             }
-            if self.plan().is_none() && term.is_lasting() {
+            if !self.imagines() && term.is_lasting() {
                 KeptRow::write(&row, &bundle).inspect_err(|_| drop(runtime::delete(&bundle)))?;
             }
             self.use_volumes(tx, &id, &recipe, &drafts)?;
@@ -145,7 +145,7 @@ impl Host {
             true => self.store().write_durably(make),
             false => self.store().write(make),
         };
-        if self.plan().is_some() {
+        if self.imagines() {
             self.simulate(&id, Status::Created);
             return Container::read(self, made?);
         }

@@ -57,7 +57,7 @@ impl Container {
             );
         }
         self.now()?.check(Act::Exec)?;
-        if self.host.planned("container.exec", self.name(), &command.join(" ")) {
+        if self.host.plays("container.exec", self.name(), &command.join(" ")) {
             return Ok(Run::simulated(self.id()));
         }
         let request = options.request(command.clone());

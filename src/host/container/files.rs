@@ -13,7 +13,7 @@ impl Container {
     /// The directories it is stacked on, topmost first; its image's for one that exists under dry-run only.
     pub(super) fn lowers(&self, ctx: &Context) -> Result<Vec<PathBuf>> {
         let bundle = self.bundle();
-        if self.host.plan().is_none() || bundle.upper().exists() {
+        if !self.host.imagines() || bundle.upper().exists() {
             return runtime::lowers(&bundle);
         }
         let stored = self.host.image(self.image_id().as_str())?.stored()?;
@@ -31,7 +31,7 @@ impl Container {
     pub fn copy_in(&self, ctx: &Context, host_path: &str, path: &str) -> Result<()> {
         if self
             .host
-            .planned("container.copy_in", self.name(), &format!("{host_path} to {path}"))
+            .plays("container.copy_in", self.name(), &format!("{host_path} to {path}"))
         {
             return Ok(());
         }
@@ -45,7 +45,7 @@ impl Container {
     pub fn copy_out(&self, ctx: &Context, path: &str, host_path: &str) -> Result<()> {
         if self
             .host
-            .planned("container.copy_out", self.name(), &format!("{path} to {host_path}"))
+            .plays("container.copy_out", self.name(), &format!("{path} to {host_path}"))
         {
             let host_path = Path::new(host_path);
             let name = Path::new(path).file_name().filter(|_| host_path.is_dir());
@@ -87,7 +87,7 @@ impl Container {
 
     /// Writes a file inside, in place of what it held; its directory must exist. A new file has mode 0644 and belongs to root.
     pub fn write_file(&self, path: &str, content: &[u8]) -> Result<()> {
-        if self.host.planned(
+        if self.host.plays(
             "container.write_file",
             self.name(),
             &format!("{path}, {} bytes", content.len()),
@@ -106,7 +106,7 @@ impl Container {
     pub fn export_tar(&self, ctx: &Context, path: &Path) -> Result<u64> {
         let dry = self
             .host
-            .planned("container.export_tar", self.name(), &path.display().to_string());
+            .plays("container.export_tar", self.name(), &path.display().to_string());
         let path = &if dry { self.host.aside(path)? } else { path.to_owned() };
         if dry && !self.bundle().dir.exists() {
             // A container of the dry run has no files; its export is a tarball of nothing.

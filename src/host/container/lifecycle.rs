@@ -9,6 +9,10 @@ use crate::error::{Error, Result};
 use crate::model::{ContainerName, Context, TimeSpan};
 use crate::runtime::{self, Act, Signal, Until};
 
+/// The codes of programs that `SIGTERM` and `SIGKILL` end.
+const STOPPED: i32 = 143;
+const KILLED: i32 = 137;
+
 /// Options of a container's `stop` and `restart`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -42,7 +46,12 @@ impl Container {
     /// Carries out an act its state allows, or under dry-run records it and assumes the state it leads to.
     fn act(&self, act: Act, action: &str, becomes: Status, carry_out: impl FnOnce() -> Result<()>) -> Result<()> {
         self.now()?.check(act)?;
-        if self.host.planned(action, self.name(), "") {
+        if self.host.plays(action, self.name(), "") {
+            match act {
+                Act::Stop => self.end_scene(STOPPED),
+                Act::Kill if becomes == Status::Exited => self.end_scene(KILLED),
+                _ => {}
+            }
             self.host.simulate(self.id(), becomes);
             return Ok(());
         }
@@ -167,11 +176,12 @@ impl Container {
                     .hint("start it first"),
             );
         }
-        if self.host.plan().is_some() {
+        if self.host.imagines() {
             if now.running() {
+                self.end_scene(0);
                 self.host.simulate(self.id(), Status::Exited);
             }
-            return Ok(now.exit_code().unwrap_or(0));
+            return Ok(self.now()?.exit_code().unwrap_or(0));
         }
         let inner = limit.map_or_else(|| ctx.child(), |limit| ctx.with_timeout(limit));
         let exit = runtime::wait(&inner, &self.bundle()).map_err(|error| {
@@ -189,6 +199,9 @@ impl Container {
     /// `timeout` after `limit`; `cancelled`.
     pub fn wait_until(&self, ctx: &Context, word: &str, limit: Option<Duration>) -> Result<()> {
         let until = Until::parse(word)?;
+        if self.host.imagined().is_stage {
+            return self.wait_for_scene(word);
+        }
         if matches!(until, Until::Health(_)) && health::check(&self.facts.recipe.config).is_none() {
             return Err(
                 Error::invalid(format!("the health of container `{self}` is not checked"))
@@ -196,8 +209,8 @@ impl Container {
                     .hint("make it with the option `health`"),
             );
         }
-        if self.host.plan().is_some() {
-            return Ok(());
+        if self.host.imagines() {
+            return self.wait_for_scene(word);
         }
         let inner = limit.map_or_else(|| ctx.child(), |limit| ctx.with_timeout(limit));
         runtime::until(&inner, &self.bundle(), until).map_err(|error| {
@@ -215,13 +228,13 @@ impl Container {
         self.host.store().write(|tx| {
             tx.rename_container(self.id(), name.as_str())?;
             match tx.container(self.id())? {
-                Some(row) if self.host.plan().is_none() && KeptRow::is_in(&self.bundle()) => {
+                Some(row) if !self.host.imagines() && KeptRow::is_in(&self.bundle()) => {
                     KeptRow::write(&row, &self.bundle())
                 }
                 _ => Ok(()),
             }
         })?;
-        if !self.host.planned("container.rename", self.name(), name.as_str()) {
+        if !self.host.plays("container.rename", self.name(), name.as_str()) {
             let attributes = events::attributes(self.image(), name.as_str(), self.labels());
             runtime::set_attributes(&self.bundle(), attributes)?;
             self.tell("rename", &[("oldName", self.name()), ("name", name.as_str())]);

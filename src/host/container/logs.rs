@@ -113,6 +113,9 @@ impl LogOptions {
 impl Container {
     /// What it wrote so far, in the order of writing; bytes that are no text are replaced.
     pub fn logs(&self, options: &LogOptions) -> Result<String> {
+        if let Some(played) = self.played_log(options.stream.as_deref(), options.tail) {
+            return Ok(played);
+        }
         let (mut text, mut at_start) = (Vec::new(), true);
         self.read_log(options, &mut |logged| {
             if let Logged::Line(line) = logged {
@@ -182,6 +185,14 @@ impl Container {
         options: &LogOptions,
         each: &mut dyn FnMut(String) -> Result<bool>,
     ) -> Result<()> {
+        if let Some(played) = self.played_log(options.stream.as_deref(), options.tail) {
+            for line in played.lines() {
+                if !each(line.to_owned())? {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let mut begun: [Option<(Timestamp, Vec<u8>)>; 2] = [None, None];
         let shown = |(time, text): (Timestamp, Vec<u8>)| {
             let text = String::from_utf8_lossy(&text).into_owned();

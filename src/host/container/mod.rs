@@ -17,6 +17,7 @@ mod lifecycle;
 mod logs;
 mod mount_option;
 mod options;
+mod played;
 mod recipe;
 mod remove;
 mod resolve;
@@ -47,6 +48,8 @@ pub(super) use kept::KeptRow;
 pub use lifecycle::StopOptions;
 pub use logs::{LogOption, LogOptions, Logged};
 pub use options::ContainerOptions;
+pub(super) use played::Scene;
+pub use played::{Played, Player};
 pub use recipe::Mount;
 pub use remove::RemoveContainer;
 pub use run::{Run, Sink};
@@ -84,7 +87,10 @@ impl Container {
             .source(cause)
         })?;
         let state = host.container_state(&row)?;
+        let scene = host.imagined().scenes.get(&row.id).and_then(Scene::health);
         let health = match (state.started, health::check(&recipe.config)) {
+            _ if scene.is_some() => scene,
+            _ if host.imagined().is_stage => None,
             (Some(started), Some(_)) => Some(runtime::health(&host.bundle(&row.id), started)?),
             _ => None,
         };
@@ -274,6 +280,9 @@ impl Host {
     fn container_state(&self, row: &ContainerRow) -> Result<State> {
         let simulated = self.imagined().states.get(&row.id).copied();
         if let Some(status) = simulated {
+            if let Some(scene) = self.imagined().scenes.get(&row.id) {
+                return Ok(scene.state(status));
+            }
             return Ok(State {
                 status,
                 ..State::default()

@@ -38,7 +38,7 @@ impl Container {
         }
         if self
             .host
-            .planned("container.remove", self.name(), if lives { "killed first" } else { "" })
+            .plays("container.remove", self.name(), if lives { "killed first" } else { "" })
         {
             return self.forget();
         }

@@ -136,7 +136,7 @@ impl Host {
             false => Term::OfOwner(&owner),
         };
         let container = self.make_container(ctx, image, cmd, options, term)?;
-        if self.planned("container::run", container.image(), &container.command().join(" ")) {
+        if self.plays("container::run", container.image(), &container.command().join(" ")) {
             return container.finish_simulated_run(options.keep);
         }
         let stdin = options
@@ -182,7 +182,7 @@ impl Host {
     ) -> Result<Container> {
         let owner = self.hold()?;
         let container = self.make_container(ctx, image, cmd, options, Term::Lasting(Some(&owner)))?;
-        if self.planned(
+        if self.plays(
             "container::run_detached",
             container.name(),
             &container.command().join(" "),

@@ -72,7 +72,7 @@ impl Container {
                 Error::internal(format!("failed to write the settings of container `{self}`: {cause}"))
             })?;
             tx.set_container_options(self.id(), &text)?;
-            if self.host.planned("container.update", self.name(), "") {
+            if self.host.plays("container.update", self.name(), "") {
                 return Ok(());
             }
             runtime::update(&self.bundle(), &recipe.limits)?;

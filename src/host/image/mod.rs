@@ -8,6 +8,7 @@ mod listing;
 mod pull;
 mod remove;
 mod resolve;
+mod sketch;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use filter::ImageFilter;
 pub use listing::Matching;
 pub use pull::{Policy, PullOptions, PulledImage};
 pub use remove::RemoveImage;
+pub use sketch::SketchOptions;
 
 /// What lists show for an image without a name.
 pub(super) const NO_NAME: &str = "<none>";
