@@ -39,6 +39,11 @@ pub trait Console: Send + Sync {
     /// Writes one line meant for a person: logs, questions, notes.
     fn talk(&self, line: &str);
 
+    /// Tells an error to a program that wants an object; false where people read, who want words.
+    fn tells(&self, _error: &Error) -> bool {
+        false
+    }
+
     /// Shows how far things are, in lines that the next ones replace and that nothing keeps; no lines take them away.
     fn status(&self, _lines: &[String]) {}
 

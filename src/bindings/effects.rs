@@ -295,6 +295,28 @@ pub fn of(name: &str) -> Option<Vec<Effect>> {
     Some(effects)
 }
 
+/// The effects that every call of a function has, whatever its options say, but reading, which is always allowed.
+pub fn certain(name: &str) -> Vec<Effect> {
+    let depends = |of: &Of| {
+        matches!(
+            of,
+            Of::From(_)
+                | Of::To(_)
+                | Of::Bases
+                | Of::Extra(_)
+                | Of::Options
+                | Of::Own
+                | Of::Listen
+                | Of::Served(_)
+                | Of::Repair
+        )
+    };
+    let acts = acts(name).unwrap_or_default().iter();
+    acts.filter(|(effect, of)| *effect != Effect::Read && !depends(of))
+        .map(|act| act.0)
+        .collect()
+}
+
 /// The names in the table.
 pub fn names() -> impl Iterator<Item = &'static str> {
     EFFECTS.iter().map(|row| row.0)

@@ -100,6 +100,10 @@ impl serde::de::Error for Fault {
         Fault(unknown("value", found, valid))
     }
 
+    fn unknown_field(found: &str, valid: &'static [&'static str]) -> Fault {
+        Fault(unknown("key", found, valid))
+    }
+
     fn missing_field(field: &'static str) -> Fault {
         Fault::custom(format!("needs the option `{field}`"))
     }

@@ -385,7 +385,7 @@ pub(super) fn docker(words: &[String]) -> Result<Called> {
                         .hint("the store is `--root` of hoist, or HOIST_ROOT"),
                 );
             }
-            "__complete" => return Ok(Said::help(propose("docker", &rest[1..]))),
+            "__complete" => return Ok(Said::help(propose("docker", &rest[1..], [&None, &None]))),
             "-v" | "--version" => return Ok(Said::help(format!("Hoist version {}\n", env!("CARGO_PKG_VERSION")))),
             "-h" | "--help" => return Ok(Said::help(docker_help())),
             _ => break,

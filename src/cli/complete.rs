@@ -1,7 +1,7 @@
 //! Completion: what may come next on a command line. Shells ask the program, so that what it proposes is what there is: commands, flags
 //! of a script's header, names of images, containers and volumes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory, Parser, ValueEnum};
 
@@ -66,20 +66,24 @@ impl Completions {
 
 impl Complete {
     pub(super) fn execute(&self, app: &App) -> Result<u8> {
-        let lines = propose("hoist", &self.words);
+        // Flags before the first word that is no flag are taken for this command's own.
+        let global = &app.global;
+        let lines = propose("hoist", &self.words, [&global.root, &global.run_root]);
         let _ = app.terminal.data(&lines);
         Ok(0)
     }
 }
 
 /// What may come in place of the last word: lines of a word, a tab and what it is about.
-pub(super) fn propose(program: &'static str, words: &[String]) -> String {
+/// `store` is where the store is, unless the words say.
+pub(super) fn propose(program: &'static str, words: &[String], store: [&Option<PathBuf>; 2]) -> String {
     let Some((current, before)) = words.split_last() else {
         return String::new();
     };
     let mut asked = Asked {
         program,
         current,
+        store,
         globals: Vec::new(),
         found: Vec::new(),
         files: false,
@@ -103,6 +107,8 @@ pub(super) fn propose(program: &'static str, words: &[String]) -> String {
 struct Asked<'a> {
     program: &'static str,
     current: &'a str,
+    /// The store and its run root, unless the words say.
+    store: [&'a Option<PathBuf>; 2],
     /// The program's own flags before the command, which say which store is meant.
     globals: Vec<String>,
     found: Vec<(String, String)>,
@@ -320,7 +326,8 @@ impl Asked<'_> {
                 .chain(self.globals.iter().cloned())
                 .chain(["repl".to_owned()]);
             let global = CommandLine::try_parse_from(words).ok()?.global;
-            let config = Config::new(global.root, global.run_root, false).ok()?;
+            let [root, run_root] = self.store.map(Clone::clone);
+            let config = Config::new(global.root.or(root), global.run_root.or(run_root), false).ok()?;
             // To look is not to make.
             config.root.join("hoist.db").exists().then_some(())?;
             names(&Host::open(&config, None).ok()?).ok()

@@ -1,10 +1,13 @@
 //! The command line: what the program is told, and the only code that prints besides the REPL.
 
+mod check;
 mod command;
 mod complete;
 mod doc;
 mod eval;
+mod format;
 mod jobs;
+mod lsp;
 mod oci;
 mod permissions;
 mod plan;
@@ -104,6 +107,17 @@ struct Global {
     #[arg(long, env = "HOIST_FORMAT", value_enum, default_value = "table", global = true)]
     format: FormatFlag,
 
+    /// How errors are told: as text, or each as one line of JSON with kind, message, file, line, column, hint and chain
+    #[arg(
+        long,
+        env = "HOIST_ERROR_FORMAT",
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true
+    )]
+    error_format: ErrorFormat,
+
     /// Log nothing but errors
     #[arg(long, short, env = "HOIST_QUIET", value_parser = FalseyValueParser::new(), global = true)]
     quiet: bool,
@@ -130,6 +144,12 @@ enum FormatFlag {
     Jsonl,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ErrorFormat {
+    Text,
+    Json,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum LevelFlag {
     #[value(alias = "debug")]
@@ -144,6 +164,10 @@ enum LevelFlag {
 enum Command {
     Run(run::Run),
     Eval(eval::Eval),
+    Check(check::Check),
+    #[command(name = "fmt")]
+    Format(format::Format),
+    Lsp(lsp::Lsp),
     Plan(plan::Plan),
     Apply(plan::Apply),
     Repl(ReplCommand),
@@ -210,7 +234,7 @@ pub fn main() -> ExitCode {
     if let Command::Oci(OciCommand { words }) = line.command {
         return oci::main(std::iter::once("hoist oci".into()).chain(words).collect());
     }
-    let terminal = Arc::new(Terminal::default());
+    let terminal = Arc::new(Terminal::new(line.global.error_format == ErrorFormat::Json));
     let called = line.command.called();
     let converses = matches!(&called, Ok(Called::Ready(ready)) if ready.converses());
     let result = called.and_then(|called| {
@@ -280,6 +304,9 @@ impl App {
         match command {
             Command::Run(run) => run.execute(self),
             Command::Eval(eval) => eval.execute(self),
+            Command::Check(check) => check.execute(self),
+            Command::Format(format) => format.execute(self),
+            Command::Lsp(lsp) => lsp.execute(self),
             Command::Plan(plan) => plan.execute(self),
             Command::Apply(apply) => apply.execute(self),
             Command::Repl(_) => self.converse(),
@@ -378,9 +405,7 @@ impl App {
 
     /// Tells what went wrong and, after a dry run, what would have been done; returns the exit code.
     fn conclude(&self, session: &Session, finished: &Finished) -> u8 {
-        if let Some(report) = &finished.report {
-            self.terminal.talk(report);
-        }
+        self.terminal.report(finished);
         if let Some(plan) = session.plan() {
             self.terminal.show_plan(plan);
         }

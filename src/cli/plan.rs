@@ -62,9 +62,7 @@ impl Plan {
         };
         let session = app.planning_session(told)?;
         let finished = runner::run(&session, &source);
-        if let Some(report) = &finished.report {
-            app.terminal.talk(report);
-        }
+        app.terminal.report(&finished);
         if finished.code != 0 {
             app.terminal
                 .talk("no plan was made: the script did not come to its end");

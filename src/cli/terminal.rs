@@ -11,12 +11,16 @@ use crate::config::variable;
 use crate::error::{Context as _, Error, Result};
 use crate::host::Plan;
 use crate::model::{Context, Secret};
+use crate::script::Diagnostic;
+use crate::script::runner::Finished;
 use crate::sys::pty;
 
 /// The terminal, or whatever the standard streams are connected to.
 #[derive(Default)]
 pub(super) struct Terminal {
     shown: Mutex<Shown>,
+    /// Whether errors are told as JSON.
+    is_json: bool,
 }
 
 /// What tells how far things are, below all that stays.
@@ -73,8 +77,28 @@ fn cut(line: &str, columns: usize) -> String {
 }
 
 impl Terminal {
+    /// The terminal, with errors as text or as JSON.
+    pub(super) fn new(is_json: bool) -> Terminal {
+        Terminal {
+            is_json,
+            ..Terminal::default()
+        }
+    }
+
+    /// How a script failed, if it did.
+    pub(super) fn report(&self, finished: &Finished) {
+        match (&finished.diagnostic, &finished.report) {
+            (Some(diagnostic), _) if self.is_json => self.talk(&diagnostic.json().to_string()),
+            (_, Some(report)) => self.talk(report),
+            _ => {}
+        }
+    }
+
     /// `error: …`, then `help: …`.
     pub(super) fn error(&self, error: &Error) {
+        if self.is_json {
+            return self.talk(&Diagnostic::error(error).json().to_string());
+        }
         self.talk(&format!("error: {error}"));
         if let Some(hint) = error.way_out() {
             self.talk(&format!("help: {hint}"));
@@ -168,6 +192,13 @@ impl Console for Terminal {
             })?,
         };
         Ok(secret.expose().to_owned())
+    }
+
+    fn tells(&self, error: &Error) -> bool {
+        if self.is_json {
+            self.error(error);
+        }
+        self.is_json
     }
 
     fn talk(&self, line: &str) {

@@ -93,9 +93,14 @@ impl Config {
             blobs: Blobs::default(),
             protect: Protect::default(),
             trash: Trash::default(),
-            library: Config::usual_directory().map(|directory| directory.join("lib")),
+            library: Config::usual_library(),
             permissions: Permissions::default(),
         })
+    }
+
+    /// Where modules of one's own are.
+    pub fn usual_library() -> Option<PathBuf> {
+        Config::usual_directory().map(|directory| directory.join("lib"))
     }
 
     /// The settings file that is read unless another is named: root's is the machine's, others have their own.

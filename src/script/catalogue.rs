@@ -134,7 +134,7 @@ impl Catalogue {
 
 /// `it is called as …`, with the overloads there are; nothing where they are too many to help.
 pub fn called_as<'a>(functions: impl Iterator<Item = &'a Function>) -> Option<String> {
-    const MOST: usize = 4;
+    const MOST: usize = 6;
     let signatures: BTreeSet<String> = functions.map(|f| format!("`{}`", f.signature())).collect();
     let list: Vec<String> = signatures.into_iter().collect();
     (1..=MOST)

@@ -3,10 +3,12 @@
 use std::fmt;
 
 use rhai::{Engine, EvalAltResult, Position};
+use serde_json::Value;
 
 use super::runner::Source;
 use super::{explain, mask};
 use crate::bindings::failure::Failure;
+use crate::error::Error;
 
 /// Characters of a source line that are shown.
 const WIDEST: usize = 100;
@@ -17,6 +19,7 @@ const LONGEST_TRACE: usize = 10;
 #[derive(Debug)]
 pub struct Diagnostic {
     title: String,
+    kind: &'static str,
     message: String,
     place: Option<Place>,
     trace: Vec<String>,
@@ -49,24 +52,63 @@ impl Diagnostic {
             .map(Failure::position)
             .filter(|position| !position.is_none());
         let place = place(position.unwrap_or_else(|| inner.position()), &file, code.as_deref());
-        let (title, message, hint) = match own {
-            Some(failure) => {
-                let error = failure.error();
-                let title = format!("error[{}]", error.kind());
-                (title, error.message().to_owned(), error.way_out().map(str::to_owned))
-            }
+        let mut diagnostic = match own {
+            Some(failure) => Diagnostic::error(failure.error()),
             None => {
                 let (message, hint) = explain::explain(inner, engine, code.as_deref().unwrap_or_default());
-                ("error".to_owned(), message, hint)
+                Diagnostic::new("error", kind(inner), &message, hint)
             }
         };
+        diagnostic.place = place;
+        diagnostic.trace = trace;
+        diagnostic
+    }
+
+    /// The report for an error that is in no script.
+    pub fn error(error: &Error) -> Diagnostic {
+        let title = format!("error[{}]", error.kind());
+        let hint = error.way_out().map(str::to_owned);
+        Diagnostic::new(&title, error.kind().name(), error.message(), hint)
+    }
+
+    pub(super) fn new(title: &str, kind: &'static str, message: &str, hint: Option<String>) -> Diagnostic {
         Diagnostic {
-            title,
-            message,
-            place,
-            trace,
+            title: title.to_owned(),
+            kind,
+            message: message.to_owned(),
+            place: None,
+            trace: Vec::new(),
             hint,
         }
+    }
+
+    /// The same, at a place in a script.
+    pub(super) fn at(mut self, source: &Source, line: usize, column: usize) -> Diagnostic {
+        self.place = Some(shown(&source.name, Some(&source.code), line, column));
+        self
+    }
+
+    /// It as one object: `kind`, `message`, `file`, `line`, `column`, `hint`, and `chain`, the calls that led there.
+    pub fn json(&self) -> Value {
+        let place = self.place.as_ref();
+        serde_json::json!({
+            "kind": self.kind,
+            "message": self.message,
+            "file": place.map(|place| &place.file),
+            "line": place.map(|place| place.line),
+            "column": place.map(|place| place.column),
+            "hint": self.hint,
+            "chain": self.trace,
+        })
+    }
+}
+
+/// The word for an error that is not one of ours.
+fn kind(thrown: &EvalAltResult) -> &'static str {
+    match thrown {
+        EvalAltResult::ErrorParsing(..) => "syntax",
+        EvalAltResult::ErrorRuntime(..) => "thrown",
+        _ => "script",
     }
 }
 
@@ -116,22 +158,28 @@ fn unwind<'a>(thrown: &'a EvalAltResult, main: &str) -> (&'a EvalAltResult, Stri
 }
 
 fn place(position: Position, file: &str, code: Option<&str>) -> Option<Place> {
-    let (line, column) = (position.line()?, position.position().unwrap_or(1));
-    let shown = code.and_then(|code| mask::line(code, line, column));
-    Some(Place {
+    Some(shown(file, code, position.line()?, position.position().unwrap_or(1)))
+}
+
+fn shown(file: &str, code: Option<&str>, line: usize, column: usize) -> Place {
+    let text = code.and_then(|code| mask::line(code, line, column));
+    Place {
         file: file.to_owned(),
         line,
         column,
-        text: shown.map(|(text, place)| (text.replace('\t', " "), place)),
-    })
+        text: text.map(|(text, place)| (text.replace('\t', " "), place)),
+    }
 }
 
 /// How many characters the caret underlines: the word at the position, with its `::` parts and what it is called on.
 fn width(text: &str, column: usize) -> usize {
-    let rest = text.chars().skip(column - 1);
-    rest.take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':')
-        .count()
-        .max(1)
+    let is_name = |c: &char| c.is_alphanumeric() || *c == '_';
+    let letters: Vec<char> = text.chars().skip(column - 1).collect();
+    let mut width = letters.iter().take_while(|c| is_name(c)).count();
+    while letters[width..].starts_with(&[':', ':']) {
+        width += 2 + letters[width + 2..].iter().take_while(|c| is_name(c)).count();
+    }
+    width.max(1)
 }
 
 /// The part of a long line around a column, and the column in it.
@@ -236,5 +284,35 @@ help: a duration is numbers with units `w d h m s ms us`, such as `7d`, `1h30m` 
         let report = report("let x = 1;\nlet y = ;");
         assert!(report.contains("test.rhai:2:9"), "{report}");
         assert!(report.contains("2 | let y = ;\n  |         ^"), "{report}");
+    }
+
+    /// `tests/errors.txt` has scripts and what is said of each, whole. Paths of modules are below the directory of the file.
+    #[test]
+    fn bad_scripts_are_told_what_is_wrong_with_them() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/errors.txt");
+        let kept = std::fs::read_to_string(&path).unwrap();
+        let modules = tempfile::tempdir().unwrap();
+        let outer = "import \"inner\" as inner;\nfn read_it(x) {\n    inner::fail(x)\n}\n";
+        std::fs::write(modules.path().join("outer.rhai"), outer).unwrap();
+        std::fs::write(modules.path().join("inner.rhai"), "fn fail(x) {\n    fs::read(x)\n}\n").unwrap();
+        std::fs::write(modules.path().join("broken.rhai"), "let x = 1;\nlet y = ;\n").unwrap();
+        let place = format!("{}/", modules.path().display());
+        let scripts = kept.split("=== script\n").skip(1);
+        let mut now = kept.split("=== script\n").next().unwrap().to_owned();
+        for script in scripts.map(|part| part.split("--- error\n").next().unwrap()) {
+            let (session, _) = testing::session(false);
+            let name = format!("{place}bad.rhai");
+            let finished = runner::run(&session, &runner::Source::text(&name, script.trim_end()));
+            let report = finished.report.unwrap_or_else(|| "nothing is wrong".to_owned());
+            now += &format!("=== script\n{script}--- error\n{}\n", report.replace(&place, ""));
+        }
+        if now != kept {
+            let written = std::env::temp_dir().join("hoist-errors.txt");
+            std::fs::write(&written, now).unwrap();
+            panic!(
+                "errors are told otherwise than tests/errors.txt says: compare it with {}",
+                written.display()
+            );
+        }
     }
 }

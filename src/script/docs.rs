@@ -270,7 +270,7 @@ fn kind_name(rust: &str) -> String {
         .iter()
         .find_map(|wrapper| bare.strip_prefix(wrapper));
     if let Some(inner) = inner {
-        let inner = inner.split(",Box<").next().unwrap_or(inner).trim_end_matches('>');
+        let inner = inner.split(",").next().unwrap_or(inner).trim_end_matches('>');
         return kind_name(inner);
     }
     match bare {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rhai::{Array, Dynamic, Engine, Module, Position, Token};
+use rhai::{Array, Dynamic, Engine, Module, OptimizationLevel, Position, Token};
 
 use crate::bindings::{self, Failure, Session, args, command, scope};
 
@@ -38,6 +38,15 @@ pub(super) fn build(session: &Session) -> Engine {
         talk.settings().console.talk(&scope::marked(&line));
     });
     engine.on_progress(stop_reason);
+    allow_until(&mut engine);
+    engine
+}
+
+/// An engine that only parses, and leaves the script as it is written: it knows no functions.
+pub(super) fn parser() -> Engine {
+    let mut engine = Engine::new_raw();
+    limit(&mut engine);
+    engine.set_optimization_level(OptimizationLevel::None);
     allow_until(&mut engine);
     engine
 }

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use rhai::{Engine, EvalAltResult};
+use rhai::{Dynamic, Engine, EvalAltResult, Map};
 
-use super::docs::{self, Function, Use};
-use crate::bindings::NAMESPACES;
+use super::catalogue::{called_as, catalogue};
+use super::docs::Function;
+use super::outline::Outline;
 use crate::bindings::failure::message;
-use crate::bindings::value::{plain_type, with_article};
+use crate::bindings::value::{plain_type, text, with_article};
 use crate::model::suggest;
 
 /// Message and way out for an error that is not one of ours. `code` is the script, for names it defines itself.
 pub(super) fn explain(error: &EvalAltResult, engine: &Engine, code: &str) -> (String, Option<String>) {
     match error {
-        EvalAltResult::ErrorRuntime(value, _) => (crate::bindings::value::text(value), None),
-        EvalAltResult::ErrorFunctionNotFound(signature, _) => function_not_found(signature, engine, code),
+        EvalAltResult::ErrorRuntime(value, _) => (thrown(value), None),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => function_not_found(signature, code),
         EvalAltResult::ErrorVariableNotFound(name, _) => {
             let words = words(code);
             let near = suggest(name, words.iter().copied().filter(|word| word != name));
@@ -30,13 +31,44 @@ pub(super) fn explain(error: &EvalAltResult, engine: &Engine, code: &str) -> (St
             format!("functions call each other more than {} deep", engine.max_call_levels()),
             None,
         ),
+        EvalAltResult::ErrorDataRace(name, _) if name.contains(' ') => (
+            "a value is used by a closure while a method of it runs".to_owned(),
+            Some("copy it first, such as `let copy = list;`, and use the copy in the closure".to_owned()),
+        ),
         EvalAltResult::ErrorDataRace(name, _) => (
             format!("`{name}` is used by a closure while a method of it runs"),
             Some(format!(
                 "copy it first, such as `let copy = {name};`, and use the copy in the closure"
             )),
         ),
+        EvalAltResult::ErrorParsing(kind, _) => {
+            (format!("syntax error: {}", quoted(&lowered(&kind.to_string()))), None)
+        }
         other => (lowered(&message(other)), None),
+    }
+}
+
+/// What was thrown, as it is; of what `catch` binds for an error of the language, the message.
+fn thrown(value: &Dynamic) -> String {
+    let fields = value.read_lock::<Map>();
+    let message = fields
+        .as_ref()
+        .filter(|fields| fields.contains_key("error") && fields.contains_key("line"));
+    let message = message.and_then(|fields| fields.get("message")?.clone().into_string().ok());
+    match message {
+        Some(message) => lowered(&message),
+        None if value.is_unit() => "the script ended itself, and did not say why".to_owned(),
+        None => text(value),
+    }
+}
+
+/// Names in backticks rather than quotes.
+fn quoted(text: &str) -> String {
+    let parts: Vec<&str> = text.split('\'').collect();
+    if parts.len().is_multiple_of(2) {
+        text.to_owned()
+    } else {
+        parts.join("`")
     }
 }
 
@@ -97,32 +129,34 @@ fn call(signature: &str) -> Call<'_> {
 }
 
 impl Call<'_> {
+    /// The functions of that name and place; those of the first argument's type alone, if there are such.
+    fn overloads(&self) -> Vec<&'static Function> {
+        if let Some(namespace) = self.namespace {
+            let all = catalogue().functions().iter();
+            return all
+                .filter(|f| f.qualified_name() == format!("{namespace}::{}", self.name))
+                .collect();
+        }
+        let all: Vec<&Function> = catalogue().callable(self.name).collect();
+        let first = self.given.first().map(String::as_str);
+        let of_type: Vec<&Function> = all
+            .iter()
+            .filter(|f| f.receiver() == first && first.is_some())
+            .copied()
+            .collect();
+        if of_type.is_empty() { all } else { of_type }
+    }
+
     fn full_name(&self) -> String {
         match self.namespace {
             Some(namespace) => format!("{namespace}::{}", self.name),
             None => self.name.to_owned(),
         }
     }
-
-    /// Whether the function could have been meant, going by its name and place.
-    fn names(&self, function: &Function) -> bool {
-        let in_place = match (&function.usage, self.namespace) {
-            (Use::Namespace(own), given) => given == Some(own),
-            (Use::Getter(_), _) => false,
-            (_, given) => given.is_none(),
-        };
-        in_place && function.name == self.name
-    }
 }
 
-fn function_not_found(signature: &str, engine: &Engine, code: &str) -> (String, Option<String>) {
+fn function_not_found(signature: &str, code: &str) -> (String, Option<String>) {
     let call = call(signature);
-    let functions = docs::functions();
-    let same: Vec<String> = functions
-        .iter()
-        .filter(|f| call.names(f))
-        .map(Function::signature)
-        .collect();
     if is_operator(call.name) {
         let given: Vec<String> = call.given.iter().map(|kind| with_article(kind)).collect();
         return (
@@ -130,123 +164,52 @@ fn function_not_found(signature: &str, engine: &Engine, code: &str) -> (String, 
             None,
         );
     }
-    if !same.is_empty() {
-        let hint = format!("it is called as {}", quoted(&same));
-        return (
-            format!(
-                "`{}` cannot be called with ({})",
-                call.full_name(),
-                call.given.join(", ")
-            ),
-            Some(hint),
-        );
+    if call.name.starts_with("anon$") {
+        let message = format!("the closure cannot be called with ({})", call.given.join(", "));
+        return (message, Some("it takes another number of arguments".to_owned()));
     }
-    if let Some(overloads) = language_overloads(engine, &call) {
-        return (
-            format!("`{}` cannot be called with ({})", call.name, call.given.join(", ")),
-            overloads,
+    let outline = Outline::of(code);
+    let own: Vec<String> = outline
+        .functions
+        .iter()
+        .filter(|f| call.namespace.is_none() && f.name == call.name)
+        .map(|f| format!("`{}`", f.signature()))
+        .collect();
+    let overloads = call.overloads();
+    let hint = match own.is_empty() {
+        true => called_as(overloads.iter().copied()),
+        false => Some(format!("it is called as {}", own.join(" or "))),
+    };
+    if !own.is_empty() || !overloads.is_empty() {
+        let message = format!(
+            "`{}` cannot be called with ({})",
+            call.full_name(),
+            call.given.join(", ")
         );
+        return (message, hint);
     }
     let message = format!("there is no function `{}`", call.full_name());
-    (message, unknown_function_hint(&call, &functions, engine, code))
+    (message, unknown_function_hint(&call, &outline))
 }
 
 fn is_operator(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-fn quoted(signatures: &[String]) -> String {
-    signatures
-        .iter()
-        .map(|signature| format!("`{signature}`"))
-        .collect::<Vec<_>>()
-        .join(" or ")
-}
-
-/// Where the language itself has a function of that name: how it is called, if the script's own words do not say.
-fn language_overloads(engine: &Engine, call: &Call<'_>) -> Option<Option<String>> {
-    if call.namespace.is_some() {
-        return None;
+fn unknown_function_hint(call: &Call<'_>, outline: &Outline<'_>) -> Option<String> {
+    let own = outline.functions.iter().map(|f| f.name);
+    let near = catalogue().meant(call.namespace, call.name, own);
+    if let (None, Some(namespace)) = (&near, call.namespace) {
+        let names: Vec<&str> = catalogue().names_in(namespace).into_iter().collect();
+        return (!names.is_empty()).then(|| format!("`{namespace}::` has {}", names.join(", ")));
     }
-    let signatures = engine.gen_fn_signatures(true);
-    let prefix = format!("{}(", call.name);
-    let matching: BTreeSet<String> = signatures
-        .iter()
-        .filter(|signature| signature.starts_with(&prefix))
-        .map(|signature| readable(signature))
-        .collect();
-    match matching.len() {
-        0 => None,
-        1..=4 => Some(Some(format!(
-            "it is called as {}",
-            quoted(&matching.into_iter().collect::<Vec<_>>())
-        ))),
-        _ => Some(None),
-    }
-}
-
-/// A signature of the interpreter in the words of scripts.
-fn readable(signature: &str) -> String {
-    let bare = signature.split(" -> ").next().unwrap_or(signature);
-    let Some((name, parameters)) = bare.trim_end_matches(')').split_once('(') else {
-        return bare.to_owned();
-    };
-    let parameters = parameters
-        .split(", ")
-        .filter(|parameter| !parameter.is_empty())
-        .map(|parameter| {
-            let (name, kind) = parameter.split_once(": ").unwrap_or(("value", parameter));
-            let kind = kind.trim_start_matches('&').trim_start_matches("mut ");
-            format!("{name}: {}", if kind == "Dynamic" { "any" } else { plain_type(kind) })
-        });
-    format!("{name}({})", parameters.collect::<Vec<_>>().join(", "))
-}
-
-fn unknown_function_hint(call: &Call<'_>, functions: &[Function], engine: &Engine, code: &str) -> Option<String> {
-    if let Some(namespace) = call.namespace {
-        let names: BTreeSet<&str> = functions
-            .iter()
-            .filter(|f| f.usage == Use::Namespace(namespace.to_owned()))
-            .map(|f| f.name.as_str())
-            .collect();
-        let list = names.iter().copied().collect::<Vec<_>>().join(", ");
-        return Some(match suggest(call.name, names.iter().copied()) {
-            Some(near) => did_you_mean(&format!("{namespace}::{near}")),
-            None => format!("`{namespace}::` has {list}"),
-        });
-    }
-    let elsewhere = functions
-        .iter()
-        .find(|f| f.name == call.name && matches!(f.usage, Use::Namespace(_)));
-    if let Some(function) = elsewhere {
-        return Some(did_you_mean(&function.qualified_name()));
-    }
-    let own = functions
-        .iter()
-        .filter(|f| matches!(f.usage, Use::Global | Use::Method(_)))
-        .map(|f| f.name.clone());
-    let language = engine
-        .gen_fn_signatures(true)
-        .into_iter()
-        .filter_map(|s| Some(s.split_once('(')?.0.to_owned()));
-    let names: BTreeSet<String> = own.chain(language).filter(|name| !is_operator(name)).collect();
-    let defined = defined(code);
-    let near = suggest(call.name, defined.iter().map(String::as_str));
-    near.or_else(|| suggest(call.name, names.iter().map(String::as_str)))
-        .map(did_you_mean)
-}
-
-/// Functions the script defines.
-fn defined(code: &str) -> Vec<String> {
-    let after = code.split("fn ").skip(1);
-    after
-        .filter_map(|rest| Some(rest.split_once('(')?.0.trim().to_owned()))
-        .collect()
+    near.map(|near| did_you_mean(&near))
 }
 
 fn module_not_found(name: &str) -> (String, Option<String>) {
-    let near = suggest(name, NAMESPACES.iter().map(|group| group.name));
-    let hint = near.map(|near| did_you_mean(&format!("{near}::")));
+    let hint = catalogue()
+        .module_meant(name)
+        .map(|near| did_you_mean(&format!("{near}::")));
     (format!("there is no module `{name}`"), hint)
 }
 
@@ -257,9 +220,7 @@ fn property_not_found(text: &str) -> Option<(String, Option<String>)> {
         return None;
     };
     let kind = plain_type(kind);
-    let functions = docs::functions();
-    let of_kind = |f: &&Function| matches!(&f.usage, Use::Getter(own) | Use::Method(own) if own == kind);
-    let near = suggest(name, functions.iter().filter(of_kind).map(|f| f.name.as_str()));
+    let near = catalogue().member_meant(kind, name);
     Some((
         format!("{} has no property `{name}`", with_article(kind)),
         near.map(did_you_mean),

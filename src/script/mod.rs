@@ -2,12 +2,17 @@
 
 pub mod apply;
 pub mod catalogue;
+pub mod check;
 pub mod commands;
 pub mod docs;
 pub mod examples;
+pub mod format;
+pub mod insight;
 pub mod interactive;
+pub mod outline;
 pub mod reference;
 pub mod runner;
+pub mod site;
 pub mod stdlib;
 pub mod suite;
 pub mod tokens;

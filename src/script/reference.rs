@@ -34,7 +34,8 @@ pub fn help(name: &str) -> Result<String> {
         .iter()
         .filter(|f| f.qualified_name() == bare || f.name == bare)
         .collect();
-    if !exact.is_empty() {
+    let is_one = exact.iter().all(|f| f.qualified_name() == exact[0].qualified_name());
+    if !exact.is_empty() && is_one {
         return Ok(exact.into_iter().map(manual).collect::<Vec<_>>().join("\n\n"));
     }
     search(bare, &functions)
@@ -73,19 +74,32 @@ fn first_line(manual: &str) -> &str {
 }
 
 fn search(word: &str, functions: &[Function]) -> Result<String> {
-    let lower = word.to_lowercase();
+    let words: Vec<String> = word.split_whitespace().map(str::to_lowercase).collect();
     let fits = |f: &&Function| {
-        f.qualified_name().to_lowercase().contains(&lower) || f.summary().to_lowercase().contains(&lower)
+        let text = format!("{} {}", f.qualified_name(), f.summary()).to_lowercase();
+        words.iter().all(|word| text.contains(word))
     };
     if functions.iter().any(|f| fits(&f)) {
         return Ok(list(functions.iter().filter(fits)));
     }
-    let names: BTreeSet<String> = functions.iter().map(Function::qualified_name).collect();
+    let near = nearest(word, functions);
     let error = Error::not_found(format!("nothing is documented as `{word}`")).target(word);
-    Err(match suggest(word, names.iter().map(String::as_str)) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint("`hoist doc` lists what there is"),
+    Err(match near.is_empty() {
+        false => error.hint(format!("did you mean {}?", near.join(" or "))),
+        true => error.hint("`hoist doc` lists what there is"),
     })
+}
+
+/// The full names, in backticks, that are nearest to a word or have the bare name that is.
+fn nearest(word: &str, functions: &[Function]) -> Vec<String> {
+    let names: BTreeSet<String> = functions.iter().map(Function::qualified_name).collect();
+    let bare = |name: &str| name.rsplit([':', '.']).next().unwrap_or_default().to_owned();
+    let bares: BTreeSet<String> = names.iter().map(|name| bare(name)).collect();
+    let near = suggest(word, names.iter().chain(&bares).map(String::as_str));
+    let near = names
+        .iter()
+        .filter(|name| near.is_some_and(|near| *name == near || bare(name) == near));
+    near.map(|name| format!("`{name}`")).collect()
 }
 
 fn overview() -> String {
@@ -286,5 +300,15 @@ mod tests {
             help("fs::raed").unwrap_err().way_out(),
             Some("did you mean `fs::read`?")
         );
+        assert_eq!(
+            help("prnue").unwrap_err().way_out(),
+            Some("did you mean `container::prune` or `image::prune` or `registry::prune`?")
+        );
+        let listed = help("prune").unwrap();
+        assert!(
+            listed.contains("image::prune(filter: map)") && listed.contains("registry::prune_cache"),
+            "{listed}"
+        );
+        assert!(help("remove image").unwrap().contains("image::prune"));
     }
 }

@@ -11,6 +11,7 @@ use super::runner::Source;
 use super::stdlib::{self, Standard};
 use super::suite::Coverage;
 use crate::bindings::failure::{Failure, Scripted};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::suggest;
 
@@ -77,6 +78,13 @@ fn file(path: &Path) -> PathBuf {
 
 fn standard(name: &str) -> Option<Place> {
     stdlib::find(name).map(|module| Place::Standard(module.name))
+}
+
+/// The text of a module, as the importer's `import` finds it. Errors: `not_found`, with all places, and those of reading it.
+pub(super) fn find(importer: Option<&str>, path: &str) -> Result<Source> {
+    Resolver::new(Config::usual_library(), None)
+        .find(importer, path)?
+        .source()
 }
 
 fn thrown(error: Error, position: Position) -> Box<EvalAltResult> {

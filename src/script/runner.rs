@@ -86,6 +86,8 @@ pub struct Finished {
     pub failure: Option<Failure>,
     /// That, as text for a person.
     pub report: Option<String>,
+    /// That, for a program.
+    pub diagnostic: Option<Diagnostic>,
 }
 
 /// Compiles a script without running it; the error is a report for a person.
@@ -130,6 +132,7 @@ pub(super) fn run_counted(session: &Session, source: &Source, coverage: Option<&
             value,
             failure: None,
             report: None,
+            diagnostic: None,
         },
         Err(thrown) => failed(session, &thrown, source, &engine),
     };
@@ -147,6 +150,7 @@ fn failed(session: &Session, thrown: &EvalAltResult, source: &Source, engine: &E
             value: Dynamic::UNIT,
             failure: None,
             report: None,
+            diagnostic: None,
         };
     }
     let failure = Failure::of(thrown);
@@ -159,12 +163,13 @@ fn failed(session: &Session, thrown: &EvalAltResult, source: &Source, engine: &E
     } else {
         SCRIPT_ERROR
     };
-    let report = Diagnostic::of(thrown, source, engine).to_string();
+    let diagnostic = Diagnostic::of(thrown, source, engine);
     Finished {
         code,
         value: Dynamic::UNIT,
         failure: Some(failure),
-        report: Some(report),
+        report: Some(diagnostic.to_string()),
+        diagnostic: Some(diagnostic),
     }
 }
 
@@ -192,7 +197,9 @@ fn note_clean_up_fault(
     source: &Source,
     engine: &Engine,
 ) {
-    let report = format!("in a deferred closure: {}", Diagnostic::of(thrown, source, engine));
+    let diagnostic = Diagnostic::of(thrown, source, engine);
+    let report = format!("in a deferred closure: {diagnostic}");
+    finished.diagnostic.get_or_insert(diagnostic);
     if finished.code == 0 && session.exit_code().is_none() {
         finished.code = SCRIPT_ERROR;
         finished.failure = Some(Failure::of(thrown));

@@ -56,3 +56,18 @@ pub(crate) fn value(expression: &str) -> Option<Value> {
         _ => None,
     }
 }
+
+/// Every script in a directory and those below it.
+pub(crate) fn scripts(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(scripts(&path)),
+            false if path.extension().is_some_and(|extension| extension == "rhai") => found.push(path),
+            false => {}
+        }
+    }
+    found.sort();
+    found
+}

@@ -198,12 +198,38 @@ fn expression(code: &str, start: usize) -> usize {
     at
 }
 
-/// The line and column of a byte, both from 1, as messages count them.
-pub fn place(code: &str, at: usize) -> (usize, usize) {
-    let before = &code[..at];
-    let line = before.matches('\n').count() + 1;
-    let start = before.rfind('\n').map_or(0, |end| end + 1);
-    (line, code[start..at].chars().count() + 1)
+/// Where the lines of a script begin.
+pub struct Lines<'a> {
+    code: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    /// Those of a script.
+    pub fn new(code: &'a str) -> Lines<'a> {
+        let ends = code.match_indices('\n').map(|(at, _)| at + 1);
+        Lines {
+            code,
+            starts: std::iter::once(0).chain(ends).collect(),
+        }
+    }
+
+    /// The line and column of a byte, both from 1, in letters.
+    pub fn place(&self, at: usize) -> (usize, usize) {
+        let line = self.starts.partition_point(|start| *start <= at);
+        let column = self.code[self.starts[line - 1]..at].chars().count() + 1;
+        (line, column)
+    }
+
+    /// The byte of a line and column; the end of the line for a column beyond it.
+    pub fn byte(&self, line: usize, column: usize) -> usize {
+        let Some(start) = self.starts.get(line.saturating_sub(1)).copied() else {
+            return self.code.len();
+        };
+        let text = self.code[start..].lines().next().unwrap_or_default();
+        let letter = text.char_indices().nth(column.saturating_sub(1));
+        start + letter.map_or(text.len(), |(at, _)| at)
+    }
 }
 
 #[cfg(test)]
@@ -243,7 +269,14 @@ mod tests {
 
     #[test]
     fn places_count_lines_and_letters_from_one() {
-        assert_eq!(place("é\nab", 4), (2, 2));
-        assert_eq!(place("é x", 3), (1, 3));
+        let lines = Lines::new("é x\nab");
+        assert_eq!(
+            [lines.place(0), lines.place(3), lines.place(6)],
+            [(1, 1), (1, 3), (2, 2)]
+        );
+        assert_eq!(
+            [lines.byte(1, 3), lines.byte(2, 2), lines.byte(2, 9), lines.byte(7, 1)],
+            [3, 6, 7, 7]
+        );
     }
 }

@@ -157,6 +157,6 @@ mod tests {
             wrong.message(),
             "failed to execute template: template: :1:2: executing \"\" at <.Nope>: map has no entry for key \"Nope\""
         );
-        assert_eq!(aligned(&["a\u{1b}[2J\tb".to_owned()]), "a\\u{1b}[2J  b\n");
+        assert_eq!(aligned(&["a\u{1b}[2J\tb".to_owned()]), "a\\u{1b}[2J   b\n");
     }
 }

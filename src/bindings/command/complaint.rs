@@ -141,6 +141,9 @@ fn complain_of(session: &Session, thrown: &Dynamic, is_run: bool) {
         return;
     };
     let error = failure.error();
+    if console.tells(error) {
+        return;
+    }
     let prefix = match is_docker {
         _ if error.message().contains(" template: template: ") => "",
         true if is_run => "docker: Error response from daemon: ",

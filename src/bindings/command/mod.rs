@@ -58,13 +58,21 @@ impl Invoked {
     }
 }
 
+/// The namespace that only commands see.
+pub const NAMESPACE: &str = "cli";
+
 /// Gives an engine the namespace.
 pub fn register(engine: &mut Engine) {
-    engine.register_static_module("cli", exported_module!(functions).into());
+    engine.register_static_module(NAMESPACE, exported_module!(functions).into());
+}
+
+/// The names of its functions.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    functions::RHAI_MANIFEST.functions.iter().map(|function| function.name)
 }
 
 /// What commands can do.
-#[export_module]
+#[export_module(manifest)]
 pub mod functions {
     use super::{columns, complaint, logs, objects, talk, words};
     use crate::bindings::closure;
