@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rhai::{Engine, FnAccess, Stmt};
+use rhai::{Engine, FnAccess};
 
 use crate::error::Result;
 use crate::script::resolver;
@@ -12,7 +12,7 @@ use crate::script::resolver;
 pub(super) struct Imported {
     /// Its functions, with the parameters of each overload.
     pub(super) functions: BTreeMap<String, Vec<Vec<String>>>,
-    /// Whether it offers more than can be told without running it.
+    /// Whether what it offers cannot be told.
     pub(super) is_open: bool,
 }
 
@@ -26,10 +26,8 @@ pub(super) fn import(engine: &Engine, importer: &str, path: &str) -> Result<Impo
             ..Imported::default()
         });
     };
-    let mut imported = Imported {
-        is_open: ast.statements().iter().any(|stmt| matches!(stmt, Stmt::Import(..))),
-        ..Imported::default()
-    };
+    // What it imports itself is a module within it, and adds no function to its own.
+    let mut imported = Imported::default();
     let public = ast
         .iter_functions()
         .filter(|function| function.access == FnAccess::Public);

@@ -119,6 +119,11 @@ fn what_is_wrong_is_found_where_it_is_and_all_of_it() {
             "1:30 unknown: there is no function `names::prts` (did you mean `names::parts`?)",
         ),
         (
+            // A module that imports another.
+            "import \"std/retention\" as r; r::nope()",
+            "1:30 unknown: there is no function `r::nope`",
+        ),
+        (
             "import \"std/names\" as names; names::parts()",
             "1:30 arguments: `names::parts` cannot be called with no arguments (it is called as `names::parts(name)`)",
         ),
