@@ -480,11 +480,20 @@ fn layers_come_back_without_their_blobs() {
     );
 }
 
-/// Bytes of memory at most: of Hoist, whatever the size of the image.
+/// The most memory that the program had at once when the script ends, in KiB.
+fn peak(hoist: &Hoist, script: &str) -> u64 {
+    let output = hoist.eval(&format!(
+        r#"{script}; print(fs::read_lines("/proc/self/status").filter(|l| l.starts_with("VmHWM"))[0])"#
+    ));
+    let told = output.success().stdout;
+    told.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// At most so much more than the program takes for itself, which unoptimised is mostly pages of its file; whatever the size of the image.
 #[test]
 fn memory_does_not_grow_with_the_image() {
     let hoist = Hoist::new();
-    let most = 64 << 20;
+    let most = peak(&hoist, "0") + (48 << 10);
     let archive = inputs::path("debian.skopeo.oci.tar");
     let archive = archive.display();
     for script in [
@@ -495,12 +504,8 @@ fn memory_does_not_grow_with_the_image() {
         r#"image::save(image::list()[0], "wrapped.tar.gz", #{compression: "gzip"})"#.to_owned(),
         r#"image::load("wrapped.tar.gz")"#.to_owned(),
     ] {
-        let output = hoist.eval(&format!(
-            r#"{script}; print(fs::read_lines("/proc/self/status").filter(|l| l.starts_with("VmHWM"))[0])"#
-        ));
-        let peak = output.success().stdout;
-        let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
-        assert!(kib << 10 < most, "{script} took {kib} KiB");
+        let kib = peak(&hoist, &script);
+        assert!(kib < most, "{script} took {kib} KiB of {most}");
     }
 }
 

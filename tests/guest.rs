@@ -30,7 +30,7 @@ fn images_run_and_commit_on_debian_12s_kernel() {
         uname -r
         # As a kernel may be built: what is not asked for is on.
         for option in metacopy redirect_dir index xino_auto; do echo Y >/sys/module/overlay/parameters/$option; done
-        hoist() { command hoist --root /var/hoist --run-root /run/hoist "$@"; }
+        hoist() { command hoist --root /var/hoist --run-root /run/hoist --trash 0 "$@"; }
         run() { hoist eval "container::run(\"$1\", [\"/bin/sh\", \"-c\", \"$2\"]).stdout"; }
         for image in few many; do
             hoist eval "let image = image::load(\"$image.tar\")[0]; image::tag(image.id, \"$image\"); 0" >/dev/null
