@@ -98,7 +98,7 @@ fn lines_from_a_pipe_are_answered_without_a_prompt() {
     assert_eq!(output.stdout, "42\n420\nN   NAME\n1   a\n2   b\n");
     assert_eq!(
         output.stderr,
-        "error: syntax error: Unexpected ';'\n --> <line 5>:1:9\n  |\n1 | let y = ;\n  |         ^\n\
+        "error: syntax error: unexpected `;`\n --> <line 5>:1:9\n  |\n1 | let y = ;\n  |         ^\n\
          error: unknown command `:what`\nhelp: valid: :help, :doc, :time, :plan, :save, :load, :reset, :quit\n"
     );
     assert_eq!(output.status.code(), Some(7));
