@@ -79,6 +79,16 @@ impl Host {
         self.volume_path(&format!(".{name}"))
     }
 
+    /// Moves a volume's directory, if it has one, beside its place, and waits for the disk: a power cut must not find the row gone
+    /// and the directory in its place, which is nobody's then.
+    fn set_volume_aside(&self, name: &str) -> std::io::Result<()> {
+        match std::fs::rename(self.volume_path(name), self.volume_aside(name)) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(cause) => Err(cause),
+            Ok(()) => file::sync_directory(&self.config().root.join("volumes")),
+        }
+    }
+
     /// Makes a volume that is not there yet, inside the transaction that makes its first user: to be settled after that.
     pub(super) fn ensure_volume(&self, tx: &Tx, name: &str, drafts: &Drafts) -> Result<()> {
         let is_new = tx.insert_volume(&VolumeRow {
@@ -165,10 +175,9 @@ impl Host {
                     return Ok(false);
                 }
                 // Out of the way within the transaction: a new volume of this name may come right after it.
-                match std::fs::rename(self.volume_path(name), self.volume_aside(name)) {
-                    Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(true),
-                    other => other.during(|| format!("remove the volume `{name}`")).map(|()| true),
-                }
+                self.set_volume_aside(name)
+                    .during(|| format!("remove the volume `{name}`"))?;
+                Ok(true)
             })?;
             if is_gone {
                 self.tell_volume("destroy", name);
