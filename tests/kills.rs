@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::harness::forge::{self, Files, Item};
-use crate::harness::{Faulty, Hoist, Output, Registry};
+use crate::harness::{Faulty, Hoist, Output, Registry, fault};
 
 /// Kills of each kind.
 const KILLS: usize = 200;
@@ -106,6 +106,40 @@ fn r32_a_pull_that_is_killed_at_any_moment_goes_on() {
     }
 }
 
+/// Between the first blob that gets its name and the image: all has come then, and nothing but the process knows of it.
+#[test]
+fn r32_a_pull_that_is_killed_before_its_image_is_in_sight_fetches_no_layer_again() {
+    let (registry, source, hoist) = (Registry::new(), filled(), Hoist::new());
+    let front = Faulty::before(registry.address.parse().unwrap());
+    source
+        .run(&["push", "--compression=none", "app:1", &registry.name("app:1")])
+        .success();
+    let name = format!("{}/app:1", front.name());
+    let pull = format!("image::pull({name:?}).id");
+    let id = source.value(r#"image::get("app:1").id"#);
+    let mut killed = 0;
+    fault::everywhere(&["linkat"], 3, |place| {
+        let was_killed = fault::kill(&hoist, &pull, place);
+        let before = front.count("GET /blobs/");
+        assert_eq!(hoist.value(&pull), id);
+        if was_killed {
+            killed += 1;
+            assert_eq!(
+                front.count("GET /blobs/") - before,
+                1,
+                "{place}: the configuration alone"
+            );
+        }
+        assert_eq!(hoist.value("system::check().problems"), json!([]), "{place}");
+        assert_eq!(hoist.staged().len(), 0, "{place}: {:?}", hoist.staged());
+        hoist
+            .eval(&format!("image::get({name:?}).remove(#{{force: true}})"))
+            .success();
+        was_killed
+    });
+    assert!(killed > 3, "{killed}");
+}
+
 #[test]
 fn r33_a_push_that_is_killed_at_any_moment_goes_on() {
     let (registry, hoist) = (Registry::new(), filled());
@@ -131,6 +165,7 @@ fn r33_a_push_that_is_killed_at_any_moment_goes_on() {
             // What is there when one begins is not sent by it.
             let (present, before) = (blobs(&registry, &repository), front.count("PUT /blobs/uploads/"));
             let was_killed = kill(&hoist, &words, moments.next().unwrap());
+            front.settle();
             let sent = front.count("PUT /blobs/uploads/") - before;
             assert!(
                 sent + present <= LAYERS + 1,

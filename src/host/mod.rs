@@ -190,6 +190,7 @@ impl Host {
         let dead = self.store().dead_leases(&self.lease_dir())?;
         if !dead.is_empty() {
             self.collect_leases(&dead)?;
+            self.content().forget_whole_partials()?;
             forget_leases(&self.lease_dir(), &dead);
         }
         Ok(())

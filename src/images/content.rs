@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::image::Layer;
 use super::limits::{self, Limits};
 use super::staging::{self, Abandoned, Staging};
-use super::{compression, manifest, path_text};
+use super::{compression, manifest, partial, path_text};
 use crate::error::{Context as _, Error, Result};
 use crate::model::{Context, Digest, Hasher, Reference};
 use crate::sys::file;
@@ -246,11 +246,20 @@ impl Content {
         self.layers_dir().join(format!("{}{mark}{}", top.hex(), chain.hex()))
     }
 
-    /// Makes a staged blob visible; it must be on disk and verified.
+    /// Makes a staged blob visible; it must be on disk and verified. What was fetched as a part stays one beside it, for as long as
+    /// nothing needs the blob yet.
     pub(crate) fn publish_blob(&self, staged: &Path, digest: &Digest) -> Result<()> {
         let dir = self.blob_dir(digest);
         file::make_private_dir(&dir).during(|| format!("make `{}`", dir.display()))?;
-        std::fs::rename(staged, self.blob_path(digest)).during(|| format!("store the blob `{digest}`"))
+        let place = self.blob_path(digest);
+        let published = match partial::is_part(staged) {
+            true => match std::fs::hard_link(staged, &place) {
+                Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+                linked => linked,
+            },
+            false => std::fs::rename(staged, &place),
+        };
+        published.during(|| format!("store the blob `{digest}`"))
     }
 
     /// Makes a staged tree or file visible in a place of its own; where another process was faster, its equal one stays.

@@ -2,8 +2,11 @@
 //!
 //! A part is the file `ingest/<digits>.part`, locked by whoever fetches the rest. No state of a hash is kept beside it: the bytes are read
 //! again anyway, to be unpacked, and so nothing but the bytes themselves vouches for them.
+//!
+//! A part that is whole becomes a blob by a second name and goes when an image needs that: of a process that dies between the two the
+//! blob is removed, as all that nothing needs, and the part is there for the next one.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom, Take};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +26,16 @@ const RELAYED: &str = ".relay.part";
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// The longest rest between two looks at whether somebody else is done.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Whether a staged file is a part.
+pub(super) fn is_part(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(MARK.as_bytes())
+}
+
+/// Whether a part has become a blob, which is another name of it.
+fn is_blob(status: &Metadata) -> bool {
+    status.nlink() > 1
+}
 
 /// A part of a blob that nobody else fetches at the same time.
 pub(crate) struct Partial {
@@ -76,17 +89,25 @@ impl Content {
         self.forget_lone_uploads()
     }
 
+    /// Removes the parts of dead processes that have become blobs: those blobs are needed that were not removed by now.
+    pub fn forget_whole_partials(&self) -> Result<()> {
+        self.forget(MARK, is_blob)
+    }
+
     /// Removes files of work under way whose names end so, if nobody has them and nothing was written to them for so long.
     pub(super) fn forget_old(&self, mark: &str, age: Duration) -> Result<()> {
+        let is_old = |then: SystemTime| then.elapsed().is_ok_and(|passed| passed > age);
+        self.forget(mark, |status| status.modified().is_ok_and(is_old))
+    }
+
+    fn forget(&self, mark: &str, is_over: impl Fn(&Metadata) -> bool) -> Result<()> {
         let dir = self.root.join("ingest");
         let names = std::fs::read_dir(&dir).during(|| format!("list `{}`", dir.display()))?;
         for entry in names.filter_map(std::result::Result::ok) {
             if !entry.file_name().as_encoded_bytes().ends_with(mark.as_bytes()) {
                 continue;
             }
-            let changed = entry.metadata().and_then(|status| status.modified());
-            let is_old = |then: SystemTime| then.elapsed().is_ok_and(|passed| passed > age);
-            if changed.is_ok_and(is_old)
+            if entry.metadata().is_ok_and(|status| is_over(&status))
                 && let Ok(file) = File::open(entry.path())
                 && let Ok(Some(_lock)) = file::try_lock(file)
             {
@@ -143,8 +164,9 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // What became a blob is not there any more; of what never came a byte nothing is to stay.
-        if self.len().is_ok_and(|length| length == 0) && is_at(&self.file, &self.path) {
+        // Of what never came a byte nothing is to stay, and what became a blob is there by another name.
+        let is_over = |status: Metadata| status.len() == 0 || is_blob(&status);
+        if self.file.metadata().is_ok_and(is_over) && is_at(&self.file, &self.path) {
             let _ = std::fs::remove_file(&self.path);
         }
     }

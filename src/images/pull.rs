@@ -44,6 +44,13 @@ pub struct Pulled {
     pub loaded: Loaded,
     /// The digest that the registry has for the tag: the manifest's, or that of the index it was chosen from.
     pub digest: Digest,
+    /// What was fetched, until the image is in sight: should the process die before, the next pull has it.
+    pub parts: Parts,
+}
+
+/// Parts that have become blobs.
+pub struct Parts {
+    _parts: BTreeMap<Digest, Partial>,
 }
 
 /// Brings an image here. Nothing of it is visible before all of it is; layers and blobs that are here are not fetched, and what a transfer
@@ -97,7 +104,10 @@ pub fn pull(
     let loaded = loaded
         .pop()
         .ok_or_else(|| Error::internal("an image went missing on its way in"))?;
-    Ok(Pulled { loaded, digest })
+    let parts = Parts {
+        _parts: remote.partials,
+    };
+    Ok(Pulled { loaded, digest, parts })
 }
 
 /// The manifest that is meant, through indexes within bounds, with what is odd about the choice.

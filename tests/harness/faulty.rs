@@ -2,7 +2,7 @@
 //! and bad servers do to them. It keeps all it was sent, so that a test can look for what should not have been.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -136,6 +136,9 @@ struct Shared {
     seen: Mutex<Vec<Request>>,
     stopped: Mutex<bool>,
     stopping: Condvar,
+    /// Connections that are there.
+    open: Mutex<usize>,
+    closing: Condvar,
 }
 
 /// The registry; it ends when this is dropped.
@@ -170,6 +173,8 @@ impl Faulty {
             seen: Mutex::default(),
             stopped: Mutex::new(false),
             stopping: Condvar::new(),
+            open: Mutex::new(0),
+            closing: Condvar::new(),
         });
         let own = shared.clone();
         std::thread::spawn(move || {
@@ -180,8 +185,13 @@ impl Faulty {
                 let (Ok(stream), own) = (stream, own.clone()) else {
                     return;
                 };
+                *own.open.lock().unwrap() += 1;
                 // Whoever is cut off in the middle of something is what this is about.
-                std::thread::spawn(move || own.serve(stream));
+                std::thread::spawn(move || {
+                    own.serve(stream);
+                    *own.open.lock().unwrap() -= 1;
+                    own.closing.notify_all();
+                });
             }
         });
         Faulty { address, shared }
@@ -216,6 +226,19 @@ impl Faulty {
     /// No fault any more.
     pub(crate) fn heal(&self) {
         self.shared.rules.lock().unwrap().clear();
+    }
+
+    /// Waits until the last word of clients that are gone was heard, handed on, and answered.
+    pub(crate) fn settle(&self) {
+        // Connections are taken in the order in which they were made: once this one ends, those before it are counted.
+        let mut last = TcpStream::connect(self.address).unwrap();
+        last.set_read_timeout(Some(PATIENCE)).unwrap();
+        last.shutdown(Shutdown::Write).unwrap();
+        let _ = last.read_to_end(&mut Vec::new()).unwrap();
+        let open = self.shared.open.lock().unwrap();
+        let closing = &self.shared.closing;
+        let (open, _) = closing.wait_timeout_while(open, PATIENCE, |open| *open > 0).unwrap();
+        assert_eq!(*open, 0, "connections of clients that are gone");
     }
 
     /// All requests so far, in the order in which they came.

@@ -258,6 +258,7 @@ impl Host {
             if image.digest() != &pulled.digest {
                 self.store().write(|tx| tx.set_source(&pulled.digest, image.id()))?;
             }
+            drop(pulled.parts);
             Ok((image, brought.tags, brought.warnings))
         })?;
         let (image, tags, warnings) = pulled;
