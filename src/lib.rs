@@ -7,7 +7,7 @@
 //! | 5 | `script` → `bindings` → `server` |
 //! | 4 | `host` |
 //! | 3 | `images`, `runtime` |
-//! | 2 | `store` |
+//! | 2 | `store`, `web` |
 //! | 1 | `sys`, `config` |
 //! | 0 | `model` → `error` |
 
@@ -24,3 +24,4 @@ pub mod script;
 pub mod server;
 pub mod store;
 pub mod sys;
+pub mod web;

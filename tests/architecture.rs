@@ -18,7 +18,7 @@ const CONFINED: [(&str, &str, &[&str]); 11] = [
     (
         "the crate `nix`",
         r"\bnix::",
-        &["model", "error", "sys", "config", "store", "images", "runtime"],
+        &["model", "error", "sys", "config", "store", "web", "images", "runtime"],
     ),
     ("the crate `rusqlite`", r"\brusqlite\b", &["sys", "store"]),
     ("the crate `rhai`", r"\brhai::", &["bindings", "script"]),
@@ -29,7 +29,7 @@ const CONFINED: [(&str, &str, &[&str]); 11] = [
     (
         "the crates of HTTP",
         r"\b(reqwest|tokio|rustls)::",
-        &["images", "server"],
+        &["images", "server", "web"],
     ),
     ("printing", r"\be?print(ln)?!", &["cli", "repl"]),
     // To a process of the runtime they are pipes to the one that started it; to `images` they are an archive.

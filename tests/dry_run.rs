@@ -119,6 +119,13 @@ fn at_registry(host: &str) -> String {
     system::boot();
     system::check(#{repair: true});
     registry::prune_cache(#{not_used_for: 1.days});
+    http::post("http://HOST/v2/app/blobs/uploads/");
+    http::put("http://HOST/v2/app/manifests/9", #{body: "{}"});
+    http::patch("http://HOST/v2/app/blobs/uploads/1");
+    http::delete("http://HOST/v2/app/manifests/1");
+    notify::webhook("http://HOST/hook", #{});
+    notify::slack("http://HOST/slack", "x");
+    notify::mail("a@example.org", "s", "t", #{sendmail: "/bin/true"});
     "#
     .replace("HOST", host)
 }

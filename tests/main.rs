@@ -50,6 +50,7 @@ mod mutations;
 mod namespaces;
 mod nursery;
 mod oci;
+mod outside;
 mod permissions;
 mod pipelines;
 mod plans;

@@ -9,7 +9,7 @@ use super::session::Session;
 use super::subject;
 use crate::config::{Demand, ImageNames, Target};
 use crate::error::Result;
-use crate::host::{Container, Image, Index, path_of_side, search_place};
+use crate::host::{Container, Image, Index, host_of as host_of_url, mailer, path_of_side, program_of, search_place};
 use crate::model::Reference;
 
 /// What a call demands.
@@ -116,6 +116,13 @@ impl Call<'_> {
                 self.option("proxy")
                     .into_iter()
                     .for_each(|proxy| add(effect, host(&proxy)));
+            }
+            Of::Url(at) | Of::Posted(at) => add(effect, self.machine_of(at)?),
+            Of::Program(at) => add(effect, self.program(at)),
+            Of::Mailer => {
+                let given = self.option("sendmail");
+                let name = mailer(given.as_deref()).ok().or(given);
+                add(effect, program(name.as_deref().unwrap_or("sendmail")));
             }
             Of::Served(option) if self.flag(option) => add(effect, Target::Any),
             Of::Repair if self.flag("repair") => add(effect, Target::Any),
@@ -235,6 +242,23 @@ impl Call<'_> {
         Ok(found.map_or_else(|| Target::Object(vec![text]), |container| object(&container)))
     }
 
+    /// The machine of an address, which may be secret but for that.
+    fn machine_of(&self, at: usize) -> Result<Target> {
+        let Some(value) = self.args.get(at) else {
+            return Ok(Target::Any);
+        };
+        host_of_url(&super::secret::address(value)?).map(Target::Host)
+    }
+
+    fn program(&self, at: usize) -> Target {
+        let words = self
+            .args
+            .get(at)
+            .and_then(|value| subject::command(value).ok().flatten());
+        let name = words.and_then(|command| command.words().into_iter().next());
+        name.map_or(Target::Any, |name| program(&name))
+    }
+
     fn path(&self, text: &str) -> Target {
         self.session.file(Path::new(text))
     }
@@ -324,6 +348,16 @@ fn known(image: &Image, given: Option<Reference>, whole: bool) -> Target {
 
 fn object(container: &Container) -> Target {
     Target::Object(vec![container.name().to_owned(), container.id().to_string()])
+}
+
+/// A program by its name and the file it is; one that is given as a file by that alone.
+fn program(name: &str) -> Target {
+    let file = program_of(name).map(|path| match Target::file(&path) {
+        Target::Path(path) => path.display().to_string(),
+        _ => path.display().to_string(),
+    });
+    let name = (!name.contains('/')).then(|| name.to_owned());
+    Target::Program(name.into_iter().chain(file).collect())
 }
 
 /// A registry, without the path of a login.

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 pub use crate::model::Effect;
 use Effect::{Delete, Exec, Fs, Net, Pull, Push, Read, Run, Write};
 use Of::{
-    Any, Bases, Container, Each, Extra, From, Gathered, Glob, Host, Image, ImageOf, Indexed, Listen, Name, NewName,
-    Options, Own, Path, Repair, Retagged, Searched, Sent, Served, To, WholeImage,
+    Any, Bases, Container, Each, Extra, From, Gathered, Glob, Host, Image, ImageOf, Indexed, Listen, Mailer, Name,
+    NewName, Options, Own, Path, Posted, Program, Repair, Retagged, Searched, Sent, Served, To, Url, WholeImage,
 };
 
 /// What names the target of an effect. Numbers are places of arguments; the receiver of a method is at 0.
@@ -64,6 +64,14 @@ pub enum Of {
     Served(&'static str),
     /// The store, if the options say that it is to be repaired.
     Repair,
+    /// The machine that an address of HTTP names.
+    Url(usize),
+    /// The same, for what may change something there.
+    Posted(usize),
+    /// The program of this machine that a command names.
+    Program(usize),
+    /// The program that sends mail.
+    Mailer,
 }
 
 /// An effect, and what names its target.
@@ -119,6 +127,10 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("Run.json", PURE),
     ("Run.lines", PURE),
     ("Run.text", PURE),
+    ("Response.blob", PURE),
+    ("Response.header", PURE),
+    ("Response.json", PURE),
+    ("Response.text", PURE),
     ("Server.stop", PURE),
     ("Time.format", PURE),
     ("array.chunk", PURE),
@@ -171,6 +183,8 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("container::run", &[(Run, Image(0)), (Run, Options)]),
     ("container::run_detached", &[(Run, Image(0)), (Run, Options)]),
     ("container::select", &[(Read, Any)]),
+    ("csv::format", PURE),
+    ("csv::parse", PURE),
     ("env::all", PURE),
     ("env::get", PURE),
     ("env::has", PURE),
@@ -204,6 +218,13 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("glob::matches", PURE),
     ("hash::sha256", PURE),
     ("hash::sha256_file", &[(Fs, Path(0))]),
+    ("host::exec", &[(Exec, Program(0))]),
+    ("http::delete", &[(Net, Posted(0))]),
+    ("http::get", &[(Net, Url(0))]),
+    ("http::head", &[(Net, Url(0))]),
+    ("http::patch", &[(Net, Posted(0))]),
+    ("http::post", &[(Net, Posted(0))]),
+    ("http::put", &[(Net, Posted(0))]),
     ("image::diff", &[(Read, Image(0)), (Read, Image(1))]),
     ("image::exists", &[(Read, Image(0))]),
     ("image::files", &[(Read, Image(0))]),
@@ -232,6 +253,9 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("log::error", PURE),
     ("log::info", PURE),
     ("log::warn", PURE),
+    ("notify::mail", &[(Exec, Mailer)]),
+    ("notify::slack", &[(Net, Posted(0))]),
+    ("notify::webhook", &[(Net, Posted(0))]),
     ("regex::captures", PURE),
     ("regex::escape", PURE),
     ("regex::find", PURE),
@@ -280,6 +304,9 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("time::now", PURE),
     ("time::parse", PURE),
     ("toml::parse", PURE),
+    ("yaml::format", PURE),
+    ("yaml::parse", PURE),
+    ("yaml::parse_all", PURE),
 ];
 
 /// What a function does, by its name.
@@ -341,5 +368,5 @@ pub fn only_looks(name: &str) -> bool {
     looks_at_files.contains(&name)
         || acts
             .iter()
-            .all(|(effect, of)| matches!((effect, of), (Read | Net, _)) && *of != Listen)
+            .all(|(effect, of)| matches!((effect, of), (Read | Net, _)) && !matches!(of, Listen | Posted(_)))
 }

@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Expected, IntoDeserializer, MapAc
 use serde::forward_to_deserialize_any;
 
 use super::container::acts::WaitOptions;
+use super::csv::{CsvFormat, CsvParse};
 use super::fake::ScriptOptions;
 use super::flow::Retry;
 use super::fs::Removal;
@@ -17,9 +18,10 @@ use super::parallel::Parallel;
 use super::registry::access::LoginOptions;
 use crate::host::{
     Asking, CacheFilter, CheckOptions, CommitOptions, ContainerFilter, ContainerOptions, CopyOptions, EntryOptions,
-    EventQuery, ExecOptions, FromHostOptions, ImageFilter, ImportOptions, IndexOptions, IndexPushOptions, LogOptions,
-    MirrorOptions, MutateOptions, PullOptions, PushOptions, RemoveContainer, RemoveImage, SaveOptions, SearchOptions,
-    SketchOptions, StopOptions, UntaggedFilter, UpdateOptions,
+    ErrandOptions, EventQuery, ExecOptions, FetchOptions, FromHostOptions, ImageFilter, ImportOptions, IndexOptions,
+    IndexPushOptions, LogOptions, MailOptions, MirrorOptions, MutateOptions, PullOptions, PushOptions, RemoveContainer,
+    RemoveImage, SaveOptions, SearchOptions, SketchOptions, SlackOptions, StopOptions, UntaggedFilter, UpdateOptions,
+    WebhookOptions,
 };
 use crate::server::registry::RegistryOptions;
 
@@ -65,6 +67,13 @@ const OPTIONS: &[(&str, Keys)] = &[
     ("fake::image", of::<SketchOptions>),
     ("fake::script", of::<ScriptOptions>),
     ("fs::remove", of::<Removal>),
+    ("host::exec", of::<ErrandOptions>),
+    ("http::delete", fetch),
+    ("http::get", fetch),
+    ("http::head", fetch),
+    ("http::patch", fetch),
+    ("http::post", fetch),
+    ("http::put", fetch),
     ("image::from_host", of::<FromHostOptions>),
     ("image::import_tar", of::<ImportOptions>),
     ("image::list", filter::<ImageFilter>),
@@ -76,6 +85,11 @@ const OPTIONS: &[(&str, Keys)] = &[
     ("image::save", of::<SaveOptions>),
     ("image::search", of::<SearchOptions>),
     ("image::select", filter::<ImageFilter>),
+    ("csv::format", of::<CsvFormat>),
+    ("csv::parse", of::<CsvParse>),
+    ("notify::mail", of::<MailOptions>),
+    ("notify::slack", of::<SlackOptions>),
+    ("notify::webhook", of::<WebhookOptions>),
     ("parallel", of::<Parallel>),
     ("parallel_map", of::<Parallel>),
     ("registry::copy", of::<CopyOptions>),
@@ -114,6 +128,19 @@ fn of<T: for<'de> Deserialize<'de>>() -> Vec<OptionKey> {
         Ok(_) => Found::Unknown,
         Err(found) => found,
     })
+}
+
+/// The keys of what is asked by HTTP, to which what is sent belongs.
+fn fetch() -> Vec<OptionKey> {
+    let mut keys = of::<FetchOptions>();
+    keys.extend(["form", "json"].map(|name| OptionKey {
+        name,
+        kind: if name == "form" { "map" } else { "any" }.to_owned(),
+        values: &[],
+        keys: Vec::new(),
+    }));
+    keys.sort_by_key(|key| key.name);
+    keys
 }
 
 /// The keys of a filter, to which a closure belongs.
@@ -373,6 +400,7 @@ mod tests {
             ("array", _) => "[]",
             ("closure", _) => "|x| x",
             (_, "image" | "images") => "\"tools\"",
+            (_, "url") => "\"http://127.0.0.1:9/\"",
             _ if function.name == "save" => "\"/tmp/hoist-not-written.tar\"",
             _ => "\"x\"",
         }

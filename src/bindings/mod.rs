@@ -59,6 +59,7 @@ pub mod args;
 pub mod array;
 pub mod assert;
 pub mod container;
+pub mod csv;
 pub mod duration;
 pub mod env;
 pub mod error;
@@ -68,9 +69,12 @@ pub mod flow;
 pub mod fs;
 pub mod glob;
 pub mod hash;
+pub mod http;
 pub mod image;
 pub mod json;
 pub mod log;
+pub mod machine;
+pub mod notify;
 pub mod parallel;
 pub mod progress;
 pub mod regex;
@@ -89,6 +93,7 @@ pub mod time;
 pub mod toml;
 pub mod trash;
 pub mod units;
+pub mod yaml;
 
 use std::sync::LazyLock;
 
@@ -146,6 +151,9 @@ pub const NAMESPACES: &[Group] = &[
         "Containers: commands run to their end, and containers that live on.",
         container::functions,
     ),
+    group("csv", "CSV text to tables and back.", || {
+        vec![&csv::functions::RHAI_MANIFEST]
+    }),
     group("env", "The environment variables of this process.", || {
         vec![&env::functions::RHAI_MANIFEST]
     }),
@@ -163,6 +171,10 @@ pub const NAMESPACES: &[Group] = &[
     group("hash", "SHA-256 of text, bytes and files.", || {
         vec![&hash::functions::RHAI_MANIFEST]
     }),
+    group("host", "Programs of this machine.", || {
+        vec![&machine::functions::RHAI_MANIFEST]
+    }),
+    group("http", "Requests by HTTP.", || vec![&http::functions::RHAI_MANIFEST]),
     group(
         "image",
         "Images: brought in, listed, named, saved and removed.",
@@ -173,6 +185,9 @@ pub const NAMESPACES: &[Group] = &[
     }),
     group("log", "Lines on standard error, with a level.", || {
         vec![&log::functions::RHAI_MANIFEST]
+    }),
+    group("notify", "Telling people, by a web hook, by chat, or by mail.", || {
+        vec![&notify::functions::RHAI_MANIFEST]
     }),
     group("regex", "Regular expressions.", || {
         vec![&regex::functions::RHAI_MANIFEST]
@@ -195,6 +210,9 @@ pub const NAMESPACES: &[Group] = &[
     }),
     group("time", "Points in time.", || vec![&time::functions::RHAI_MANIFEST]),
     group("toml", "TOML text to values.", || vec![&toml::functions::RHAI_MANIFEST]),
+    group("yaml", "YAML text to values and back.", || {
+        vec![&yaml::functions::RHAI_MANIFEST]
+    }),
 ];
 
 /// Functions, methods and getters that are used without a namespace.
@@ -242,7 +260,7 @@ pub const GLOBALS: &[Group] = &[
         "Facts of a container, and what can be done with it.",
         container::methods,
     ),
-    group("runs", "What a command in a container did.", || {
+    group("runs", "What a command did, in a container or on this machine.", || {
         vec![&run::functions::RHAI_MANIFEST]
     }),
     group(
@@ -255,6 +273,9 @@ pub const GLOBALS: &[Group] = &[
         "Images for several platforms under one name at a registry.",
         registry::index_methods,
     ),
+    group("answers", "What another machine answered.", || {
+        vec![&http::methods::RHAI_MANIFEST]
+    }),
     group("servers", "A registry that is being served.", registry::methods),
     group("secrets", "Text that is used and never seen.", || {
         vec![&secret::methods::RHAI_MANIFEST]
@@ -277,6 +298,7 @@ pub fn objects() -> &'static [Shape] {
             Shape::of::<Image>(),
             Shape::of::<Container>(),
             Shape::of::<run::Run>(),
+            Shape::of::<http::Response>(),
             Shape::of::<report::Report>(),
             Shape::of::<saved::Saved>(),
             Shape::of::<registry::Server>(),

@@ -55,6 +55,12 @@ impl Options {
         }
     }
 
+    /// Takes out what is given as `key`, whatever it is.
+    pub fn take(&mut self, key: &'static str) -> Option<Dynamic> {
+        self.taken.push(key);
+        self.map.remove(key).filter(|value| !value.is_unit()).map(snapshot)
+    }
+
     /// The remaining options as a struct.
     pub fn parse<T: DeserializeOwned>(self) -> Result<T> {
         let map = self.map.into_iter().map(|(key, value)| (key, snapshot(value)));

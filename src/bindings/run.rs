@@ -1,4 +1,4 @@
-//! `Run`: what a command in a container did.
+//! `Run`: what a command did, in a container or on this machine.
 
 use std::sync::Arc;
 
@@ -12,11 +12,45 @@ use super::session::Session;
 use super::value;
 use crate::error::{Error, Result};
 use crate::host;
-use crate::model::format_duration;
+use crate::model::{ContainerId, format_duration};
 
 /// A command that has ended. Clones are the same run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Run(Arc<host::Run>, Known);
+pub struct Run(Arc<Done>, Known);
+
+/// What it did; by a program of this machine, without a container.
+#[derive(Debug, PartialEq)]
+struct Done {
+    ran: host::Ran,
+    id: Option<ContainerId>,
+    oom_killed: bool,
+}
+
+impl From<host::Run> for Done {
+    fn from(run: host::Run) -> Done {
+        let (code, stdout, stderr, duration) = (run.code, run.stdout, run.stderr, run.duration);
+        Done {
+            ran: host::Ran {
+                code,
+                stdout,
+                stderr,
+                duration,
+            },
+            id: Some(run.id),
+            oom_killed: run.oom_killed,
+        }
+    }
+}
+
+impl From<host::Ran> for Done {
+    fn from(ran: host::Ran) -> Done {
+        Done {
+            ran,
+            id: None,
+            oom_killed: false,
+        }
+    }
+}
 
 /// What is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +64,21 @@ enum Known {
 impl Run {
     /// What came of a command, or under dry-run is taken for it. Under `check` a code other than 0 is an error.
     pub(super) fn new(session: &Session, run: host::Run, check: Option<bool>) -> Run {
+        Run::of(session, run.into(), check)
+    }
+
+    /// The same of a program of this machine.
+    pub(super) fn on_host(session: &Session, ran: host::Ran, check: Option<bool>) -> Run {
+        Run::of(session, ran.into(), check)
+    }
+
+    fn of(session: &Session, done: Done, check: Option<bool>) -> Run {
         let known = match (session.plan(), check) {
             (None, _) => Known::All,
             (Some(_), Some(false)) => Known::Nothing,
             (Some(_), _) => Known::Success,
         };
-        Run(Arc::new(run), known)
+        Run(Arc::new(done), known)
     }
 
     /// Says under dry-run that a script relies on what is not known. Errors: `unsupported`, where a plan is made.
@@ -52,11 +95,11 @@ impl Run {
     }
 
     fn stdout(&self) -> String {
-        String::from_utf8_lossy(&self.0.stdout).into_owned()
+        String::from_utf8_lossy(&self.0.ran.stdout).into_owned()
     }
 
     fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.0.stderr).into_owned()
+        String::from_utf8_lossy(&self.0.ran.stderr).into_owned()
     }
 
     /// Standard output without the line breaks at its end, as a shell's `$(…)` gives it.
@@ -65,9 +108,9 @@ impl Run {
     }
 
     fn parsed(&self) -> Result<Dynamic> {
-        let value = serde_json::from_slice(&self.0.stdout).map_err(|cause| {
+        let value = serde_json::from_slice(&self.0.ran.stdout).map_err(|cause| {
             Error::invalid(format!("the output of the command is not JSON: {cause}"))
-                .target(self.0.id.short())
+                .target(self.0.id.as_ref().map_or("", ContainerId::short))
                 .source(cause)
         })?;
         Ok(value::from_json(&value))
@@ -83,13 +126,17 @@ impl Object for Run {
     }
 
     fn debug(&self) -> String {
-        format!("Run(code {}, {})", self.0.code, format_duration(self.0.duration))
+        format!(
+            "Run(code {}, {})",
+            self.0.ran.code,
+            format_duration(self.0.ran.duration)
+        )
     }
 
     fn cells(&self) -> Vec<String> {
         vec![
-            self.0.code.to_string(),
-            format_duration(self.0.duration),
+            self.0.ran.code.to_string(),
+            format_duration(self.0.ran.duration),
             self.trimmed(),
             self.stderr().trim_end().to_owned(),
         ]
@@ -97,23 +144,24 @@ impl Object for Run {
 
     fn json(&self) -> serde_json::Value {
         json!({
-            "code": self.0.code,
-            "ok": self.0.code == 0,
+            "code": self.0.ran.code,
+            "ok": self.0.ran.code == 0,
             "stdout": self.stdout(),
             "stderr": self.stderr(),
-            "duration": self.0.duration.as_secs_f64(),
-            "id": self.0.id.as_str(),
+            "duration": self.0.ran.duration.as_secs_f64(),
+            "id": self.0.id.as_ref().map(ContainerId::as_str),
             "oom_killed": self.0.oom_killed,
         })
     }
 }
 
-/// What `container::run` and `exec` return.
+/// What `container::run`, `exec` and `host::exec` return.
 #[export_module(manifest)]
 pub mod functions {
     use super::super::duration::Duration;
     use super::Run;
     use crate::bindings::prelude::*;
+    use crate::bindings::value::or_unit;
 
     /// The exit code; 128 + n when signal n ended the command.
     ///
@@ -122,7 +170,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(get = "code", return_raw, pure)]
     pub fn code(ctx: NativeCallContext, this: &mut Run) -> Scripted<INT> {
-        this.asked(&ctx, "code").map(|this| this.0.code.into())
+        this.asked(&ctx, "code").map(|this| this.0.ran.code.into())
     }
 
     /// Whether the exit code is 0.
@@ -132,7 +180,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(get = "ok", return_raw, pure)]
     pub fn ok(ctx: NativeCallContext, this: &mut Run) -> Scripted<bool> {
-        this.asked(&ctx, "ok").map(|this| this.0.code == 0)
+        this.asked(&ctx, "ok").map(|this| this.0.ran.code == 0)
     }
 
     /// What the command wrote to standard output; bytes that are not UTF-8 are replaced.
@@ -162,17 +210,18 @@ pub mod functions {
     /// ```
     #[rhai_fn(get = "duration", return_raw, pure)]
     pub fn duration(ctx: NativeCallContext, this: &mut Run) -> Scripted<Duration> {
-        this.asked(&ctx, "duration").map(|this| this.0.duration.into())
+        this.asked(&ctx, "duration").map(|this| this.0.ran.duration.into())
     }
 
-    /// The id of the container the command ran in.
+    /// The id of the container the command ran in; `()` of one that ran on this machine.
     ///
     /// ```rhai,images
     /// assert::eq(container::run("tools", ["true"]).id.len(), 64);
     /// ```
     #[rhai_fn(get = "id", return_raw, pure)]
-    pub fn id(ctx: NativeCallContext, this: &mut Run) -> Scripted<String> {
-        this.asked(&ctx, "id").map(|this| this.0.id.as_str().to_owned())
+    pub fn id(ctx: NativeCallContext, this: &mut Run) -> Scripted<Dynamic> {
+        this.asked(&ctx, "id")
+            .map(|this| or_unit(this.0.id.as_ref().map(|id| id.as_str().to_owned())))
     }
 
     /// Whether the kernel killed the command because its memory limit was reached.
@@ -226,7 +275,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn blob(ctx: NativeCallContext, this: &mut Run) -> Scripted<Blob> {
-        this.asked(&ctx, "stdout").map(|this| this.0.stdout.clone())
+        this.asked(&ctx, "stdout").map(|this| this.0.ran.stdout.clone())
     }
 }
 
@@ -235,7 +284,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::ContainerId;
 
     fn run(stdout: &[u8]) -> Run {
         let run = host::Run {
@@ -246,7 +294,7 @@ mod tests {
             id: ContainerId::generate().unwrap(),
             oom_killed: false,
         };
-        Run(Arc::new(run), Known::All)
+        Run(Arc::new(run.into()), Known::All)
     }
 
     #[test]

@@ -32,6 +32,39 @@ pub(super) fn given(value: &Dynamic) -> Result<model::Secret> {
         .map_err(|_| Error::invalid(format!("a password is a `Secret` or text, got {}", type_phrase(value))))
 }
 
+/// An address that is given as text, or as a secret.
+pub(super) fn address(value: &Dynamic) -> Result<model::Secret> {
+    if let Some(secret) = value.read_lock::<Secret>() {
+        return Ok(secret.0.clone());
+    }
+    let text = value.clone().into_string();
+    text.map(model::Secret::new)
+        .map_err(|_| Error::invalid(format!("an address is text or a `Secret`, got {}", type_phrase(value))))
+}
+
+/// JSON for one who is to get the secrets in it.
+pub(super) fn json_with_secrets(value: &Dynamic) -> Result<serde_json::Value> {
+    if let Some(secret) = value.read_lock::<Secret>() {
+        return Ok(json!(secret.expose()));
+    }
+    if !is_in(value) {
+        return super::value::to_json(value);
+    }
+    if let Some(items) = value.read_lock::<Array>() {
+        return items.iter().map(json_with_secrets).collect();
+    }
+    let fields = value
+        .read_lock::<Map>()
+        .map(|fields| fields.clone())
+        .unwrap_or_default();
+    let fields = fields
+        .iter()
+        .map(|(name, value)| Ok((name.to_string(), json_with_secrets(value)?)));
+    fields
+        .collect::<Result<serde_json::Map<_, _>>>()
+        .map(serde_json::Value::Object)
+}
+
 /// Whether there is a secret in a value, however deep.
 pub(super) fn is_in(value: &Dynamic) -> bool {
     if let Some(items) = value.read_lock::<Array>() {

@@ -16,7 +16,7 @@ use super::progress::Board;
 use super::scope;
 use crate::config::{Config, Demand, Given, Permissions, Rule, Target};
 use crate::error::{Error, Result};
-use crate::host::{Audit, Host, Plan};
+use crate::host::{Audit, Host, Outside, Plan};
 use crate::model::{Context, Effect};
 use crate::server::registry::Server;
 
@@ -52,6 +52,7 @@ struct Inner {
     settings: Settings,
     plan: Option<Arc<Plan>>,
     host: OnceLock<Host>,
+    outside: OnceLock<Outside>,
     opening: Mutex<()>,
     deferred: Mutex<Vec<FnPtr>>,
     temporary: Mutex<Vec<PathBuf>>,
@@ -98,6 +99,7 @@ impl Session {
             settings,
             plan,
             host: OnceLock::new(),
+            outside: OnceLock::new(),
             opening: Mutex::default(),
             deferred: Mutex::default(),
             temporary: Mutex::default(),
@@ -183,6 +185,16 @@ impl Session {
             let _ = self.0.host.set(host);
         }
         Ok(self.0.host.get().expect("set just above, under the lock"))
+    }
+
+    /// Other machines, as a function of this name may ask them.
+    pub(super) fn outside(&self, function: &'static str) -> Outside {
+        let outside = self.0.outside.get_or_init(|| Outside::new(self.0.plan.clone()));
+        if self.permissions().is_open() {
+            return outside.clone();
+        }
+        let session = self.clone();
+        outside.judged(move |host| session.allow(function, &Demand::new(Effect::Net, Target::Host(host.to_owned()))))
     }
 
     /// Takes over what the script's header says it needs, before anything else is done.
@@ -311,6 +323,11 @@ impl Session {
                 Box::new(|path| self.allow("fs::copy", &Demand::new(Effect::Fs, self.file(path))))
             }),
         }
+    }
+
+    /// Whether a file that an option names may be read. Errors: `denied`.
+    pub(super) fn may_read(&self, path: &Path) -> Result<()> {
+        self.allow("fs::read", &Demand::new(Effect::Fs, self.file(path)))
     }
 
     /// A file as what permissions are about.

@@ -34,6 +34,10 @@ impl Demand {
         };
         match (&self.target, self.target.shown()) {
             (Target::Machine(option), _) => format!("reach the machine itself, as the option `{option}` does"),
+            (Target::Program(_), Some(target)) => format!(
+                "run the program `{}` of this machine",
+                target.trim_start_matches("host:")
+            ),
             (_, Some(target)) => format!("{verb} `{target}`"),
             (_, None) => format!("{verb} anything there may be"),
         }

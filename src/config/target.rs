@@ -22,6 +22,8 @@ pub enum Target {
     Path(PathBuf),
     /// A temporary file of the run's own.
     Own(PathBuf),
+    /// A program of this machine: its name and the file it is, as rules have them behind `host:`.
+    Program(Vec<String>),
     /// The machine itself, by what this option of a container gives away of it.
     Machine(&'static str),
 }
@@ -62,6 +64,7 @@ impl Target {
             Target::Image(names) => names.shown(),
             Target::Object(names) => names.first().cloned(),
             Target::Host(host) => Some(host.clone()),
+            Target::Program(names) => names.first().map(|name| format!("host:{name}")),
             Target::Path(path) | Target::Own(path) => Some(path.display().to_string()),
         }
     }
@@ -160,6 +163,7 @@ impl Scope {
                 }
                 Target::Object(names) => names.iter().any(|name| self.pattern.matches(name)),
                 Target::Host(host) => self.fits_host(host),
+                Target::Program(names) => self.fits_program(names),
                 Target::Path(path) => path.starts_with(followed(Path::new(&self.text))),
             }
     }
@@ -188,6 +192,12 @@ impl Scope {
             .map_or(self.text.len(), |at| last + at);
         let pattern = Pattern::new(&self.text[..end]);
         pattern.is_ok_and(|pattern| forms(name).iter().any(|form| pattern.matches(form)))
+    }
+
+    /// Only a rule that says `host:` is about programs: names of containers must not let any in.
+    fn fits_program(&self, names: &[String]) -> bool {
+        let pattern = self.text.strip_prefix("host:").map(Pattern::new);
+        pattern.is_some_and(|pattern| pattern.is_ok_and(|pattern| names.iter().any(|name| pattern.matches(name))))
     }
 
     fn fits_host(&self, host: &str) -> bool {
@@ -315,6 +325,24 @@ mod tests {
         ] {
             assert_eq!(allowed.covers(&Target::file(&root.join(path))), fits, "{path}");
         }
+    }
+
+    #[test]
+    fn programs_are_named_behind_a_word_of_their_own() {
+        let git = Target::Program(vec!["git".to_owned(), "/usr/bin/git".to_owned()]);
+        let elsewhere = Target::Program(vec!["/tmp/git".to_owned()]);
+        for (rule, fits) in [
+            ("*", true),
+            ("host:git", true),
+            ("host:/usr/bin/*", true),
+            ("host:*", true),
+            ("git", false),
+            ("*git", false),
+            ("host:sh", false),
+        ] {
+            assert_eq!(scope(rule).covers(&git), fits, "{rule}");
+        }
+        assert!(!scope("host:git").covers(&elsewhere));
     }
 
     #[test]

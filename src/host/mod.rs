@@ -7,6 +7,7 @@
 mod audit;
 mod check;
 mod container;
+mod errand;
 mod events;
 mod garbage;
 mod hold;
@@ -14,6 +15,8 @@ mod image;
 mod imagined;
 mod info;
 mod names;
+mod notify;
+mod outside;
 mod pairing;
 mod pin;
 mod plan;
@@ -48,12 +51,15 @@ pub use container::{
     Boot, Booted, Container, ContainerFilter, ContainerOptions, ExecOptions, HealthOption, HealthOptions, LogOption,
     LogOptions, Logged, Mount, Played, Player, RemoveContainer, Run, Sink, StopOptions, Talked, UpdateOptions,
 };
+pub use errand::{ErrandOptions, Ran, program_of, run_errand};
 pub use events::{EventFilter, EventQuery};
 pub use image::{
     BroughtIn, CommitOptions, FromHostOptions, Image, ImageFilter, ImportOptions, Matching, Policy, PullOptions,
     PulledImage, RemoveImage, SaveOptions, SketchOptions,
 };
 pub use info::Info;
+pub use notify::{Address, MailOptions, Notice, Place, SlackOptions, WebhookOptions, mailer};
+pub use outside::{Content as Sent, FetchOptions, Outside};
 pub use pin::Pin;
 pub use plan::{Action, Plan};
 pub use proxy::{CacheFilter, CachedManifest, ProxiedBlob, ProxiedManifest, Proxy};
@@ -68,6 +74,7 @@ pub use trash::{Trashed, Undone};
 pub use usage::Usage;
 
 pub use crate::store::REBUILD;
+pub use crate::web::{Answer, host_of};
 
 use imagined::Imagined;
 use scratch::Scratch;

@@ -17,6 +17,13 @@ pub fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Has a program begin a session of its own, without a terminal.
+pub fn in_new_session(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: between fork and `execve` the closure makes one call, which is safe there (signal-safety(7)) and allocates nothing.
+    unsafe { command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(std::io::Error::from)) };
+}
+
 /// Closes every descriptor from `first` on, now. Only for a process that owns none of them in a value.
 pub fn close_from(first: u32) -> nix::Result<()> {
     close_range(first, 0)

@@ -53,6 +53,7 @@ pub use played::{Played, Player};
 pub use recipe::Mount;
 pub use remove::RemoveContainer;
 pub use run::{Run, Sink};
+pub(in crate::host) use run::{last_words, shown};
 pub use update::UpdateOptions;
 
 use recipe::Recipe;

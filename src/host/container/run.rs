@@ -32,7 +32,7 @@ pub struct Run {
 }
 
 /// A command in a message: on one line, control characters told apart.
-pub(super) fn shown(command: &[String]) -> String {
+pub(in crate::host) fn shown(command: &[String]) -> String {
     let mut text = String::new();
     for letter in command.join(" ").chars() {
         match letter.is_control() {
@@ -41,6 +41,16 @@ pub(super) fn shown(command: &[String]) -> String {
         }
     }
     text
+}
+
+/// What a command said last, behind a colon; nothing if it said nothing.
+pub(in crate::host) fn last_words(stdout: &[u8], stderr: &[u8]) -> String {
+    let words = String::from_utf8_lossy(if stderr.is_empty() { stdout } else { stderr });
+    let lines: Vec<&str> = words.trim_end().lines().rev().take(QUOTED_LINES).collect();
+    match lines.is_empty() {
+        true => String::new(),
+        false => format!(": {}", lines.into_iter().rev().collect::<Vec<_>>().join("\n")),
+    }
 }
 
 /// Where output goes while it comes: the flag is true for standard error.
@@ -99,16 +109,7 @@ impl Run {
         if self.oom_killed {
             message.push_str(", killed for want of memory");
         }
-        let words = String::from_utf8_lossy(if self.stderr.is_empty() {
-            &self.stdout
-        } else {
-            &self.stderr
-        });
-        let lines: Vec<&str> = words.trim_end().lines().rev().take(QUOTED_LINES).collect();
-        if !lines.is_empty() {
-            message.push_str(": ");
-            message.push_str(&lines.into_iter().rev().collect::<Vec<_>>().join("\n"));
-        }
+        message.push_str(&last_words(&self.stdout, &self.stderr));
         Err(Error::new(Kind::ExitStatus, message)
             .target(self.id.short())
             .hint("pass `#{check: false}` to get the code instead of an error"))

@@ -1,6 +1,5 @@
 //! What went wrong on the way to a registry and back, in words that name host, status, the server's own message and the way out.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -10,6 +9,7 @@ use serde::Deserialize;
 use super::session::Session;
 use crate::error::{Error, Kind};
 use crate::model::ByteSize;
+use crate::web::Trouble;
 
 /// A request that got no answer.
 pub(super) struct Failure {
@@ -53,63 +53,21 @@ impl Failure {
 
     /// What the client says. The URL may be signed and thereby secret, so that only its host is told.
     pub(super) fn of_http(cause: reqwest::Error, url: &Url) -> Failure {
-        let host = host(url);
-        let cause = cause.without_url();
-        // Where what is sent comes from failed, and has said how.
-        if let Some(own) = causes(&cause).find_map(|cause| cause.downcast_ref::<Error>()) {
-            return Failure::lasting(own.copied());
-        }
-        let io = causes(&cause).find_map(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
-        let tls = causes(&cause).find_map(|cause| cause.downcast_ref::<rustls::Error>());
-        let reason = match (&io, &tls) {
-            (Some(code), _) => crate::error::words(*code),
-            (None, Some(tls)) => tls.to_string(),
-            (None, None) if cause.is_timeout() => "it took too long".to_owned(),
-            (None, None) => causes(&cause).last().map(ToString::to_string).unwrap_or_default(),
+        let trouble = Trouble::of(cause, &host(url));
+        let error = match trouble.is_tls_of_plain {
+            Some(true) => trouble
+                .error
+                .hint("if the registry speaks plain HTTP, say `tls_verify: false`"),
+            Some(false) => trouble.error.hint(
+                "if the registry's certificate is one of its own making, have its authority trusted by this machine, or say `tls_verify: false`",
+            ),
+            None => trouble.error,
         };
-        let what = if cause.is_connect() { "connect to" } else { "talk with" };
-        let mut error = Error::network(reason.clone()).during(format!("{what} `{host}`"));
-        if let Some(tls) = tls {
-            error = error.hint(tls_hint(tls));
-        }
-        let refused = io == Some(nix::errno::Errno::ECONNREFUSED as i32);
-        let unknown = reason.contains("Name or service not known") || reason.contains("Name does not resolve");
         Failure {
             error,
-            is_transient: !refused && !unknown && tls.is_none(),
-            is_unsent: cause.is_connect(),
+            is_transient: trouble.is_transient,
+            is_unsent: trouble.is_unsent,
         }
-    }
-}
-
-/// An error and all below it, the contents of errors of input and output among them.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
-        let error: &'a (dyn StdError + 'static) = *error;
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        match inner {
-            Some(inner) => Some(inner as &(dyn StdError + 'static)),
-            None => error.source(),
-        }
-    })
-}
-
-fn tls_hint(tls: &rustls::Error) -> &'static str {
-    match tls {
-        rustls::Error::InvalidMessage(_) => "if the registry speaks plain HTTP, say `tls_verify: false`",
-        _ => {
-            "if the registry's certificate is one of its own making, have its authority trusted by this machine, or say `tls_verify: false`"
-        }
-    }
-}
-
-/// The error for a client that cannot be made: the system's certificates are missing, or those of the settings are wrong.
-pub(super) fn of_client(cause: &reqwest::Error) -> Error {
-    let reason = causes(cause).last().map(ToString::to_string).unwrap_or_default();
-    let error = Error::invalid(reason.clone());
-    match reason.contains("No CA certificates") {
-        true => error.hint("install the package `ca-certificates`"),
-        false => error,
     }
 }
 
@@ -227,7 +185,7 @@ pub(super) fn refused(session: &Session, status: u16, headers: &HeaderMap, body:
 fn limit_hint(session: &Session, headers: &HeaderMap) -> String {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let now = jiff::Timestamp::now();
-    let wait = header("retry-after").and_then(|text| super::retry::retry_after(text, now));
+    let wait = header("retry-after").and_then(|text| crate::web::retry_after(text, now));
     // Docker Hub: `100;w=21600` is a hundred in six hours.
     let limit = header("ratelimit-limit").and_then(|text| {
         let (count, window) = text.split_once(";w=")?;

@@ -20,7 +20,6 @@ mod pages;
 mod publish;
 mod push;
 mod request;
-mod retry;
 mod search;
 mod session;
 #[cfg(test)]
@@ -50,7 +49,6 @@ pub use endpoint::{Endpoint, Security};
 pub use hosts::Hosts;
 pub use push::{Moved, Packed, Packing, pack, recall};
 pub use request::{Registry, Request, Response};
-pub use retry::Retry;
 pub use search::Hit;
 pub use session::Scope;
 pub use transport::{Settings, Transport};

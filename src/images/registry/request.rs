@@ -11,13 +11,13 @@ use super::body::Body;
 use super::credential::Credential;
 use super::endpoint::{self, Endpoint};
 use super::failure::{self, Failure};
-use super::retry::{self, Retry};
 use super::session::{PROBE, Scope, Session};
 use super::token::asked_rest;
 use super::transport::{Answer, Call, Transport, Weight};
 use crate::error::{Error, Result};
 use crate::images::limits;
 use crate::model::{Context, Secret};
+use crate::web::{Retry, is_transient};
 
 /// A registry as one client sees it. Clones are the same.
 #[derive(Clone)]
@@ -256,7 +256,7 @@ impl<'a> Request<'a> {
     fn rest(&self, answer: &Answer, tries: u32) -> Option<std::time::Duration> {
         let status = answer.response.status().as_u16();
         let was_refused = status == 429 || status == 503;
-        let may = retry::is_transient(status) && (self.is_repeatable || was_refused);
+        let may = is_transient(status) && (self.is_repeatable || was_refused);
         may.then(|| self.registry.retry().rest(tries, asked_rest(answer)))
             .flatten()
     }

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Credential, Endpoint, Registry, Retry, Settings, Transport};
+use super::{Credential, Endpoint, Registry, Settings, Transport};
 use crate::model::Secret;
+use crate::web::Retry;
 
 /// A request as it came.
 #[derive(Debug, Clone)]

@@ -11,12 +11,12 @@ use super::challenge::Challenge;
 use super::credential::Credential;
 use super::endpoint::Endpoint;
 use super::failure::{self, Failure};
-use super::retry;
 use super::session::{self, Scope, Session};
 use super::transport::{Answer, Call, Transport, Weight};
 use crate::error::Error;
 use crate::images::limits;
 use crate::model::Secret;
+use crate::web::{is_transient, retry_after};
 
 /// A token and until when it is shown.
 pub(super) struct Token {
@@ -97,9 +97,7 @@ impl Service {
             tries += 1;
             let outcome = self.ask(transport, session, base, scope).await;
             let rest = match &outcome {
-                Ok(answer) if retry::is_transient(answer.response.status().as_u16()) => {
-                    retry.rest(tries, asked_rest(answer))
-                }
+                Ok(answer) if is_transient(answer.response.status().as_u16()) => retry.rest(tries, asked_rest(answer)),
                 Err(failure) if failure.is_transient => retry.rest(tries, None),
                 _ => None,
             };
@@ -220,5 +218,5 @@ impl Service {
 /// How long an answer asks to wait.
 pub(super) fn asked_rest(answer: &Answer) -> Option<Duration> {
     let header = answer.response.headers().get("retry-after")?;
-    retry::retry_after(header.to_str().ok()?, jiff::Timestamp::now())
+    retry_after(header.to_str().ok()?, jiff::Timestamp::now())
 }

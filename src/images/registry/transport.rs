@@ -2,17 +2,14 @@
 //! needed. What goes to which host is decided above.
 
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Identity, Method, Url};
-use tokio::net::unix::pipe;
-use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::body::Body;
@@ -20,11 +17,11 @@ use super::credential::Credential;
 use super::endpoint::{Endpoint, Security};
 use super::failure::Failure;
 use super::pace::Pace;
-use super::retry::Retry;
 use super::session::Session;
 use crate::config::{Limits, Proxies};
 use crate::error::{Error, Result};
 use crate::model::{Context, Secret};
+use crate::web::{Reactor, Retry, proxies};
 
 /// How connections are made, and how much is tried.
 #[derive(Debug, Clone)]
@@ -62,7 +59,7 @@ pub struct Transport(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    runtime: OnceLock<Runtime>,
+    reactor: Reactor,
     clients: Mutex<HashMap<Trust, Client>>,
     places: Mutex<HashMap<(String, Weight), Arc<Semaphore>>>,
     sessions: Mutex<HashMap<(Endpoint, Credential), Arc<Session>>>,
@@ -102,14 +99,12 @@ pub(super) struct Answer {
     _place: OwnedSemaphorePermit,
 }
 
-const AGENT: &str = concat!("hoist/", env!("CARGO_PKG_VERSION"));
-
 impl Transport {
     /// Nothing is done before the first request.
     pub fn new(settings: Settings) -> Transport {
         Transport(Arc::new(Inner {
             settings,
-            runtime: OnceLock::new(),
+            reactor: Reactor::default(),
             clients: Mutex::default(),
             places: Mutex::default(),
             sessions: Mutex::default(),
@@ -129,7 +124,7 @@ impl Transport {
 
     /// Does work that waits for the network; it is dropped where it stands when the context ends.
     pub(super) fn wait<T>(&self, ctx: &Context, work: impl Future<Output = Result<T>>) -> Result<T> {
-        self.wait_out(ctx, Duration::ZERO, work)
+        self.0.reactor.wait(ctx, work)
     }
 
     /// The same for work that may still come to its end within some time of the context's.
@@ -139,33 +134,7 @@ impl Transport {
         grace: Duration,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        ctx.check()?;
-        self.runtime()?.block_on(async {
-            let (mut work, mut end) = (pin!(work), pin!(ended(ctx)));
-            let outcome = poll_fn(|task| match work.as_mut().poll(task) {
-                Poll::Ready(value) => Poll::Ready(Ok(value)),
-                Poll::Pending => end.as_mut().poll(task).map(Err),
-            });
-            match outcome.await {
-                Ok(value) => value,
-                Err(error) if grace.is_zero() => Err(error),
-                Err(error) => tokio::time::timeout(grace, work).await.unwrap_or(Err(error)),
-            }
-        })
-    }
-
-    fn runtime(&self) -> Result<&Runtime> {
-        if let Some(runtime) = self.0.runtime.get() {
-            return Ok(runtime);
-        }
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(2).thread_name("hoist-http").enable_all().build();
-        let runtime =
-            runtime.map_err(|cause| Error::internal(format!("failed to start the network's threads: {cause}")))?;
-        if let Err(late) = self.0.runtime.set(runtime) {
-            late.shutdown_background();
-        }
-        Ok(self.0.runtime.get().expect("set just above"))
+        self.0.reactor.wait_out(ctx, grace, work)
     }
 
     /// Sends one request and waits for the head of its answer.
@@ -285,7 +254,7 @@ impl Transport {
         // The first one stays; all that are set are the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
-            .user_agent(AGENT)
+            .user_agent(crate::web::AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(self.settings().connect)
@@ -314,50 +283,6 @@ impl Transport {
                 )
             }
         };
-        builder.build().map_err(|cause| super::failure::of_client(&cause))
-    }
-}
-
-/// The proxies as the client takes them. Errors: `invalid` for one that is no URL.
-fn proxies(proxies: &Proxies) -> Result<Vec<reqwest::Proxy>> {
-    let bad = |cause: reqwest::Error| Error::invalid(format!("the proxy is not valid: {}", cause.without_url()));
-    let local = "localhost,127.0.0.0/8,::1";
-    let none = proxies.none.as_ref();
-    let none = none.map_or_else(|| local.to_owned(), |none| format!("{local},{none}"));
-    let none = reqwest::NoProxy::from_string(&none);
-    let http = proxies.http.as_ref().map(reqwest::Proxy::http);
-    let https = proxies.https.as_ref().map(reqwest::Proxy::https);
-    let all = [http, https].into_iter().flatten();
-    all.map(|proxy| Ok(proxy.map_err(bad)?.no_proxy(none.clone())))
-        .collect()
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Whoever dropped it waits for nobody: what is under way has nobody left who wants it.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// Waits for the end of a context, and gives the error it ends with.
-async fn ended(ctx: &Context) -> Error {
-    let wake = match ctx.wake_fd().map(|fd| fd.try_clone_to_owned()) {
-        Ok(fd) => fd.and_then(pipe::Receiver::from_owned_fd),
-        Err(error) => return error,
-    };
-    let wake = match wake {
-        Ok(wake) => wake,
-        Err(cause) => return Error::internal(format!("failed to wait: {cause}")),
-    };
-    loop {
-        if let Err(error) = ctx.check() {
-            return error;
-        }
-        match ctx.remaining() {
-            Some(left) => drop(tokio::time::timeout(left, wake.readable()).await),
-            None => drop(wake.readable().await),
-        }
+        builder.build().map_err(|cause| crate::web::of_client(&cause))
     }
 }

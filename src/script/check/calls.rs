@@ -259,15 +259,16 @@ impl Walk<'_> {
     /// A call that would be made: its options, and what it does to the world.
     fn judge(&mut self, function: &Function, call: &FnCallExpr, position: Position) {
         let name = function.qualified_name();
-        if call.args.iter().any(|argument| matches!(argument, Expr::Map(..))) {
-            let keys = self
-                .options
-                .entry(name.clone())
-                .or_insert_with(|| of_function(&name))
-                .clone();
-            call.args
-                .iter()
-                .for_each(|argument| self.check_keys(argument, &keys, "option"));
+        // The place of a command may have the options instead; what else is a map is data.
+        let takes_options = |name: &str| ["options", "filter", "command"].contains(&name);
+        let receiver = call.args.len().saturating_sub(function.parameters.len());
+        let arguments = call.args.iter().skip(receiver).zip(&function.parameters);
+        for (argument, _) in arguments.filter(|(_, parameter)| takes_options(&parameter.name)) {
+            if matches!(argument, Expr::Map(..)) {
+                let keys = self.options.entry(name.clone()).or_insert_with(|| of_function(&name));
+                let keys = keys.clone();
+                self.check_keys(argument, &keys, "option");
+            }
         }
         let Some(allowed) = &self.allowed else { return };
         let needed = effects::certain(&name)

@@ -27,7 +27,7 @@ impl Default for Retry {
 
 impl Retry {
     /// How long to rest after this many tries; `None` to give up.
-    pub(super) fn rest(&self, tried: u32, asked: Option<Duration>) -> Option<Duration> {
+    pub fn rest(&self, tried: u32, asked: Option<Duration>) -> Option<Duration> {
         if tried >= self.tries || asked.is_some_and(|asked| asked > self.longest) {
             return None;
         }
@@ -42,12 +42,12 @@ impl Retry {
 }
 
 /// Whether a server that answers so may answer otherwise soon.
-pub(super) fn is_transient(status: u16) -> bool {
+pub fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// What the header `Retry-After` asks for: seconds, or a date (RFC 9110, 10.2.3).
-pub(super) fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
+pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
     let header = header.trim();
     if let Ok(seconds) = header.parse() {
         return Some(Duration::from_secs(seconds));
