@@ -59,10 +59,7 @@ fn images_come_back_as_they_were_with_their_names_and_parents() {
     );
     assert_eq!(hoist.value("system::check().problems"), json!([]));
     for names in [json!(["app:1"]), json!(["app:2", "team/app:new"])] {
-        assert_eq!(
-            hoist.run(&["--format", "json", "undo"]).success().json()["names"],
-            names
-        );
+        assert_eq!(hoist.value("system::undo().names"), names);
     }
     assert_eq!(hoist.value(FACTS), before);
     assert_eq!(
@@ -133,6 +130,47 @@ fn a_name_whose_image_went_later_asks_for_that_first() {
         [refused.kind, refused.message.contains("was removed since"), image::get("team/app:new").tags]"#,
     );
     assert_eq!(told, json!(["conflict", true, ["app:2", "team/app:new"]]));
+}
+
+#[test]
+fn the_command_takes_back_all_that_the_last_run_did() {
+    let hoist = store();
+    let before = hoist.value(FACTS);
+    hoist.eval(r#"image::tag("app:1", "earlier")"#).success();
+    hoist.eval(r#"image::untag("earlier")"#).success();
+    hoist.run(&["rmi", "app:2", "team/app:new", "app:1"]).success();
+    assert_eq!(hoist.value("system::trash().len()"), json!(4));
+    let undone = hoist.run(&["--format", "json", "undo"]).success().json();
+    let names = undone.as_array().unwrap().iter().map(|act| act["names"].clone());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        [json!(["app:1"]), json!(["team/app:new"]), json!(["app:2"])]
+    );
+    assert_eq!(hoist.value(FACTS), before);
+    let one = hoist.run(&["--format", "json", "undo"]).success().json();
+    assert_eq!(one[0]["names"], json!(["earlier:latest"]));
+
+    let lines = "image::untag(\"app:1\")\nimage::untag(\"team/app:new\")\n";
+    hoist.command(&["repl"]).stdin(lines).output().success();
+    let last = hoist.run(&["--format", "json", "undo"]).success().json();
+    assert_eq!(
+        last.as_array().unwrap().len(),
+        1,
+        "a line at the prompt is a run: {last}"
+    );
+    assert_eq!(last[0]["names"], json!(["team/app:new"]));
+    assert_eq!(hoist.value(r#"image::exists("app:1")"#), json!(false));
+}
+
+#[test]
+fn of_a_run_all_or_nothing_is_taken_back() {
+    let hoist = store();
+    hoist.run(&["rmi", "app:2", "team/app:new"]).success();
+    hoist.eval(r#"image::tag("app:1", "app:2")"#).success();
+    let refused = hoist.run(&["undo"]);
+    assert!(refused.stderr.contains("`app:2` means image"), "{}", refused.stderr);
+    assert_eq!(hoist.value(r#"image::exists("team/app:new")"#), json!(false));
+    assert_whole(&hoist);
 }
 
 #[test]
@@ -251,9 +289,8 @@ fn a_full_disk_takes_the_trash_first() {
 #[test]
 fn rules_hold_for_what_comes_back() {
     let hoist = store();
-    hoist
-        .eval(r#"image::remove("team/app:new"); image::remove("app:2"); 0"#)
-        .success();
+    hoist.eval(r#"image::remove("team/app:new")"#).success();
+    hoist.eval(r#"image::remove("app:2")"#).success();
     let refused = hoist.run(&["--allow-write=other:*", "undo"]);
     assert_eq!(refused.status.code(), Some(3), "{}", refused.stderr);
     let settings = hoist.write("hoist.toml", "[protect]\nimages = [\"app:2\"]\n");

@@ -197,6 +197,13 @@ impl Session {
         outside.judged(move |host| session.allow(function, &Demand::new(Effect::Net, Target::Host(host.to_owned()))))
     }
 
+    /// What is done from here on can be undone without what was done before.
+    pub fn begin_run(&self) {
+        if let Some(host) = self.0.host.get() {
+            host.begin_run();
+        }
+    }
+
     /// Takes over what the script's header says it needs, before anything else is done.
     ///
     /// Errors: `denied` for what the command line forbids.

@@ -33,7 +33,7 @@ mod volume;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::config::Config;
@@ -89,6 +89,9 @@ struct Inner {
     /// Present exactly under dry-run.
     plan: Option<Arc<Plan>>,
     scratch: OnceLock<Scratch>,
+    /// What this use of the store is called, once that matters, and the number of what is done in it now.
+    run: OnceLock<String>,
+    run_number: AtomicU64,
     /// The connections to registries, once there are any.
     transport: OnceLock<Transport>,
     /// What is set about registries, once one is to be asked.
@@ -133,6 +136,8 @@ impl Host {
             durable_change: AtomicI64::new(0),
             plan,
             scratch: OnceLock::new(),
+            run: OnceLock::new(),
+            run_number: AtomicU64::new(0),
             transport: OnceLock::new(),
             ways: OnceLock::new(),
             imagined: Mutex::default(),

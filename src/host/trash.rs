@@ -3,6 +3,8 @@
 //! The rows of an act are kept by the database itself (`store/trash.rs`), and their content with them, until its time is over or
 //! the disk fills up. Nothing is copied or moved.
 
+use std::sync::atomic::Ordering;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -10,7 +12,7 @@ use super::garbage::Candidates;
 use super::{Host, Report};
 use crate::config::{Demand, Target};
 use crate::error::{Error, Result};
-use crate::model::{Digest, Effect, Reference};
+use crate::model::{Digest, Effect, Reference, random_hex};
 use crate::store::{TrashRow, TrashedName, Tx};
 
 /// An act that can be undone.
@@ -111,27 +113,49 @@ impl Host {
     ///
     /// Errors: `not_found` if there is no such act, or none any more; `conflict` if a name has come to mean something else since.
     pub fn undo(&self, id: Option<i64>) -> Result<Undone> {
+        let undone = self.write_names(|tx| self.take_back(tx, self.act(tx, id)?))?;
+        self.tell_undone(&undone);
+        Ok(undone)
+    }
+
+    /// Takes back all that the last run did that can be undone: a command, a script or a line at the prompt. The last act comes first.
+    ///
+    /// Errors: those of [`Host::undo`]; nothing is taken back then.
+    pub fn undo_run(&self) -> Result<Vec<Undone>> {
         let undone = self.write_names(|tx| {
-            let row = self.act(tx, id)?;
-            let names = tx.trashed_names(row.id)?;
-            names.iter().try_for_each(|lost| self.check_restoring(&lost.name))?;
-            let images = tx.trashed_images(row.id)?;
-            tx.restore_images_from_trash(row.id)?;
+            let last = self.act(tx, None)?;
             let now = Timestamp::now();
-            names.iter().try_for_each(|lost| put_back(tx, lost, now))?;
-            tx.restore_tags_from_trash(row.id)?;
-            images.iter().try_for_each(|image| self.check_restored(tx, &image.id))?;
-            tx.delete_trash(row.id)?;
-            let mut names: Vec<String> = names.iter().map(|lost| lost.name.familiar()).collect();
-            names.sort();
-            names.dedup();
-            Ok(Undone {
-                id: row.id,
-                action: row.action,
-                images: images.iter().map(|image| image.id.to_string()).collect(),
-                names,
-            })
+            let is_of_it =
+                |row: &TrashRow| row.until > now && (row.id == last.id || !last.run.is_empty() && row.run == last.run);
+            let acts = tx.trash()?.into_iter().filter(is_of_it);
+            acts.map(|row| self.take_back(tx, row)).collect::<Result<Vec<_>>>()
         })?;
+        undone.iter().for_each(|undone| self.tell_undone(undone));
+        Ok(undone)
+    }
+
+    fn take_back(&self, tx: &Tx, row: TrashRow) -> Result<Undone> {
+        let names = tx.trashed_names(row.id)?;
+        names.iter().try_for_each(|lost| self.check_restoring(&lost.name))?;
+        let images = tx.trashed_images(row.id)?;
+        tx.restore_images_from_trash(row.id)?;
+        let now = Timestamp::now();
+        names.iter().try_for_each(|lost| put_back(tx, lost, now))?;
+        tx.restore_tags_from_trash(row.id)?;
+        images.iter().try_for_each(|image| self.check_restored(tx, &image.id))?;
+        tx.delete_trash(row.id)?;
+        let mut names: Vec<String> = names.iter().map(|lost| lost.name.familiar()).collect();
+        names.sort();
+        names.dedup();
+        Ok(Undone {
+            id: row.id,
+            action: row.action,
+            images: images.iter().map(|image| image.id.to_string()).collect(),
+            names,
+        })
+    }
+
+    fn tell_undone(&self, undone: &Undone) {
         for image in &undone.images {
             self.planned("system::undo", image.get(7..19).unwrap_or(image), &undone.action);
             self.tell_image_id("restore", image, "");
@@ -139,7 +163,23 @@ impl Host {
         for name in &undone.names {
             self.planned("system::undo", name, &undone.action);
         }
-        Ok(undone)
+    }
+
+    /// What acts of now belong to.
+    fn run_name(&self) -> Result<String> {
+        let own = match self.0.run.get() {
+            Some(own) => own,
+            None => {
+                let name = random_hex(8)?;
+                self.0.run.get_or_init(|| name)
+            }
+        };
+        Ok(format!("{own}-{}", self.0.run_number.load(Ordering::Relaxed)))
+    }
+
+    /// From here on acts belong to another run: the next line at the prompt.
+    pub fn begin_run(&self) {
+        self.0.run_number.fetch_add(1, Ordering::Relaxed);
     }
 
     fn act(&self, tx: &Tx, id: Option<i64>) -> Result<TrashRow> {
@@ -235,8 +275,12 @@ impl Host {
         let until = SignedDuration::try_from(keep)
             .ok()
             .and_then(|keep| now.checked_add(keep).ok());
-        tx.keep_in_trash(action, (now, until.unwrap_or(Timestamp::MAX)), work)
-            .map(|(value, _)| value)
+        tx.keep_in_trash(
+            (action, &self.run_name()?),
+            (now, until.unwrap_or(Timestamp::MAX)),
+            work,
+        )
+        .map(|(value, _)| value)
     }
 
     /// Whether the disk is empty enough for what is removed to stay on it.

@@ -107,6 +107,7 @@ impl Conversation {
 
     fn evaluate(&mut self, input: &str, context: &Context) -> Next {
         self.names.forget();
+        self.session.begin_run();
         let reply = match &mut self.planning {
             Some(planning) => planning.interpreter.evaluate(input, context.clone()),
             None => self.interpreter.evaluate(input, context.clone()),

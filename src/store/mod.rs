@@ -43,7 +43,7 @@ pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
     include_str!("migrations/003-sources.sql"),
@@ -51,6 +51,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/005-cache.sql"),
     include_str!("migrations/006-packed.sql"),
     include_str!("migrations/007-trash.sql"),
+    include_str!("migrations/008-trash_run.sql"),
 ];
 
 /// The way out of a damaged database.

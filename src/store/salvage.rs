@@ -34,7 +34,7 @@ pub struct Salvage {
 }
 
 /// Tables of what registries were given and keep of others, and of the trash: name, key, number of columns; those first that others refer to.
-const VERBATIM: [(&str, &str, usize); 11] = [
+const VERBATIM: [(&str, &str, usize); 12] = [
     ("registry_manifest", "repository, digest", 9),
     ("registry_part", "repository, manifest, digest", 5),
     ("registry_blob", "repository, digest", 4),
@@ -44,6 +44,7 @@ const VERBATIM: [(&str, &str, usize); 11] = [
     ("cached_blob", "repository, digest", 4),
     ("cached_tag", "name", 3),
     ("trash", "id", 4),
+    ("trash_run", "act", 2),
     ("trash_row", "number", 4),
     ("trash_content", "act, digest", 2),
 ];

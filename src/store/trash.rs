@@ -15,6 +15,8 @@ pub struct TrashRow {
     pub id: i64,
     /// The function that was called.
     pub action: String,
+    /// What it belongs to: a command, a script or a line at the prompt.
+    pub run: String,
     /// When.
     pub removed: Timestamp,
     /// Until when it can be undone.
@@ -75,23 +77,25 @@ fn trash(row: &rusqlite::Row) -> rusqlite::Result<TrashRow> {
     Ok(TrashRow {
         id: row.get("id")?,
         action: row.get("action")?,
+        run: row.get("run")?,
         removed: read_time(row, "removed")?,
         until: read_time(row, "until")?,
     })
 }
 
 impl Tx<'_> {
-    /// Runs `work` as an act: what it takes away of images and names can be put back until a time. Gives the act's number, or `None`
-    /// where it took nothing away.
+    /// Runs `work` as an act of a run: what it takes away of images and names can be put back until a time. Gives the act's number, or
+    /// `None` where it took nothing away.
     pub fn keep_in_trash<T>(
         &self,
-        action: &str,
+        (action, run): (&str, &str),
         (removed, until): (Timestamp, Timestamp),
         work: impl FnOnce() -> Result<T>,
     ) -> Result<(T, Option<i64>)> {
         let sql = "INSERT INTO trash (action, removed, until) VALUES (?1, ?2, ?3)";
         self.execute(sql, params![action, time(removed), time(until)])?;
         let act = self.0.last_insert_rowid();
+        self.execute("INSERT INTO trash_run (act, run) VALUES (?1, ?2)", params![act, run])?;
         self.execute("UPDATE trash_open SET act = ?1", [act])?;
         let outcome = work();
         self.execute("UPDATE trash_open SET act = NULL", [])?;
@@ -103,7 +107,8 @@ impl Tx<'_> {
 
     /// The acts that can be undone, the last one first.
     pub fn trash(&self) -> Result<Vec<TrashRow>> {
-        self.all("SELECT * FROM trash ORDER BY id DESC", [], trash)
+        let sql = "SELECT trash.*, ifnull(run, '') AS run FROM trash LEFT JOIN trash_run ON act = id ORDER BY id DESC";
+        self.all(sql, [], trash)
     }
 
     /// Those whose time is over, or all.
@@ -217,7 +222,7 @@ mod tests {
             tx.insert_image(&row, &layers)?;
             tx.set_source(&Digest::of(b"index"), &row.id)?;
             tx.set_reference(&name, &row.id, Timestamp::UNIX_EPOCH)?;
-            let (before, act) = tx.keep_in_trash("image::remove", TIMES, || {
+            let (before, act) = tx.keep_in_trash(("image::remove", "r"), TIMES, || {
                 let before = format!("{:?}", tx.image(&row.id)?);
                 tx.delete_reference(&name)?;
                 tx.delete_image(&row.id)?;
@@ -260,10 +265,10 @@ mod tests {
         let acts = |tx: &Tx| {
             tx.insert_image(&row, &layers)?;
             let tag = || tx.set_reference(&name, &row.id, Timestamp::UNIX_EPOCH);
-            let none = tx.keep_in_trash("image::tag", TIMES, tag)?.1;
-            let again = tx.keep_in_trash("image::tag", TIMES, tag)?.1;
+            let none = tx.keep_in_trash(("image::tag", "r"), TIMES, tag)?.1;
+            let again = tx.keep_in_trash(("image::tag", "r"), TIMES, tag)?.1;
             let untag = tx
-                .keep_in_trash("image::untag", TIMES, || tx.delete_reference(&name))?
+                .keep_in_trash(("image::untag", "r"), TIMES, || tx.delete_reference(&name))?
                 .1;
             tx.delete_trash(untag.unwrap_or_default())?;
             // Outside of an act nothing is kept.
