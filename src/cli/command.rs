@@ -20,6 +20,8 @@ const WRONG_FLAG: u8 = 125;
 /// That for a wrong number of arguments.
 const WRONG_COUNT: u8 = 1;
 
+/// Short names of Docker's that mean something else here.
+const TAKEN: [&str; 1] = ["run"];
 /// Short names that Docker does not have.
 pub(super) const OURS: [&str; 2] = ["df", "prune"];
 
@@ -217,6 +219,7 @@ impl Face {
             let names: Vec<String> = self
                 .names
                 .iter()
+                .filter(|name| self.program == "docker" || !TAKEN.contains(&name.as_str()))
                 .map(|name| format!("{} {name}", self.program))
                 .collect();
             text.push_str(&format!("\nAliases:\n  {}\n", names.join(", ")));

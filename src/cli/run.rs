@@ -7,7 +7,8 @@ use clap::Args;
 use super::App;
 use crate::bindings::Console;
 use crate::config::{Given, Header, Misuse, read_words};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::model::Reference;
 use crate::script::runner::{self, Source};
 
 /// Run a script
@@ -43,7 +44,7 @@ impl Run {
         let file = args.remove(0);
         let source = match file.as_str() {
             "-" => Source::read("<stdin>", std::io::stdin().lock())?,
-            file => Source::file(Path::new(file))?,
+            file => Source::file(Path::new(file)).map_err(|error| or_image(error, file))?,
         };
         let Some(told) = Told::read(app, &source, &format!("hoist run {file}"), args)? else {
             return Ok(0);
@@ -51,6 +52,17 @@ impl Run {
         let session = app.session(told)?;
         let finished = runner::run(&session, &source);
         Ok(app.conclude(&session, &finished))
+    }
+}
+
+/// The error with another thing that was maybe meant: Docker's `run` takes an image.
+fn or_image(error: Error, file: &str) -> Error {
+    let is_image = !file.ends_with(".rhai") && file.parse::<Reference>().is_ok();
+    match error.kind() {
+        Kind::NotFound if is_image => error.hint(format!(
+            "`hoist container run {file}` makes a container of an image and runs it"
+        )),
+        _ => error,
     }
 }
 

@@ -1,18 +1,20 @@
 //! Docker's words, for those who have them in their fingers: what each is called here.
 
 /// A word of Docker's command line, and a line that does the same.
-const WORDS: [(&str, &str); 36] = [
+const WORDS: [(&str, &str); 40] = [
     ("attach", "container::get(\"NAME\").follow(|line| print(line))"),
     ("commit", "container::get(\"NAME\").commit(\"IMAGE\")"),
     (
         "cp",
         "container::get(\"NAME\").copy_out(\"/path\", \"here\"), .copy_in(\"here\", \"/path\")",
     ),
+    ("containers", "container::list()"),
     ("create", "container::create(\"IMAGE\", \"COMMAND\", #{name: \"NAME\"})"),
     ("diff", "container::get(\"NAME\").diff()"),
     ("events", "system::events(#{since: \"1h\"})"),
     ("exec", "container::get(\"NAME\").exec(\"COMMAND\")"),
     ("export", "container::get(\"NAME\").export_tar(\"FILE\")"),
+    ("df", "system::df()"),
     ("history", "image::history(\"IMAGE\")"),
     ("images", "image::list()"),
     ("import", "image::import_tar(\"FILE\", \"IMAGE\")"),
@@ -26,6 +28,7 @@ const WORDS: [(&str, &str); 36] = [
     ("login", "registry::login(\"HOST\", \"USER\", \"PASSWORD\")"),
     ("logout", "registry::logout(\"HOST\")"),
     ("logs", "container::get(\"NAME\").logs()"),
+    ("ls", "image::list(), container::list()"),
     ("pause", "container::get(\"NAME\").pause()"),
     ("port", "container::get(\"NAME\").ports"),
     ("prune", "image::prune(), container::prune()"),
@@ -46,6 +49,7 @@ const WORDS: [(&str, &str); 36] = [
     ("stop", "container::get(\"NAME\").stop()"),
     ("tag", "image::tag(\"IMAGE\", \"NEW\")"),
     ("top", "container::get(\"NAME\").top()"),
+    ("undo", "system::undo()"),
     ("wait", "container::get(\"NAME\").wait()"),
 ];
 
@@ -58,7 +62,7 @@ pub(super) fn meaning(word: &str) -> Option<&'static str> {
 pub(super) fn command(line: &str) -> Option<&'static str> {
     let mut words = line.split_whitespace();
     let first = words.next()?;
-    let word = if matches!(first, "docker" | "podman") {
+    let word = if matches!(first, "docker" | "podman" | "hoist") {
         words.next()?
     } else {
         first
@@ -77,7 +81,13 @@ pub(super) fn command(line: &str) -> Option<&'static str> {
 /// What is meant by a function that is not there, if its name is one of Docker's words.
 pub(super) fn missing(report: &str) -> Option<&'static str> {
     let name = report.split_once("there is no function `")?.1.split('`').next()?;
-    let word = name.rsplit([':', '.']).next()?;
+    let word = match name.rsplit_once([':', '.']) {
+        Some(("image:", "ls")) => "images",
+        Some(("image:", "rm" | "delete" | "rmi")) => "rmi",
+        Some(("container:", "ls")) => "ps",
+        Some((_, word)) => word,
+        None => name,
+    };
     meaning(word)
 }
 
@@ -116,6 +126,7 @@ mod tests {
             ("docker ps -a", meaning("ps")),
             ("docker image ls", meaning("images")),
             ("podman container rm x", meaning("rm")),
+            ("hoist images", meaning("images")),
             ("docker nonsense", None),
             ("image::list()", None),
             ("", None),

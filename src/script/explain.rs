@@ -16,11 +16,7 @@ pub(super) fn explain(error: &EvalAltResult, engine: &Engine, code: &str) -> (St
     match error {
         EvalAltResult::ErrorRuntime(value, _) => (thrown(value), None),
         EvalAltResult::ErrorFunctionNotFound(signature, _) => function_not_found(signature, code),
-        EvalAltResult::ErrorVariableNotFound(name, _) => {
-            let words = words(code);
-            let near = suggest(name, words.iter().copied().filter(|word| word != name));
-            (format!("there is no variable `{name}`"), near.map(did_you_mean))
-        }
+        EvalAltResult::ErrorVariableNotFound(name, _) => variable_not_found(name, code),
         EvalAltResult::ErrorModuleNotFound(name, _) => module_not_found(name),
         EvalAltResult::ErrorDotExpr(text, _) => property_not_found(text).unwrap_or_else(|| (lowered(text), None)),
         EvalAltResult::ErrorMismatchDataType(expected, found, _)
@@ -155,6 +151,26 @@ impl Call<'_> {
     }
 }
 
+fn variable_not_found(name: &str, code: &str) -> (String, Option<String>) {
+    let (namespace, bare) = name
+        .rsplit_once("::")
+        .map_or((None, name), |(space, bare)| (Some(space), bare));
+    let is_function = match namespace {
+        Some(namespace) => catalogue().names_in(namespace).contains(bare),
+        None => catalogue().callable(bare).any(|f| f.receiver().is_none()),
+    };
+    if is_function {
+        return (format!("`{name}` is a function"), Some(format!("call it: `{name}(…)`")));
+    }
+    if let (None, Some(first)) = (namespace, catalogue().names_in(name).into_iter().next()) {
+        let hint = format!("its functions are called as `{name}::{first}(…)`; `hoist doc {name}` shows them");
+        return (format!("`{name}` is a module"), Some(hint));
+    }
+    let words = words(code);
+    let near = suggest(name, words.iter().copied().filter(|word| *word != name));
+    (format!("there is no variable `{name}`"), near.map(did_you_mean))
+}
+
 fn function_not_found(signature: &str, code: &str) -> (String, Option<String>) {
     let call = call(signature);
     if is_operator(call.name) {
@@ -267,6 +283,16 @@ mod tests {
                 "let total = 1; totl + 1",
                 "there is no variable `totl`",
                 "did you mean `total`?",
+            ),
+            (
+                "image::list",
+                "`image::list` is a function",
+                "call it: `image::list(…)`",
+            ),
+            (
+                "image.list()",
+                "`image` is a module",
+                "its functions are called as `image::diff(…)`; `hoist doc image` shows them",
             ),
             ("[1].jion(\",\")", "there is no function `jion`", "did you mean `join`?"),
             (
