@@ -237,7 +237,10 @@ fn the_program_is_asked_what_may_come_next() {
     assert_eq!(words(asked(&["container", "st"])), ["start", "stats", "stop"]);
     assert_eq!(words(asked(&["ps", "--no"])), ["--no-trunc"]);
     assert_eq!(words(asked(&["start", "-a", ""])), ["web"]);
-    assert_eq!(words(asked(&["inspect", "--type", ""])), ["container", "image"]);
+    assert_eq!(
+        words(asked(&["inspect", "--type", ""])),
+        ["container", "image", "volume"]
+    );
     assert_eq!(words(asked(&["inspect", "--type=im"])), ["--type=image"]);
     assert_eq!(words(asked(&["docker", "run", "-it", "bu"])), ["busybox:latest"]);
     assert_eq!(words(asked(&["exec", "web", "l"])), [":files"]);

@@ -74,3 +74,4 @@ mod transfers;
 mod trash;
 mod usage;
 mod users;
+mod volumes;

@@ -118,6 +118,7 @@ impl Call<'_> {
                     .for_each(|proxy| add(effect, host(&proxy)));
             }
             Of::Url(at) | Of::Posted(at) => add(effect, self.machine_of(at)?),
+            Of::Volume(at) => add(effect, self.volume(at)),
             Of::Program(at) => add(effect, self.program(at)),
             Of::Mailer => {
                 let given = self.option("sendmail");
@@ -248,6 +249,12 @@ impl Call<'_> {
             return Ok(Target::Any);
         };
         host_of_url(&super::secret::address(value)?).map(Target::Host)
+    }
+
+    /// A volume by its name; one that is yet to get one is any.
+    fn volume(&self, at: usize) -> Target {
+        let name = self.args.get(at).and_then(|value| subject::volume(value).ok());
+        name.map_or(Target::Any, |name| Target::Object(vec![name]))
     }
 
     fn program(&self, at: usize) -> Target {

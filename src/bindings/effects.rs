@@ -8,7 +8,8 @@ pub use crate::model::Effect;
 use Effect::{Delete, Exec, Fs, Net, Pull, Push, Read, Run, Write};
 use Of::{
     Any, Bases, Container, Each, Extra, From, Gathered, Glob, Host, Image, ImageOf, Indexed, Listen, Mailer, Name,
-    NewName, Options, Own, Path, Posted, Program, Repair, Retagged, Searched, Sent, Served, To, Url, WholeImage,
+    NewName, Options, Own, Path, Posted, Program, Repair, Retagged, Searched, Sent, Served, To, Url, Volume,
+    WholeImage,
 };
 
 /// What names the target of an effect. Numbers are places of arguments; the receiver of a method is at 0.
@@ -72,6 +73,8 @@ pub enum Of {
     Program(usize),
     /// The program that sends mail.
     Mailer,
+    /// A volume: a name, or a `Volume`.
+    Volume(usize),
 }
 
 /// An effect, and what names its target.
@@ -87,6 +90,7 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("Container.copy_out", &[(Read, Container(0)), (Fs, Path(2))]),
     ("Container.diff", &[(Read, Container(0))]),
     ("Container.exec", &[(Exec, Container(0))]),
+    ("Container.exec_detached", &[(Exec, Container(0))]),
     ("Container.export_tar", &[(Read, Container(0)), (Fs, Path(1))]),
     ("Container.inspect", &[(Read, Container(0))]),
     ("Container.kill", &[(Exec, Container(0))]),
@@ -133,6 +137,10 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("Response.text", PURE),
     ("Server.stop", PURE),
     ("Time.format", PURE),
+    ("Volume.load", &[(Write, Volume(0)), (Fs, Path(1))]),
+    ("Volume.reload", &[(Read, Any)]),
+    ("Volume.remove", &[(Delete, Volume(0))]),
+    ("Volume.save", &[(Read, Any), (Fs, Path(1))]),
     ("array.chunk", PURE),
     ("array.flatten", PURE),
     ("array.group_by", PURE),
@@ -304,6 +312,14 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("time::now", PURE),
     ("time::parse", PURE),
     ("toml::parse", PURE),
+    ("volume::create", &[(Write, Volume(0))]),
+    ("volume::exists", &[(Read, Any)]),
+    ("volume::find", &[(Read, Any)]),
+    ("volume::get", &[(Read, Any)]),
+    ("volume::list", &[(Read, Any)]),
+    ("volume::prune", &[(Delete, Each)]),
+    ("volume::remove", &[(Delete, Volume(0))]),
+    ("volume::select", &[(Read, Any)]),
     ("yaml::format", PURE),
     ("yaml::parse", PURE),
     ("yaml::parse_all", PURE),

@@ -94,6 +94,7 @@ pub mod functions {
     use crate::bindings::duration::{self, Duration};
     use crate::bindings::failure::{is_unwinding, throw};
     use crate::bindings::prelude::*;
+    use crate::bindings::value::type_phrase;
     use rhai::Position;
 
     /// Calls a closure with every item, several at a time, and returns the results in order.
@@ -264,6 +265,21 @@ pub mod functions {
         };
         session.set_exit(code);
         Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE)))
+    }
+
+    /// Anything else is no exit code. Throws `invalid`.
+    ///
+    /// ```rhai,throws=invalid
+    /// exit("done");
+    /// ```
+    #[rhai_fn(name = "exit", return_raw)]
+    pub fn exit_any(ctx: NativeCallContext, code: Dynamic) -> Scripted<()> {
+        native(&ctx, |_| {
+            let got = type_phrase(&code);
+            Err(Error::invalid(format!(
+                "an exit code is a number from 0 to 255, got {got}"
+            )))
+        })
     }
 
     /// Waits for a duration, such as `2.seconds`, `"500ms"`, or a number of seconds.

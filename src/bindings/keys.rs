@@ -21,7 +21,7 @@ use crate::host::{
     ErrandOptions, EventQuery, ExecOptions, FetchOptions, FromHostOptions, ImageFilter, ImportOptions, IndexOptions,
     IndexPushOptions, LogOptions, MailOptions, MirrorOptions, MutateOptions, PullOptions, PushOptions, RemoveContainer,
     RemoveImage, SaveOptions, SearchOptions, SketchOptions, SlackOptions, StopOptions, UntaggedFilter, UpdateOptions,
-    WebhookOptions,
+    VolumeFilter, VolumeOptions, WebhookOptions,
 };
 use crate::server::registry::RegistryOptions;
 
@@ -46,6 +46,7 @@ type Keys = fn() -> Vec<OptionKey>;
 const OPTIONS: &[(&str, Keys)] = &[
     ("Container.commit", of::<CommitOptions>),
     ("Container.exec", of::<ExecOptions>),
+    ("Container.exec_detached", of::<ExecOptions>),
     ("Container.follow", of::<LogOptions>),
     ("Container.logs", of::<LogOptions>),
     ("Container.remove", of::<RemoveContainer>),
@@ -112,6 +113,10 @@ const OPTIONS: &[(&str, Keys)] = &[
     ("registry::tag", of::<Asking>),
     ("registry::tags", of::<Asking>),
     ("retry", of::<Retry>),
+    ("volume::create", of::<VolumeOptions>),
+    ("volume::list", filter::<VolumeFilter>),
+    ("volume::prune", filter::<VolumeFilter>),
+    ("volume::select", filter::<VolumeFilter>),
     ("system::check", of::<CheckOptions>),
     ("system::events", of::<EventQuery>),
 ];

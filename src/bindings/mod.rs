@@ -93,6 +93,7 @@ pub mod time;
 pub mod toml;
 pub mod trash;
 pub mod units;
+pub mod volume;
 pub mod yaml;
 
 use std::sync::LazyLock;
@@ -100,7 +101,7 @@ use std::sync::LazyLock;
 use rhai::plugin::ModuleManifest;
 use rhai::{Engine, Module};
 
-use crate::host::{Container, Image, Index};
+use crate::host::{Container, Image, Index, Volume};
 use object::Shape;
 
 pub use console::{Console, Format, Level, Recorder};
@@ -210,6 +211,11 @@ pub const NAMESPACES: &[Group] = &[
     }),
     group("time", "Points in time.", || vec![&time::functions::RHAI_MANIFEST]),
     group("toml", "TOML text to values.", || vec![&toml::functions::RHAI_MANIFEST]),
+    group(
+        "volume",
+        "Volumes: directories that outlive the containers that use them.",
+        || vec![&volume::functions::RHAI_MANIFEST],
+    ),
     group("yaml", "YAML text to values and back.", || {
         vec![&yaml::functions::RHAI_MANIFEST]
     }),
@@ -260,6 +266,9 @@ pub const GLOBALS: &[Group] = &[
         "Facts of a container, and what can be done with it.",
         container::methods,
     ),
+    group("volumes", "Facts of a volume, and what can be done with it.", || {
+        vec![&volume::methods::RHAI_MANIFEST]
+    }),
     group("runs", "What a command did, in a container or on this machine.", || {
         vec![&run::functions::RHAI_MANIFEST]
     }),
@@ -297,6 +306,7 @@ pub fn objects() -> &'static [Shape] {
             Shape::of::<time::Time>(),
             Shape::of::<Image>(),
             Shape::of::<Container>(),
+            Shape::of::<Volume>(),
             Shape::of::<run::Run>(),
             Shape::of::<http::Response>(),
             Shape::of::<report::Report>(),

@@ -16,7 +16,7 @@ use super::session::Session;
 use super::value::{from_json, to_json};
 use crate::config::{Demand, Target};
 use crate::error::{Error, Result};
-use crate::host::{Container, ContainerFilter, Image, ImageFilter, Index, Item, Pin};
+use crate::host::{Container, ContainerFilter, Image, ImageFilter, Index, Item, Pin, Volume, VolumeFilter};
 use crate::model::Reference;
 
 /// The form of plan files that this version writes and reads.
@@ -130,6 +130,9 @@ fn all_pins(session: &Session) -> Result<Vec<Pin>> {
         all: true,
         ..ContainerFilter::default()
     };
+    for volume in host.volumes(&VolumeFilter::default(), None)? {
+        pins.push(host.pin_volume(volume.name())?);
+    }
     pins.extend(
         host.containers(&all, None)?
             .iter()
@@ -241,6 +244,11 @@ impl Recorder {
                     found.extend(image.as_ref().map(Pin::image));
                 }
             }
+            Target::Object(names) if is_of_volumes(function) => {
+                for name in names {
+                    found.push(host.pin_volume(name)?);
+                }
+            }
             Target::Object(names) if demand.effect != Effect::Write || function.starts_with("Container.") => {
                 let text = names.last().map(String::as_str).unwrap_or_default();
                 found.extend(
@@ -338,6 +346,7 @@ impl Recorder {
                     let arguments = vec![json!({ "$container": item.id })];
                     ("Container.remove", arguments, before("container", item))
                 }
+                "volume::prune" => ("volume::remove", vec![json!(item.name)], before("volume", item)),
                 _ => {
                     let arguments = vec![json!(item.name), chosen(options, &["tls_verify", "retries"])];
                     ("registry::delete_tag", arguments, None)
@@ -368,9 +377,13 @@ impl Recorder {
     }
 }
 
+fn is_of_volumes(function: &str) -> bool {
+    function.starts_with("volume::") || function.starts_with("Volume.")
+}
+
 /// Functions that do something to each of many things.
 fn is_batch(function: &str) -> bool {
-    ["image::prune", "container::prune", "registry::mirror"].contains(&function)
+    ["image::prune", "container::prune", "volume::prune", "registry::mirror"].contains(&function)
 }
 
 fn step(function: &str, arguments: Vec<Value>, place: &Place) -> Step {
@@ -395,6 +408,9 @@ fn argument(function: &str, value: &Dynamic) -> Result<Value> {
     }
     if let Some(container) = value.read_lock::<Container>() {
         return Ok(json!({ "$container": container.id().as_str() }));
+    }
+    if let Some(volume) = value.read_lock::<Volume>() {
+        return Ok(json!({ "$volume": volume.name() }));
     }
     if let Some(index) = value.read_lock::<Index>() {
         return Ok(json!({ "$index": index.recipe() }));
@@ -448,6 +464,9 @@ fn given(value: &Value, session: &Session) -> Result<Dynamic> {
             }
             if let Some(id) = text(map, "$container") {
                 return Ok(Dynamic::from(session.host()?.container(&id)?));
+            }
+            if let Some(name) = text(map, "$volume") {
+                return Ok(Dynamic::from(session.host()?.volume(&name)?));
             }
             if let Some(bytes) = text(map, "$bytes") {
                 let bytes = STANDARD.decode(bytes);
@@ -529,6 +548,7 @@ fn keys(demand: &Demand, function: &str) -> Vec<String> {
                 .map(|name| format!("{kind} {}", name.familiar()))
                 .collect()
         }
+        Target::Object(names) if is_of_volumes(function) => names.iter().map(|name| format!("volume {name}")).collect(),
         Target::Object(names) => names.last().map(|id| format!("container {id}")).into_iter().collect(),
         Target::Path(path) | Target::Own(path) => vec![format!("file {}", path.display())],
         _ => Vec::new(),

@@ -4,7 +4,7 @@ use rhai::{Array, Dynamic, INT, Map};
 
 use super::value::type_phrase;
 use crate::error::{Error, Result};
-use crate::host::{Container, Image};
+use crate::host::{Container, Image, Volume};
 use crate::model::Command;
 
 /// The name of an image given as text, or the id of an `Image`.
@@ -28,6 +28,14 @@ pub fn container(value: &Dynamic) -> Result<String> {
     match value.read_lock::<Container>() {
         Some(container) => Ok(container.id().as_str().to_owned()),
         None => text(value, "a container", "a name, an id or a `Container`"),
+    }
+}
+
+/// The name of a volume given as text, or that of a `Volume`.
+pub fn volume(value: &Dynamic) -> Result<String> {
+    match value.read_lock::<Volume>() {
+        Some(volume) => Ok(volume.name().to_owned()),
+        None => text(value, "a volume", "a name or a `Volume`"),
     }
 }
 

@@ -30,6 +30,7 @@ mod secret;
 mod trash;
 mod usage;
 mod volume;
+mod volumes;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -72,6 +73,7 @@ pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, R
 pub use secret::secret_of;
 pub use trash::{Trashed, Undone};
 pub use usage::Usage;
+pub use volumes::{ANONYMOUS, Volume, VolumeFilter, VolumeOptions};
 
 pub use crate::store::REBUILD;
 pub use crate::web::{Answer, host_of};

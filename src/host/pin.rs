@@ -50,6 +50,15 @@ pub enum Pin {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         tls_verify: Option<bool>,
     },
+    /// A volume: since when it is there, if it is, and who uses it.
+    Volume {
+        /// Its name.
+        name: String,
+        /// When it was made.
+        created: Option<String>,
+        /// The containers that use it, sorted.
+        used_by: Vec<String>,
+    },
     /// A file: its kind, size and time of change in nanoseconds, if it is there.
     File {
         /// Its path.
@@ -71,6 +80,7 @@ impl Pin {
             Pin::Image { id, .. } => format!("image {id}"),
             Pin::Container { id, .. } => format!("container {id}"),
             Pin::Remote { name, .. } => format!("remote {name}"),
+            Pin::Volume { name, .. } => format!("volume {name}"),
             Pin::File { path, .. } => format!("file {path}"),
         }
     }
@@ -128,6 +138,19 @@ impl Pin {
                     short(new)
                 )
             }
+            (
+                Pin::Volume { name, created, used_by },
+                Pin::Volume {
+                    created: new,
+                    used_by: users,
+                    ..
+                },
+            ) => match (created, new) {
+                (Some(_), None) => format!("volume `{name}` is gone"),
+                (None, Some(_)) => format!("volume `{name}` is there now"),
+                _ if used_by != users => format!("volume `{name}` is used by {} now", list(users)),
+                _ => format!("volume `{name}` is another one now"),
+            },
             (Pin::File { path, is, .. }, Pin::File { is: new, .. }) => match (is, new) {
                 (Some(_), None) => format!("`{path}` is gone"),
                 (None, Some(_)) => format!("`{path}` is there now"),
@@ -169,6 +192,16 @@ impl Host {
         }
     }
 
+    /// A volume as it is.
+    pub fn pin_volume(&self, name: &str) -> Result<Pin> {
+        let volume = self.find_volume(name)?;
+        Ok(Pin::Volume {
+            name: name.to_owned(),
+            created: volume.as_ref().map(|volume| volume.created().to_string()),
+            used_by: volume.map(|volume| volume.used_by().to_vec()).unwrap_or_default(),
+        })
+    }
+
     /// What a name at a registry stands for.
     pub fn pin_remote(&self, ctx: &Context, name: &Reference, tls_verify: Option<bool>) -> Result<Pin> {
         let asking = Asking {
@@ -197,6 +230,7 @@ impl Host {
                 Err(error) => return Err(error),
             },
             Pin::Remote { name, tls_verify, .. } => self.pin_remote(ctx, &name.parse()?, *tls_verify)?,
+            Pin::Volume { name, .. } => self.pin_volume(name)?,
             Pin::File { path, .. } => Pin::file(Path::new(path)),
         };
         Ok(pin.difference(&now))

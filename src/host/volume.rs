@@ -91,11 +91,27 @@ impl Host {
 
     /// Makes a volume that is not there yet, inside the transaction that makes its first user: to be settled after that.
     pub(super) fn ensure_volume(&self, tx: &Tx, name: &str, drafts: &Drafts) -> Result<()> {
-        let is_new = tx.insert_volume(&VolumeRow {
+        let row = VolumeRow {
             name: name.to_owned(),
             created: Timestamp::now(),
             labels: "{}".to_owned(),
-        })?;
+        };
+        self.insert_volume(tx, &row, drafts)
+    }
+
+    /// Makes an empty volume that is not there yet.
+    pub(super) fn make_volume(&self, row: &VolumeRow) -> Result<()> {
+        let drafts = Drafts {
+            drafts: Vec::new(),
+            staging: None,
+        };
+        self.store().write_durably(|tx| self.insert_volume(tx, row, &drafts))?;
+        self.settle_volumes()
+    }
+
+    fn insert_volume(&self, tx: &Tx, row: &VolumeRow, drafts: &Drafts) -> Result<()> {
+        let name = row.name.as_str();
+        let is_new = tx.insert_volume(row)?;
         let (path, aside) = (self.volume_path(name), self.volume_aside(name));
         // A directory without a row is nothing of ours; what is in it is not thrown away.
         if self.imagines() || path.exists() || (!is_new && aside.exists()) {

@@ -1,6 +1,9 @@
 //! A tarball of a root file system becomes an image of one layer.
 
+use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use super::config::{Config, Step};
 use super::content::Content;
@@ -10,8 +13,8 @@ use super::layer::{self, Expected, StagedLayer};
 use super::links;
 use super::source::{self, Opened, Source};
 use super::staging::Staging;
-use super::{changes, compression};
-use crate::error::{Error, Result};
+use super::{changes, compression, overlay, tree};
+use crate::error::{Context as _, Error, Result};
 use crate::images::watched::Watched;
 use crate::model::{Context, Platform};
 
@@ -43,6 +46,55 @@ pub fn import_tar(
     let mut config = Config::for_platform(&platform);
     changes::apply(&mut config.config, &options.changes)?;
     let staging = content.stage()?;
+    let layer = unpacked(ctx, content, &staging, source)?;
+    let step = Step {
+        created_by: Some("import".to_owned()),
+        comment: options.message.clone(),
+        ..Step::default()
+    };
+    finish(ctx, content, holder, &staging, config, layer, step)
+}
+
+/// The files of a tar, in a directory that goes with this value.
+pub struct UnpackedTar {
+    dir: PathBuf,
+    _staging: Staging,
+}
+
+impl UnpackedTar {
+    /// Where they are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+/// Unpacks a tar that may be wrapped in gzip, zstd, xz or bzip2, and is no layer.
+///
+/// Errors: `corrupt` for a damaged or incomplete tar, `invalid` for one with marks of a layer or links to what it does not have.
+pub fn unpack_tar(ctx: &Context, content: &Content, source: Source<'_>) -> Result<UnpackedTar> {
+    let staging = content.stage()?;
+    let layer = unpacked(ctx, content, &staging, source)?;
+    if let Some((path, target)) = layer.links.first_key_value() {
+        return Err(links::missing(path, target));
+    }
+    let dir = layer.into_tree()?;
+    let root = File::open(&dir).during(|| format!("open `{}`", dir.display()))?;
+    tree::walk_marked(
+        ctx,
+        root.as_fd(),
+        &mut |node| match overlay::is_whiteout(&node.status) {
+            true => Err(Error::invalid(format!(
+                "`{}` says that a file is removed, which only layers of images say",
+                tree::absolute(&node.path).display()
+            ))),
+            false => Ok(true),
+        },
+    )?;
+    Ok(UnpackedTar { dir, _staging: staging })
+}
+
+/// Unpacks a tar into a staging directory.
+fn unpacked(ctx: &Context, content: &Content, staging: &Staging, source: Source<'_>) -> Result<StagedLayer> {
     let input: Box<dyn Read + Send + '_> = match source {
         Source::Reader(input) => input,
         Source::Path(path) if path.is_dir() => {
@@ -67,14 +119,9 @@ pub fn import_tar(
         strict_end: true,
         ..Expected::default()
     };
-    let layer = staging.writing(|| layer::stage(ctx, content, &staging, plain, &expected))?;
+    let layer = staging.writing(|| layer::stage(ctx, content, staging, plain, &expected))?;
     ctx.watcher().done(WHOLE, false);
-    let step = Step {
-        created_by: Some("import".to_owned()),
-        comment: options.message.clone(),
-        ..Step::default()
-    };
-    finish(ctx, content, holder, &staging, config, layer, step)
+    Ok(layer)
 }
 
 /// Makes a configuration's image of the one new layer on top of none, and publishes it.

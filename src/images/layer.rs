@@ -224,6 +224,12 @@ impl Expected {
 }
 
 impl StagedLayer {
+    /// The directory with its files.
+    pub(crate) fn into_tree(self) -> Result<PathBuf> {
+        let tree = self.tree.map(|tree| tree.dir);
+        tree.ok_or_else(|| Error::internal("a layer was not unpacked"))
+    }
+
     /// Whether the blob that is here holds the layer that is here. Errors: `corrupt`.
     pub(crate) fn check_pair(ctx: &Context, content: &Content, diff_id: &Digest, blob: &Digest) -> Result<()> {
         if blob == diff_id {

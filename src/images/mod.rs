@@ -72,7 +72,7 @@ pub use export::export;
 pub use from_host::{HostOptions, from_host};
 pub use history::{History, history};
 pub use image::{Holder, Image, Layer, Loaded};
-pub use import::{ImportOptions, import_tar};
+pub use import::{ImportOptions, UnpackedTar, import_tar, unpack_tar};
 pub use incoming::{Arrived, Incoming};
 pub use init_layer::{Fill, Filling};
 pub use limits::Limits;

@@ -60,6 +60,11 @@ pub fn exec_in_front(
     spawn(bundle, &request, Manner::InFront, Stdin::Null)?.converse(ctx, conversation, false)
 }
 
+/// Starts a further command and returns once it runs; it goes on without this process, and what it writes is heard by nobody.
+pub fn exec_detached(ctx: &model::Context, bundle: &Bundle, request: &ExecRequest) -> Result<()> {
+    spawn(bundle, request, Manner::Detached, Stdin::Null)?.detach(ctx)
+}
+
 fn spawn(bundle: &Bundle, request: &ExecRequest, mode: Manner, stdin: Stdin) -> Result<Helper> {
     check(bundle, Act::Exec)?;
     if request.args.first().is_none_or(String::is_empty) {
@@ -75,10 +80,10 @@ pub(super) fn main(caller: OwnedFd, args: Vec<OsString>) -> u8 {
     let Ok(assignment) = Assignment::accept(caller, args) else {
         return 2;
     };
-    u8::from(run(&assignment.bundle, assignment.caller).is_err())
+    u8::from(run(&assignment.bundle, assignment.caller, assignment.manner).is_err())
 }
 
-fn run(bundle: &Bundle, caller: Channel) -> Result<()> {
+fn run(bundle: &Bundle, caller: Channel, manner: Manner) -> Result<()> {
     let started = Timestamp::now();
     let (Made { child, ends, .. }, told) = match start(bundle, &caller) {
         Ok(started) => started,
@@ -89,16 +94,22 @@ fn run(bundle: &Bundle, caller: Channel) -> Result<()> {
     if let Some(input) = &mut input {
         input.lasts = false;
     }
-    let listener = Listener {
-        channel: caller,
-        is_needed: true,
+    let listener = match manner {
+        Manner::Detached => {
+            let _ = caller.send(&Message::Started(std::process::id().cast_signed()));
+            None
+        }
+        _ => Some(Listener {
+            channel: caller,
+            is_needed: true,
+        }),
     };
     let pump = Pump {
         process: child.as_fd(),
         outputs,
         input,
         hearers: Hearers {
-            listener: Some(listener),
+            listener,
             ..Hearers::default()
         },
         deadline: None,

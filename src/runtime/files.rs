@@ -100,6 +100,53 @@ pub fn copy_directory(ctx: &Context, layers: &[PathBuf], path: &str, target: &Pa
     copy(ctx, from, to, Owner::Kept).map(|()| true)
 }
 
+/// Copies what is in a directory of this machine into the directory at `path` below `root`, whosever it is there. Errors: `not_found`.
+pub fn put(ctx: &Context, root: BorrowedFd, from: &Path, path: &str) -> Result<()> {
+    let from = File::open(from).during(|| format!("open `{}`", from.display()))?;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    let to = file::open_in_root(root, path.as_bytes(), flags).during(|| format!("open the directory `{path}`"))?;
+    let (from, to) = (from.as_fd(), to.as_fd());
+    copy(
+        ctx,
+        Place { dir: from, name: c"." },
+        Place { dir: to, name: c"." },
+        Owner::Kept,
+    )
+}
+
+/// Copies the file or directory at `path` below `root` into a directory of this machine, under its own name and whosever it is.
+pub fn take(ctx: &Context, root: BorrowedFd, path: &str, into: &Path) -> Result<()> {
+    let (dir, source) = split(path.trim_end_matches('/'));
+    let whole = matches!(source, "" | "." | "..");
+    let dir = open_dir(root, if whole { path } else { dir })?;
+    let into = File::open(into).during(|| format!("open `{}`", into.display()))?;
+    let source = name(if whole { "." } else { source })?;
+    let (from, to) = (
+        Place {
+            dir: dir.as_fd(),
+            name: &source,
+        },
+        Place {
+            dir: into.as_fd(),
+            name: &source,
+        },
+    );
+    copy(ctx, from, to, Owner::Kept)
+}
+
+/// Copies what is in one directory of this machine over what is in another, owners and attributes included.
+pub fn merge(ctx: &Context, from: &Path, to: &Path) -> Result<()> {
+    let open = |path: &Path| File::open(path).during(|| format!("open `{}`", path.display()));
+    let (from, to) = (open(from)?, open(to)?);
+    let (from, to) = (from.as_fd(), to.as_fd());
+    copy(
+        ctx,
+        Place { dir: from, name: c"." },
+        Place { dir: to, name: c"." },
+        Owner::Kept,
+    )
+}
+
 /// The content of the file at `path` below `root`. Errors: `not_found`; `invalid` if it is no regular file or has more than
 /// 64 MiB.
 pub fn read_file(root: BorrowedFd, path: &str) -> Result<Vec<u8>> {

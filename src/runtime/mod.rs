@@ -86,7 +86,7 @@ pub use delete::{delete, delete_after, try_delete};
 pub use detach_keys::DetachKeys;
 pub use errand::{Errand, find_program};
 pub use events::{Event, Journal};
-pub use exec::{exec, exec_in_front};
+pub use exec::{exec, exec_detached, exec_in_front};
 pub use exit::{Exit, NotExecuted};
 pub use health::{Health, HealthCheck, HealthStatus, ProbeResult, health};
 pub use id_maps::{IdMaps, IdRange};

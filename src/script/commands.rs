@@ -77,6 +77,11 @@ pub const COMMANDS: &[Command] = &[
     command!(GROUPED, "image-inspect", "image inspect"),
     command!(GROUPED, "image-prune", "image prune"),
     command!(GROUPED, "system-trash", "system trash"),
+    command!(GROUPED, "volume-create", "volume create"),
+    command!(GROUPED, "volume-inspect", "volume inspect"),
+    command!(GROUPED, "volume-ls", "volume ls", "volume list"),
+    command!(GROUPED, "volume-prune", "volume prune"),
+    command!(GROUPED, "volume-rm", "volume rm", "volume remove"),
 ];
 
 /// The groups, and what they are about.
@@ -85,6 +90,7 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("image", "Manage images"),
     ("registry", "Manage logins to registries"),
     ("system", "Manage the store"),
+    ("volume", "Manage volumes"),
 ];
 
 impl Command {

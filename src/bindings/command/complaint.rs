@@ -29,6 +29,11 @@ const WORDS: &[(&str, &str)] = &[
     ("image `{}` is not in the store", "No such image: {}"),
     ("volume `{}` does not exist", "get {}: no such volume"),
     (
+        "`{}` is no name of a volume",
+        "create {}: \"{}\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you \
+         intended to pass a host directory, use absolute path",
+    ),
+    (
         "cannot remove container `{}`: it is running",
         "cannot remove container \"{}\": container is running: stop the container before removing or force remove",
     ),
@@ -107,6 +112,9 @@ pub fn said(error: &Error) -> String {
              container to be able to reuse that name."
         );
     }
+    if let Some((name, users)) = used(message) {
+        return format!("remove {name}: volume is in use - [{}]", users.replace("`, `", ", "));
+    }
     for (ours, theirs) in WORDS {
         let (before, after) = ours.split_once("{}").unwrap_or((ours, ""));
         let name = message.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
@@ -125,6 +133,12 @@ pub fn said(error: &Error) -> String {
 fn taken(message: &str) -> Option<(&str, &str)> {
     let rest = message.strip_prefix("the name `")?.strip_suffix('`')?;
     rest.split_once("` is taken by container `")
+}
+
+/// The volume that is to go, and the containers that use it.
+fn used(message: &str) -> Option<(&str, &str)> {
+    let rest = message.strip_prefix("volume `")?.strip_suffix('`')?;
+    rest.split_once("` is used by container `")
 }
 
 /// The error as a person is to read it.

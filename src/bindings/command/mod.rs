@@ -121,6 +121,18 @@ pub mod functions {
         })
     }
 
+    /// Says a line on standard error if a person reads it there.
+    #[rhai_fn(return_raw)]
+    pub fn hint(ctx: NativeCallContext, line: &str) -> Scripted<()> {
+        native(&ctx, |session| {
+            let console = &session.settings().console;
+            if console.has_status() {
+                console.talk(line);
+            }
+            Ok(())
+        })
+    }
+
     /// Says what is wrong and ends the command with 1.
     #[rhai_fn(return_raw)]
     pub fn fail(ctx: NativeCallContext, line: &str) -> Scripted<()> {

@@ -1,7 +1,7 @@
 //! `cli::inspect`: what is known of things by their names, in Docker's words.
 
 use rhai::Dynamic;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::columns;
 use super::complaint::said;
@@ -64,6 +64,9 @@ fn complaint(session: &Session, name: &str, kind: &str, error: &Error) -> String
 
 fn one(session: &Session, name: &str, kind: &str) -> Result<Value> {
     let (host, ctx) = (session.host()?, session.context());
+    if kind == "volume" {
+        return volume(session, name);
+    }
     if kind != "image" {
         match host.container(name) {
             Ok(container) => return session.perform("Container.inspect", &[name.into()], || container.inspect(&ctx)),
@@ -71,5 +74,24 @@ fn one(session: &Session, name: &str, kind: &str) -> Result<Value> {
             Err(error) => return Err(error),
         }
     }
-    session.perform("image::inspect", &[name.into()], || host.image(name)?.inspect())
+    let image = session.perform("image::inspect", &[name.into()], || host.image(name)?.inspect());
+    match image {
+        Err(error) if error.kind() == Kind::NotFound && kind.is_empty() => volume(session, name),
+        image => image,
+    }
+}
+
+/// A volume, as `docker volume inspect` has it.
+fn volume(session: &Session, name: &str) -> Result<Value> {
+    let volume = session.perform("volume::get", &[name.into()], || session.host()?.volume(name))?;
+    let labels = volume.labels();
+    Ok(json!({
+        "CreatedAt": volume.created().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "Driver": "local",
+        "Labels": if labels.is_empty() { Value::Null } else { json!(labels) },
+        "Mountpoint": volume.path(),
+        "Name": volume.name(),
+        "Options": null,
+        "Scope": "local",
+    }))
 }

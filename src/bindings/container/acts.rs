@@ -117,6 +117,27 @@ pub mod methods {
         native(&ctx, |_| this.kill(None))
     }
 
+    /// Starts a command in the container and returns once it runs; it goes on by itself, and nobody hears what it writes.
+    ///
+    /// Throws `conflict` unless the container is running, `not_found` or `denied` for a program that cannot be executed.
+    ///
+    /// Options: `env`, `workdir`, `user`, `tty`, as for `exec`; the others have no meaning here.
+    ///
+    /// ```rhai,images
+    /// let c = container::run_detached("tools", ["sleep", "60"]);
+    /// c.exec_detached("echo done > /file; sleep 60", #{});
+    /// retry(100, || c.read_file("/file"), #{ delay: 20.millis });
+    /// c.remove(#{ force: true });
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn exec_detached(ctx: NativeCallContext, this: &mut Container, command: Dynamic, options: Map) -> Scripted<()> {
+        native(&ctx, |session| {
+            let options = options::parse(options)?;
+            let command = subject::command(&command)?.ok_or_else(|| Error::invalid("there is no command to run"))?;
+            Container::exec_detached(this, &session.context(), &command, &options)
+        })
+    }
+
     /// Sends a signal, such as `"HUP"` or `"SIGUSR1"`.
     ///
     /// Throws `conflict` unless the container is running, and `invalid` when there is no such signal.
@@ -362,6 +383,8 @@ pub mod methods {
 
     /// Copies a file or directory of this machine inside; into a directory that exists it goes under its own name.
     ///
+    /// A `host_path` of `-` is a tarball on standard input: what is in it goes into the directory `path`, with its owners.
+    ///
     /// Throws `not_found` for either side, and `conflict` when a directory is in the way.
     ///
     /// ```rhai,images
@@ -386,6 +409,8 @@ pub mod methods {
 
     /// Copies a file or directory out to this machine; into a directory that exists it goes under its own name.
     ///
+    /// A `host_path` of `-` is standard output, which gets a tarball.
+    ///
     /// Throws `not_found` for either side, and `conflict` when a directory is in the way.
     ///
     /// ```rhai,images
@@ -398,8 +423,7 @@ pub mod methods {
     #[rhai_fn(return_raw, pure)]
     pub fn copy_out(ctx: NativeCallContext, this: &mut Container, path: &str, host_path: &str) -> Scripted<()> {
         native(&ctx, |session| {
-            this.copy_out(&session.context(), path, host_path)?;
-            session.imagine_file(host_path)
+            session.write_archive(host_path, || this.copy_out(&session.context(), path, host_path))
         })
     }
 

@@ -5,6 +5,7 @@ use rhai::export_module;
 /// What is known of a container.
 #[export_module(manifest)]
 pub mod getters {
+    use crate::bindings::amount::bytes;
     use crate::bindings::prelude::*;
     use crate::bindings::subject::texts;
     use crate::bindings::time::Time;
@@ -39,6 +40,19 @@ pub mod getters {
     #[rhai_fn(get = "name", pure)]
     pub fn name(this: &mut Container) -> String {
         this.name().to_owned()
+    }
+
+    /// The bytes of the files that it has written, without those of its image.
+    ///
+    /// ```rhai,images
+    /// let c = container::run_detached("tools", "echo hello > /file");
+    /// c.wait();
+    /// assert::eq(c.size, 6);
+    /// c.remove();
+    /// ```
+    #[rhai_fn(get = "size", return_raw, pure)]
+    pub fn size(ctx: NativeCallContext, this: &mut Container) -> Scripted<INT> {
+        native(&ctx, |_| Ok(bytes(Container::size(this)?)))
     }
 
     /// The image the container was made from, as the script named it.

@@ -53,7 +53,7 @@ impl Container {
     }
 
     /// Bytes of the files it has written.
-    pub(super) fn size(&self) -> Result<u64> {
+    pub fn size(&self) -> Result<u64> {
         tree_size(&self.bundle().upper())
     }
 }

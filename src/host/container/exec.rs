@@ -45,6 +45,17 @@ impl ExecOptions {
 }
 
 impl Container {
+    /// Starts a command inside and returns once it runs; it goes on by itself. Errors: `conflict` unless the container is running;
+    /// `not_found` and `denied` for a program that cannot be executed.
+    pub fn exec_detached(&self, ctx: &Context, cmd: &Command, options: &ExecOptions) -> Result<()> {
+        let command = cmd.words();
+        self.now()?.check(Act::Exec)?;
+        if self.host.plays("container.exec", self.name(), &command.join(" ")) {
+            return Ok(());
+        }
+        runtime::exec_detached(ctx, &self.bundle(), &options.request(command))
+    }
+
     /// Runs a command inside to its end.
     ///
     /// Errors: `conflict` unless it is running; `exit_status` for a code other than zero, `not_found` and `denied` for a program that

@@ -35,6 +35,11 @@ impl Container {
         {
             return Ok(());
         }
+        if host_path == "-" {
+            let unpacked = images::unpack_tar(ctx, self.host.content(), images::Source::Standard)?;
+            let put = files::put(ctx, self.root()?.as_fd(), unpacked.dir(), path);
+            return put.map_err(|error| error.target(self.name()));
+        }
         let (root, owner) = (self.root()?, runtime::root_owner(&self.bundle())?);
         files::copy_in(ctx, root.as_fd(), owner, host_path, path).map_err(|error| error.target(self.name()))
     }
@@ -68,7 +73,20 @@ impl Container {
                     .map_err(|error| error.target(self.name())),
             };
         }
+        if host_path == "-" {
+            return self.copy_to_stream(ctx, path);
+        }
         files::copy_out(ctx, self.root()?.as_fd(), path, host_path).map_err(|error| error.target(self.name()))
+    }
+
+    /// Writes a file or directory to standard output as a tarball, owners and attributes included.
+    fn copy_to_stream(&self, ctx: &Context, path: &str) -> Result<()> {
+        let staging = self.host.content().stage()?;
+        let dir = staging.free_path();
+        std::fs::create_dir(&dir).during(|| format!("make the directory `{}`", dir.display()))?;
+        let taken = files::take(ctx, self.root()?.as_fd(), path, &dir);
+        taken.map_err(|error| error.target(self.name()))?;
+        images::export(ctx, &[dir], Path::new("-")).map(drop)
     }
 
     /// Under dry-run, notes what would be in a file inside.
