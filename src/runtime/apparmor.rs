@@ -5,10 +5,10 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::Mode;
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use crate::error::{Context, Error, Result};
+use crate::sys::file;
 
 /// The profile of who has none: no kernel without AppArmor needs to know it.
 const UNCONFINED: &str = "unconfined";
@@ -59,11 +59,7 @@ pub(super) fn of_next_program(profile: &str) -> Result<()> {
 /// another's.
 fn attribute() -> Result<Option<File>> {
     let what = || "open `/proc` to set an AppArmor profile";
-    let proc = nix::fcntl::open(
-        "/proc",
-        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    );
+    let proc = file::open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY);
     let proc = proc.during(what)?;
     if fstatfs(&proc).during(what)?.filesystem_type() != PROC_SUPER_MAGIC {
         return Err(

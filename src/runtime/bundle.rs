@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -119,8 +120,7 @@ impl Batch {
     /// Adds a file with exactly this mode.
     pub(super) fn add(&mut self, path: PathBuf, content: &[u8], mode: u32) -> Result<()> {
         let store = || -> std::io::Result<fs::File> {
-            let mut options = fs::OpenOptions::new();
-            let mut file = options.write(true).create(true).truncate(true).mode(mode).open(&path)?;
+            let mut file = file::open_or_make(&path, OFlag::O_WRONLY | OFlag::O_TRUNC, mode)?;
             file.set_permissions(fs::Permissions::from_mode(mode))?;
             file.write_all(content)?;
             Ok(file)
@@ -189,7 +189,7 @@ pub(super) fn remove_file(path: &Path) -> Result<()> {
 
 /// Removes a directory with all below it, or does nothing if it is not there.
 pub(super) fn remove_tree(path: &Path) -> Result<()> {
-    absent_is_fine(fs::remove_dir_all(path)).during(|| format!("remove `{}`", path.display()))
+    absent_is_fine(file::remove_tree(path)).during(|| format!("remove `{}`", path.display()))
 }
 
 fn absent_is_fine(result: std::io::Result<()>) -> std::io::Result<()> {

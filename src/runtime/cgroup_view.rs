@@ -1,14 +1,15 @@
 //! What a container sees of its control groups: `/sys/fs/cgroup`, mounted anew in its own cgroup namespace, so that its own groups
 //! are the top (cgroup_namespaces(7)). It cannot write there (CVE-2022-0492), unless it is privileged.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::symlinkat;
 
 use super::cgroup::{View, ViewMount};
 use crate::error::{Context, Result};
+use crate::sys::file;
 use crate::sys::mount::{self, Attributes, Filesystem, Propagation};
 
 const QUIET: Attributes = Attributes::NO_SUID.with(Attributes::NO_DEV).with(Attributes::NO_EXEC);
@@ -18,7 +19,7 @@ pub(super) fn attach(view: &View, is_own: bool, place: BorrowedFd<'_>, access: A
     if let [only] = view.mounts.as_slice()
         && only.directory.is_empty()
     {
-        return attach_hierarchy(only, is_own, place, access);
+        return attach_hierarchy(only, is_own, access, &|hierarchy| mount::attach(hierarchy, place));
     }
     let tmpfs = Filesystem::open("tmpfs").during(|| "use the file system `tmpfs`")?;
     tmpfs.set("mode", "755").during(|| "set its mode")?;
@@ -26,11 +27,10 @@ pub(super) fn attach(view: &View, is_own: bool, place: BorrowedFd<'_>, access: A
     mount::attach(&top, place).during(|| "attach it")?;
     for hierarchy in &view.mounts {
         let name = hierarchy.directory.as_str();
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let place = mkdirat(&top, name, Mode::from_bits_truncate(0o755))
-            .and_then(|()| openat(&top, name, flags, Mode::empty()))
-            .during(|| format!("make the directory `{name}`"))?;
-        attach_hierarchy(hierarchy, is_own, place.as_fd(), access)?;
+        mkdirat(&top, name, Mode::from_bits_truncate(0o755)).during(|| format!("make the directory `{name}`"))?;
+        // Nobody else can have put anything in the place of a directory in a file system just made.
+        let attach = |hierarchy: &OwnedFd| mount::attach_at(hierarchy, &top, name);
+        attach_hierarchy(hierarchy, is_own, access, &attach)?;
     }
     for (name, target) in &view.links {
         symlinkat(target.as_str(), &top, name.as_str()).during(|| format!("make the link `{name}`"))?;
@@ -38,13 +38,18 @@ pub(super) fn attach(view: &View, is_own: bool, place: BorrowedFd<'_>, access: A
     mount::change(&top, access, None, false).during(|| "make it read-only")
 }
 
-fn attach_hierarchy(hierarchy: &ViewMount, is_own: bool, place: BorrowedFd<'_>, access: Attributes) -> Result<()> {
+fn attach_hierarchy(
+    hierarchy: &ViewMount,
+    is_own: bool,
+    access: Attributes,
+    attach: &dyn Fn(&OwnedFd) -> nix::Result<()>,
+) -> Result<()> {
     let show = || format!("mount the control groups `{}`", hierarchy.directory);
     if hierarchy.filesystem == "cgroup2"
         && !is_own
         && let Ok(hosts) = hosts(hierarchy, access)
     {
-        return mount::attach(&hosts, place).during(show);
+        return attach(&hosts).during(show);
     }
     let filesystem = Filesystem::open(hierarchy.filesystem).during(show)?;
     for option in hierarchy.options.split(',').filter(|option| !option.is_empty()) {
@@ -55,14 +60,14 @@ fn attach_hierarchy(hierarchy: &ViewMount, is_own: bool, place: BorrowedFd<'_>, 
         set.during(show)?;
     }
     let mounted = filesystem.mount(QUIET.with(access)).during(show)?;
-    mount::attach(&mounted, place).during(show)
+    attach(&mounted).during(show)
 }
 
 /// The host's own mount. A new one would be the same, but it settles options that hold for the whole machine, and for that waits for a
 /// grace period of 5 to 12 ms.
 fn hosts(hierarchy: &ViewMount, access: Attributes) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let copy = mount::copy(nix::fcntl::open(&hierarchy.source, flags, Mode::empty())?, false)?;
+    let copy = mount::copy(file::open(&hierarchy.source, flags)?, false)?;
     mount::change(&copy, QUIET.with(access), Some(Propagation::Private), false)?;
     Ok(copy)
 }

@@ -8,7 +8,7 @@ use super::bundle::{self, Bundle};
 use super::cgroup::Cgroup;
 use super::state::Record;
 use super::wait::until_ended;
-use super::{Remains, Signal, launch, restart};
+use super::{Remains, Signal, launch, overlay, restart};
 use crate::error::{Context, Result};
 use crate::model;
 use crate::sys::file::{self, Lock};
@@ -55,7 +55,8 @@ fn delete_by(
     }
     let are_tidied = remains.is_some_and(|remains| {
         // What was written takes its room until the mounts are gone.
-        let wrote = std::fs::read_dir(bundle.upper()).is_ok_and(|mut entries| entries.next().is_some());
+        let wrote =
+            std::fs::remove_dir(bundle.upper()).is_err_and(|cause| cause.kind() == ErrorKind::DirectoryNotEmpty);
         // The supervisor is at it, and this takes as long.
         let _ = remove_trees(bundle);
         let are_tidied = remains.are_tidied();
@@ -76,6 +77,7 @@ fn delete_by(
 
 fn remove_trees(bundle: &Bundle) -> Result<()> {
     bundle::remove_tree(&bundle.upper())?;
+    overlay::clear_work(&bundle.work());
     bundle::remove_tree(&bundle.work())
 }
 

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::exit;
 use crate::error::{Context, Kind, Result};
 use crate::model;
+use crate::sys::file;
 
 /// A file larger than this is set aside. Two of them hold some ten thousand events.
 const LARGEST: u64 = 2 << 20;
@@ -91,7 +92,7 @@ impl Journal {
         let mut line = serde_json::to_vec(event)?;
         line.push(b'\n');
         let path = self.current();
-        let open = || File::options().append(true).create(true).mode(0o600).open(&path);
+        let open = || file::open_or_make(&path, OFlag::O_WRONLY | OFlag::O_APPEND, 0o600);
         let mut file = match open() {
             Err(cause) if cause.kind() == ErrorKind::NotFound => {
                 fs::create_dir_all(&self.dir)?;

@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use jiff::Timestamp;
 use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 use oci_spec::runtime::Spec;
 
 use super::bundle::Bundle;
@@ -32,7 +31,7 @@ use super::{
 };
 use crate::error::{Context, Error, Result};
 use crate::model;
-use crate::sys::{pidfd, pty};
+use crate::sys::{file, pidfd, pty};
 
 /// Runs a further process in a running container, to its end. `conflict` if the container is not running or paused.
 ///
@@ -264,7 +263,7 @@ impl Entry {
             id_maps::become_root()?;
         }
         let process = spec::process_of(&self.spec)?;
-        let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
+        let root = file::open("/", OFlag::O_PATH).during(|| "open the root")?;
         let request = &self.request;
         let user = if request.user.is_empty() {
             &self.settings.user

@@ -25,7 +25,7 @@ use super::{Secret, cgroup_view, id_maps, mount_options, reaper, rootfs, secrets
 use crate::error::{Context, Error, Result};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::process::Arguments;
-use crate::sys::{network, process};
+use crate::sys::{file, network, process};
 
 /// Whoever made the first process and waits for it.
 pub(super) trait Maker {
@@ -190,8 +190,8 @@ impl Init<'_> {
             _ => error,
         }
         })?;
-        let place = nix::fcntl::open(self.mount_point, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
-            .during(|| format!("open `{}`", self.mount_point.display()))?;
+        let place =
+            file::open(self.mount_point, OFlag::O_PATH).during(|| format!("open `{}`", self.mount_point.display()))?;
         mount::attach(self.root, &place).during(|| "mount the container's root")
     }
 

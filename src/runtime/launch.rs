@@ -19,7 +19,6 @@ use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::Mode;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::channel::{Channel, Message};
@@ -27,6 +26,7 @@ use super::supervise::Manner;
 use super::{Bundle, Conversation, Exit, Outcome, Stream, nursery};
 use crate::error::{Context, Error, Result};
 use crate::model;
+use crate::sys::file;
 use crate::sys::mount::{self, Attributes};
 use crate::sys::pidfd;
 
@@ -390,7 +390,7 @@ fn executable() -> PathBuf {
 }
 
 fn seal(path: &Path) -> nix::Result<OwnedFd> {
-    let file = nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    let file = file::open(path, OFlag::O_PATH)?;
     let copy = mount::copy(&file, false)?;
     mount::change(&copy, Attributes::READ_ONLY, Some(mount::Propagation::Private), false)?;
     Ok(copy)

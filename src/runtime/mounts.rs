@@ -13,6 +13,7 @@ use super::id_maps::{IdMaps, Users};
 use super::mount_options::{Change, Options};
 use super::{copy_up, devices, id_maps, rootfs};
 use crate::error::{Context, Error, Result};
+use crate::sys::file;
 use crate::sys::mount::{self, Attributes, Filesystem, Propagation};
 
 /// Where POSIX shared memory is (shm_overview(7)).
@@ -49,7 +50,7 @@ pub(super) fn open_sources(
                 make_dev(mount, nodes, users).map(Some)
             } else if kind(mount) == "bind" && !is_joined(mount) {
                 let source = mount.source().as_deref().unwrap_or(Path::new(""));
-                let open = || nix::fcntl::open(source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+                let open = || file::open(source, OFlag::O_PATH);
                 let copy = open_source(mount, source, always, open)?;
                 let show = || format!("mount `{}` on `{}`", source.display(), mount.destination().display());
                 shift(mount, &copy, users).map_err(|error| error.during(show()))?;
@@ -101,7 +102,7 @@ fn make_dev(mount: &Mount, nodes: &[devices::Node], users: Option<&Users>) -> Re
 
 /// Adds those that another container has; called among its mounts, where what it made is not to be trusted.
 pub(super) fn open_joined(mounts: &[Mount], sources: &mut [Option<OwnedFd>]) -> Result<()> {
-    let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
+    let root = file::open("/", OFlag::O_PATH).during(|| "open the root")?;
     let mut joined = mounts.iter().zip(sources).filter(|(mount, _)| is_joined(mount));
     joined.try_for_each(|(mount, source)| {
         let shm = Path::new(SHM);
@@ -343,7 +344,7 @@ pub(super) fn make_read_only(paths: &[String]) -> Result<()> {
 
 /// Opens a path as a place, or what it leads to: a link would hide nothing of that. `None` if this kernel does not have it.
 fn existing(path: &str) -> nix::Result<Option<OwnedFd>> {
-    match nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+    match file::open(path, OFlag::O_PATH) {
         Ok(place) => Ok(Some(place)),
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
         Err(errno) => Err(errno),

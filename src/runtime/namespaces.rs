@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::stat::Mode;
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +15,7 @@ use super::state::state;
 use super::{Bundle, Namespace, NetworkMode, Request, kill};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::ContainerId;
+use crate::sys::file;
 use crate::sys::network;
 
 /// `CLONE_NEWTIME` of `linux/sched.h`.
@@ -95,7 +95,7 @@ fn flag(typ: LinuxNamespaceType) -> CloneFlags {
 /// What keeps the mounts of a process there when it has ended.
 pub(super) fn mounts_of(pid: i32) -> Option<OwnedFd> {
     let place = format!("/proc/{pid}/ns/mnt");
-    nix::fcntl::open(place.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()
+    file::open(place.as_str(), OFlag::O_RDONLY).ok()
 }
 
 /// A network namespace in which only the loopback interface is up, and nothing runs.
@@ -108,7 +108,7 @@ pub(super) fn prepare() -> Result<()> {
     if prepared.is_some() {
         return Ok(());
     }
-    let open = || nix::fcntl::open("/proc/self/ns/net", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+    let open = || file::open("/proc/self/ns/net", OFlag::O_RDONLY);
     let (Ok(own), Ok(())) = (open(), unshare(CloneFlags::CLONE_NEWNET)) else {
         return Ok(());
     };
@@ -228,7 +228,7 @@ impl Namespaces {
             return Ok(None);
         }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let own = nix::fcntl::open("/proc/self/ns/mnt", flags, Mode::empty()).during(|| "open the mount namespace")?;
+        let own = file::open("/proc/self/ns/mnt", flags).during(|| "open the mount namespace")?;
         joined.set(CloneFlags::CLONE_NEWNS)?;
         let seen = look();
         setns(&own, CloneFlags::CLONE_NEWNS).during(|| "come back to the mount namespace")?;
@@ -239,7 +239,7 @@ impl Namespaces {
 impl Joined {
     fn at(typ: LinuxNamespaceType, path: &Path) -> Result<Joined> {
         let show = || format!("join the {typ} namespace `{}`", path.display());
-        let namespace = nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).during(show)?;
+        let namespace = file::open(path, OFlag::O_RDONLY).during(show)?;
         let path = path.to_owned();
         let whose = Whose::Path { path, namespace };
         Ok(Joined { flag: flag(typ), whose })

@@ -163,17 +163,8 @@ impl Program<'_> {
     }
 
     fn become_user(&self) -> Result<()> {
-        let groups = self
-            .identity
-            .groups
-            .iter()
-            .map(|gid| Gid::from_raw(*gid))
-            .collect::<Vec<_>>();
-        let (uid, gid) = (Uid::from_raw(self.identity.uid), Gid::from_raw(self.identity.gid));
-        nix::unistd::setgroups(&groups)
-            .and_then(|()| nix::unistd::setresgid(gid, gid, gid))
-            .and_then(|()| nix::unistd::setresuid(uid, uid, uid))
-            .during(|| format!("become user {}, group {}", self.identity.uid, self.identity.gid))
+        let Identity { uid, gid, groups, .. } = &self.identity;
+        process::become_user(*uid, *gid, groups).during(|| format!("become user {uid}, group {gid}"))
     }
 
     fn set_home(&mut self) {

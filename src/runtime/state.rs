@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use serde::{Deserialize, Serialize};
 
 use super::adopt::{self, PipeId};
@@ -17,6 +17,7 @@ use super::process::{self, Process};
 use super::restart::{self, Pause};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model;
+use crate::sys::file;
 
 /// What a container is doing, in Docker's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -373,7 +374,7 @@ pub(super) fn check(bundle: &Bundle, act: Act) -> Result<State> {
 pub(super) fn lock(bundle: &Bundle) -> Result<Flock<File>> {
     let path = bundle.lock();
     let show = || format!("lock `{}`", path.display());
-    let open = || File::options().create(true).truncate(false).write(true).open(&path);
+    let open = || file::open_or_make(&path, OFlag::O_WRONLY, 0o600);
     let file = open().or_else(|cause| match cause.kind() {
         // What is kept there is gone after a restart of the machine.
         std::io::ErrorKind::NotFound => bundle.make_run_dir().and_then(|()| open()),

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
-use nix::sys::stat::Mode;
 use oci_spec::runtime::Spec;
 
 use super::adopt::{self, PipeId};
@@ -36,7 +35,7 @@ use super::visitors::Visitors;
 use super::{Contents, Seccomp, Signal, mounts, namespaces, overlay, program, restart, secrets, spec, state, streams};
 use crate::error::{Context, Error, Result};
 use crate::sys::process::Arguments;
-use crate::sys::{self, clone, pidfd};
+use crate::sys::{self, clone, file, pidfd};
 
 /// What a helper's caller waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +116,7 @@ fn misused() -> Error {
 }
 
 pub(super) fn null() -> Result<OwnedFd> {
-    nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open `/dev/null`")
+    file::open("/dev/null", OFlag::O_RDWR).during(|| "open `/dev/null`")
 }
 
 /// The supervisor's whole life; returns its exit code.

@@ -16,6 +16,8 @@ use super::rootfs;
 use crate::error::{Context, Error, Result};
 
 const LARGEST_FILE: u64 = 1 << 20;
+/// Most of them are shorter.
+const USUAL_FILE: usize = 4096;
 
 /// The numbers a process gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,7 +220,7 @@ fn read(root: impl AsFd, path: &str) -> Result<String> {
     {
         return refuse("it is not a regular file");
     }
-    let mut content = Vec::new();
+    let mut content = Vec::with_capacity(USUAL_FILE);
     let length = file.take(LARGEST_FILE + 1).read_to_end(&mut content);
     match length.during(|| format!("read the container's `/{path}`"))? as u64 {
         0..=LARGEST_FILE => Ok(String::from_utf8_lossy(&content).into_owned()),

@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::dir::Dir;
+use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fstat, fstatat, utimensat};
+use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fstatat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, unlinkat};
 
@@ -66,21 +66,39 @@ pub fn kind_of(status: &FileStat) -> SFlag {
 
 /// The names in a directory without `.` and `..`, sorted by bytes.
 pub fn names(dir: BorrowedFd<'_>) -> nix::Result<Vec<CString>> {
-    let own = nix::fcntl::openat(
+    let own = openat(
         dir,
         c".",
         OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
         Mode::empty(),
     )?;
-    let mut names = Vec::new();
-    for entry in Dir::from_fd(own)?.iter() {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
+    let mut names: Vec<CString> = entries(own.as_fd())?.into_iter().map(|(name, _)| name).collect();
     names.sort();
     Ok(names)
+}
+
+/// What is in a directory from where it is read, and whether it is surely a directory itself; `.` and `..` are left out.
+fn entries(dir: BorrowedFd<'_>) -> nix::Result<Vec<(CString, bool)>> {
+    let mut entries = Vec::new();
+    let mut buffer = vec![0u8; SMALL];
+    loop {
+        // SAFETY: the kernel writes at most the buffer's length into it.
+        let got = unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
+        let mut rest = &buffer[..usize::try_from(Errno::result(got)?).unwrap_or(0)];
+        if rest.is_empty() {
+            return Ok(entries);
+        }
+        // Each is of two numbers of 8 bytes, its length, its kind, and its name with a zero byte at its end (getdents64(2)).
+        while let Some((head, _)) = rest.split_at_checked(19) {
+            let length = usize::from(u16::from_ne_bytes([head[16], head[17]]));
+            let (entry, others) = rest.split_at_checked(length).ok_or(Errno::EIO)?;
+            let name = CStr::from_bytes_until_nul(entry.get(19..).ok_or(Errno::EIO)?).map_err(|_| Errno::EIO)?;
+            if !matches!(name.to_bytes(), b"." | b"..") {
+                entries.push((name.to_owned(), head[18] == libc::DT_DIR));
+            }
+            rest = others;
+        }
+    }
 }
 
 /// A path through which calls that take no descriptor reach an open file, `O_PATH` ones too (proc(5), `/proc/pid/fd`).
@@ -117,7 +135,18 @@ pub fn set_mtime(fd: BorrowedFd<'_>, seconds: i64, nanos: u32) -> nix::Result<()
     nix::sys::stat::futimens(fd, &time, &time)
 }
 
-/// A small file's content, with the fewest calls: the kernel's own files tell no size, and `open(2)` of the static program is two.
+/// Opens what is there by one call, and leaves it to nobody who is executed. `open(2)` of the static program is two, for kernels before 2.6.23.
+pub fn open<P: ?Sized + NixPath>(path: &P, flags: OFlag) -> nix::Result<OwnedFd> {
+    openat(AT_FDCWD, path, flags | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// The same of a file that is made with these permissions, less the umask, if it is not there.
+pub fn open_or_make(path: &Path, flags: OFlag, mode: u32) -> std::io::Result<File> {
+    let flags = flags | OFlag::O_CREAT | OFlag::O_CLOEXEC;
+    Ok(openat(AT_FDCWD, path, flags, Mode::from_bits_truncate(mode)).map(File::from)?)
+}
+
+/// A small file's content, with the fewest calls: the kernel's own files tell no size.
 pub fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
     read_until(path, |got, _| got == 0)
 }
@@ -129,12 +158,7 @@ pub fn read_whole(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// Reads until a call that got so many bytes into so much room was the last.
 fn read_until(path: &Path, is_last: impl Fn(usize, usize) -> bool) -> std::io::Result<Vec<u8>> {
-    let mut file = File::from(openat(
-        AT_FDCWD,
-        path,
-        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )?);
+    let mut file = File::from(open(path, OFlag::O_RDONLY)?);
     let mut content = vec![0; SMALL];
     let mut length = 0;
     loop {
@@ -172,8 +196,7 @@ const SMALL: usize = 4096;
 
 /// Writes to a file that is there, by one call, with as few others.
 pub fn write_small(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let file = openat(AT_FDCWD, path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-    File::from(file).write_all(content)
+    File::from(open(path, OFlag::O_WRONLY)?).write_all(content)
 }
 
 /// Sets an extended attribute of what `fd` refers to, even if it was opened with `O_PATH`.
@@ -310,34 +333,51 @@ pub fn remove_tree_at(dir: BorrowedFd<'_>, name: &OsStr) -> nix::Result<()> {
         Err(cause) => return Err(cause),
     }
     let top = open_no_links(dir, name.as_bytes(), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-    let mut waiting: Vec<CString> = Vec::new();
-    let mut moved = 0u64;
-    empty(top.as_fd(), top.as_fd(), &mut waiting, &mut moved)?;
-    while let Some(next) = waiting.pop() {
-        let child = open_no_links(top.as_fd(), next.to_bytes(), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-        empty(child.as_fd(), top.as_fd(), &mut waiting, &mut moved)?;
-        unlinkat(&top, next.as_c_str(), UnlinkatFlags::RemoveDir)?;
-    }
+    clear(top.as_fd())?;
     unlinkat(dir, name, UnlinkatFlags::RemoveDir)
 }
 
-/// Unlinks what is in `dir` and moves its directories to `top` under free names.
-fn empty(dir: BorrowedFd<'_>, top: BorrowedFd<'_>, waiting: &mut Vec<CString>, moved: &mut u64) -> nix::Result<()> {
-    let is_top = fstat(dir)?.st_ino == fstat(top)?.st_ino;
-    for name in names(dir)? {
-        match unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir) {
+/// [`remove_tree_at`] for a directory at a path.
+pub fn remove_tree(path: &Path) -> std::io::Result<()> {
+    clear(open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW)?.as_fd())?;
+    std::fs::remove_dir(path)
+}
+
+/// Removes all that is in a directory.
+fn clear(top: BorrowedFd<'_>) -> nix::Result<()> {
+    let mut waiting: Vec<CString> = Vec::new();
+    let mut moved = 0u64;
+    empty(top, None, &mut waiting, &mut moved)?;
+    while let Some(next) = waiting.pop() {
+        let child = open_no_links(top, next.to_bytes(), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        empty(child.as_fd(), Some(top), &mut waiting, &mut moved)?;
+        unlinkat(top, next.as_c_str(), UnlinkatFlags::RemoveDir)?;
+    }
+    Ok(())
+}
+
+/// Unlinks what is in `dir` and moves its directories, if they are not empty, to `top` under free names, unless that is where they are.
+fn empty(
+    dir: BorrowedFd<'_>,
+    top: Option<BorrowedFd<'_>>,
+    waiting: &mut Vec<CString>,
+    moved: &mut u64,
+) -> nix::Result<()> {
+    for (name, is_dir) in entries(dir)? {
+        let unlinked = match is_dir {
+            true => Err(Errno::EISDIR),
+            false => unlinkat(dir, name.as_c_str(), UnlinkatFlags::NoRemoveDir),
+        };
+        match unlinked {
             Ok(()) | Err(Errno::ENOENT) => continue,
             Err(Errno::EISDIR | Errno::EPERM) => {}
             Err(cause) => return Err(cause),
         }
-        if is_top {
-            waiting.push(name);
-            continue;
+        match (unlinkat(dir, name.as_c_str(), UnlinkatFlags::RemoveDir), top) {
+            (Ok(()), _) => {}
+            (Err(_), None) => waiting.push(name),
+            (Err(_), Some(top)) => waiting.push(move_up(dir, &name, top, moved)?),
         }
-        if unlinkat(dir, name.as_c_str(), UnlinkatFlags::RemoveDir).is_ok() {
-            continue;
-        }
-        waiting.push(move_up(dir, &name, top, moved)?);
     }
     Ok(())
 }

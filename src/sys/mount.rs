@@ -162,17 +162,25 @@ pub fn copy(place: impl AsFd, recursive: bool) -> nix::Result<OwnedFd> {
 
 /// Attaches a mount that is attached nowhere to an open place, on top of what is mounted there.
 pub fn attach(mount: impl AsFd, place: impl AsFd) -> nix::Result<()> {
-    let (mount, place): (BorrowedFd<'_>, BorrowedFd<'_>) = (mount.as_fd(), place.as_fd());
-    let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-    // SAFETY: both paths are empty terminated strings and both descriptors are open during the call.
+    move_mount(mount.as_fd(), place.as_fd(), c"", MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+/// The same on `name` in a directory that nobody else changes; a link there is not followed.
+pub fn attach_at(mount: impl AsFd, dir: impl AsFd, name: &str) -> nix::Result<()> {
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    move_mount(mount.as_fd(), dir.as_fd(), &name, 0)
+}
+
+fn move_mount(mount: BorrowedFd<'_>, place: BorrowedFd<'_>, name: &CStr, flags: libc::c_uint) -> nix::Result<()> {
+    // SAFETY: both paths are terminated strings that outlive the call, and both descriptors are open during it.
     let result = unsafe {
         libc::syscall(
             libc::SYS_move_mount,
             mount.as_raw_fd(),
             c"".as_ptr(),
             place.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
+            name.as_ptr(),
+            flags | MOVE_MOUNT_F_EMPTY_PATH,
         )
     };
     Errno::result(result).map(drop)

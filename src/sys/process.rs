@@ -172,6 +172,17 @@ impl Arguments {
     }
 }
 
+/// Makes this process, which has one thread, that of a user: its groups, then its group, then its user. The calls of the C library would
+/// block all signals three times over, to have other threads follow.
+pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> nix::Result<()> {
+    // SAFETY: the pointer is to as many numbers as are told of, which outlive the call; the kernel only reads them.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
+    // SAFETY: the call takes numbers only.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
+    // SAFETY: the call takes numbers only.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+}
+
 /// Makes a descriptor standard input (0), output (1) or error (2).
 pub fn replace_stream(number: u8, by: BorrowedFd<'_>) -> nix::Result<()> {
     match number {

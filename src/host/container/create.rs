@@ -155,7 +155,7 @@ impl Host {
         })?;
         self.settle_volumes().inspect_err(|_| drop(self.finish_removal(&id)))?;
         self.remember_secrets(&id, &options.secrets);
-        let container = Container::read(self, row)?;
+        let container = Container::made(self, row, recipe);
         container.tell("create", &[]);
         Ok(container)
     }

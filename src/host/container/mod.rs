@@ -95,7 +95,16 @@ impl Container {
             (Some(started), Some(_)) => Some(runtime::health(&host.bundle(&row.id), started)?),
             _ => None,
         };
-        Ok(Container {
+        Ok(Container::with(host, row, recipe, state, health))
+    }
+
+    /// One that was made a moment ago: there is nothing to look up.
+    pub(super) fn made(host: &Host, row: ContainerRow, recipe: Recipe) -> Container {
+        Container::with(host, row, recipe, State::default(), None)
+    }
+
+    fn with(host: &Host, row: ContainerRow, recipe: Recipe, state: State, health: Option<Health>) -> Container {
+        Container {
             host: host.clone(),
             facts: Arc::new(Facts {
                 row,
@@ -103,7 +112,7 @@ impl Container {
                 state,
                 health,
             }),
-        })
+        }
     }
 
     /// The same container with its facts read again. Errors: `not_found` once it is removed.

@@ -137,6 +137,10 @@ impl Group {
 
     /// Removes it with all below, deepest first. Right after the last process ended the kernel may still say it is busy.
     pub(super) fn remove(&self, ctx: &Context) -> Result<()> {
+        // Most have none below.
+        if remove_directory(&self.path).is_ok() {
+            return Ok(());
+        }
         for directory in tree(&self.path)?.iter().rev() {
             while let Err(errno) = remove_directory(directory) {
                 let what = || format!("remove control group `{}`", directory.display());

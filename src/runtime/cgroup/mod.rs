@@ -28,9 +28,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
 use oci_spec::runtime::LinuxResources;
@@ -38,6 +37,7 @@ use oci_spec::runtime::LinuxResources;
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::model::Context;
 use crate::runtime::limits::Limits;
+use crate::sys::file;
 use controller::CONTROLLERS;
 use group::{Group, unless_gone};
 use hierarchy::Hierarchy;
@@ -193,8 +193,7 @@ impl Cgroup {
         let Some(group) = self.of_version(Version::V2) else {
             return Ok(());
         };
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let opened = open(&group.path, flags, Mode::empty());
+        let opened = file::open(&group.path, OFlag::O_PATH | OFlag::O_DIRECTORY);
         let opened = opened.during(|| format!("open control group `{}`", group.path.display()));
         self.unified = unless_gone(opened.map(Some), None)?;
         Ok(())
@@ -224,7 +223,7 @@ impl Cgroup {
     }
 
     fn is_self_in(&self, group: &Group) -> Result<bool> {
-        let own = std::fs::read_to_string("/proc/self/cgroup").during(|| "read `/proc/self/cgroup`")?;
+        let own = file::read_small_text(Path::new("/proc/self/cgroup")).during(|| "read `/proc/self/cgroup`")?;
         let path = own.lines().find_map(|line| line.strip_prefix("0::"));
         let end = group.path.strip_prefix(&group.mount_point).unwrap_or(Path::new("/"));
         Ok(path.is_some_and(|path| Path::new(path).ends_with(end)))

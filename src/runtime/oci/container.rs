@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 use nix::unistd::{Uid, User};
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
@@ -82,8 +81,7 @@ impl Place {
     /// The directory, however long its path is, as one a socket may lie in.
     pub(super) fn short(&self) -> Result<(OwnedFd, PathBuf)> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let dir =
-            nix::fcntl::open(&self.dir, flags, Mode::empty()).during(|| format!("open `{}`", self.dir.display()))?;
+        let dir = file::open(&self.dir, flags).during(|| format!("open `{}`", self.dir.display()))?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
         Ok((dir, path))
     }

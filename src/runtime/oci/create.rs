@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
-use nix::sys::stat::Mode;
 use oci_spec::runtime::{Hooks, LinuxResources, Spec};
 
 use super::config::Config;
@@ -32,7 +31,7 @@ use crate::runtime::{bundle, console, devices, exit, mounts, program, spec};
 use crate::sys::clone::{self, Child};
 use crate::sys::mount::{self, Attributes, Propagation};
 use crate::sys::pty::Size;
-use crate::sys::{self, pidfd};
+use crate::sys::{self, file, pidfd};
 
 /// How a container is to be made.
 #[derive(Debug, Clone, Default)]
@@ -338,7 +337,7 @@ fn open_root(config: &Config) -> Result<OwnedFd> {
     let rootfs = &config.rootfs;
     let show = || format!("open the root `{}`", rootfs.display());
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let place = nix::fcntl::open(rootfs, flags, Mode::empty()).during(show)?;
+    let place = file::open(rootfs, flags).during(show)?;
     let root = mount::copy(&place, true).during(show)?;
     let linux = config.spec.linux().as_ref();
     let asked = linux

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec, User};
 
 use super::config;
@@ -22,6 +21,7 @@ use crate::runtime::seccomp::Filter;
 use crate::runtime::streams::Streams;
 use crate::runtime::user::Who;
 use crate::runtime::{IdMaps, bundle, id_maps, namespaces, program, spec, treatment};
+use crate::sys::file;
 
 /// What is to be run, and how.
 #[derive(Debug, Clone, Default)]
@@ -221,7 +221,7 @@ fn prepare<'a>(
     nix::unistd::setsid().during(|| "start a session")?;
     spec.linux().as_ref().map_or(Ok(()), treatment::of_container)?;
     treatment::stay_on(process)?;
-    let root = nix::fcntl::open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).during(|| "open the root")?;
+    let root = file::open("/", OFlag::O_PATH).during(|| "open the root")?;
     let identity = Who::Numbered(process.user()).resolve(&root)?;
     streams.install(&root, identity.uid, false)?;
     Ok(Program {

@@ -5,11 +5,11 @@ use std::os::fd::OwnedFd;
 
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::stat::Mode;
 use oci_spec::runtime::{LinuxTimeOffset, Spec};
 
 use crate::error::{Context, Error, Result};
 use crate::runtime::namespaces::NEW_TIME;
+use crate::sys::file;
 
 /// The creator's own, to come back to: what else it starts has its clocks.
 pub(super) struct TimeNamespace(OwnedFd);
@@ -28,7 +28,7 @@ impl TimeNamespace {
             };
         }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let own = nix::fcntl::open("/proc/self/ns/time", flags, Mode::empty()).during(|| "open the time namespace")?;
+        let own = file::open("/proc/self/ns/time", flags).during(|| "open the time namespace")?;
         unshare(NEW_TIME).during(|| "make a time namespace")?;
         let namespace = TimeNamespace(own);
         let mut text = String::new();

@@ -61,6 +61,15 @@ pub(super) fn mount(
     .during(|| "mount the container's root")
 }
 
+/// Takes away by name what a volatile mount leaves in its work directory, if nothing else is there.
+pub(super) fn clear_work(work: &Path) {
+    let mut mark = work.join("work/incompat/volatile");
+    let _ = std::fs::remove_file(mark.join("dirty"));
+    while mark != work && std::fs::remove_dir(&mark).is_ok() {
+        mark.pop();
+    }
+}
+
 /// A mount of layers that cannot be written to, topmost first and two at least, attached nowhere.
 pub(super) fn view(layers: &[PathBuf]) -> Result<OwnedFd> {
     let overlay = Overlay {

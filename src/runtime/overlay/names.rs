@@ -1,11 +1,13 @@
 //! How directories are named in mount options, where a colon, a comma or a backslash in a path would mean something.
 
-use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
+
 use super::super::id_maps;
 use crate::error::{Context, Result};
+use crate::sys::file;
 use crate::sys::mount::{self, LONGEST_VALUE};
 
 /// The most bytes before a name in the directory of a descriptor.
@@ -65,7 +67,7 @@ impl<'a> Names<'a> {
     /// The number of the directory's descriptor, its name in `/proc/self/fd`.
     pub(super) fn number(&mut self, dir: &Path) -> Result<String> {
         let show = || format!("open the layer `{}`", dir.display());
-        let mut dir = OwnedFd::from(File::open(dir).during(show)?);
+        let mut dir = file::open(dir, OFlag::O_RDONLY).during(show)?;
         if let Some(namespace) = self.shift {
             let copy = mount::copy(&dir, false).during(show)?;
             let place = std::mem::replace(&mut dir, copy);
