@@ -289,6 +289,7 @@ impl Entry {
             no_new_privileges: request.no_new_privileges || process.no_new_privileges().unwrap_or(false),
             filter,
             kept: 0,
+            maker: None,
         })
     }
 

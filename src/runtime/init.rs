@@ -2,7 +2,7 @@
 //!
 //! The order of the steps is that of the OCI runtimes in use; it runs in a copy of the supervisor, which has one thread.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -46,6 +46,12 @@ pub(super) trait Maker {
         Ok(())
     }
 
+    /// System calls of this process wait for answers at this descriptor from now on. Returns when whoever gives them has it.
+    fn listening(&self, descriptor: &OwnedFd) -> Result<()> {
+        let _ = descriptor;
+        Err(Error::internal("a filter asks, and nobody was named who answers"))
+    }
+
     /// It will not become the program.
     fn failed(&self, failure: Failure);
 }
@@ -58,6 +64,16 @@ impl Maker for Channel {
     /// Waits until the supervisor has recorded this process.
     fn made(&self) -> Result<bool> {
         Ok(self.receive()?.is_some())
+    }
+
+    fn listening(&self, descriptor: &OwnedFd) -> Result<()> {
+        let number = descriptor.as_raw_fd();
+        self.send_plainly(&Message::Listening(number))
+            .during(|| "tell who answers system calls")?;
+        match self.receive()? {
+            Some(Message::Go(_)) => Ok(()),
+            _ => Err(Error::cancelled("nobody was found to answer system calls")),
+        }
     }
 
     fn failed(&self, failure: Failure) {
@@ -155,6 +171,7 @@ impl Init<'_> {
             no_new_privileges: process.no_new_privileges().unwrap_or(false),
             filter: self.filter.take(),
             kept: self.kept,
+            maker: Some(self.maker),
         }))
     }
 

@@ -16,6 +16,7 @@ use super::apparmor;
 use super::capabilities::{CapSet, Sets};
 use super::channel::Failure;
 use super::exit::{NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED};
+use super::init::Maker;
 use super::rlimits::shown;
 use super::seccomp::Filter;
 use super::treatment;
@@ -39,6 +40,8 @@ pub(super) struct Program<'a> {
     pub(super) filter: Option<Filter>,
     /// How many descriptors it keeps besides the standard streams.
     pub(super) kept: u32,
+    /// Who is told where the filter asks, if it may.
+    pub(super) maker: Option<&'a dyn Maker>,
 }
 
 /// The three standard streams of the program.
@@ -159,7 +162,14 @@ impl Program<'_> {
     }
 
     fn load_filter(&mut self) -> Result<()> {
-        self.filter.take().map_or(Ok(()), |filter| filter.load())
+        let Some(filter) = self.filter.take() else {
+            return Ok(());
+        };
+        match (filter.load()?, self.maker) {
+            (None, _) => Ok(()),
+            (Some(listener), Some(maker)) => maker.listening(&listener),
+            (Some(_), None) => Err(Error::internal("a filter asks, and nobody can be told")),
+        }
     }
 
     fn become_user(&self) -> Result<()> {

@@ -19,6 +19,15 @@ pub fn send_signal(process: impl AsFd, signal: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, no_info, 0) }).map(drop)
 }
 
+/// A copy of another process's descriptor of this number (pidfd_getfd(2)); an `execve` closes it. Needs the right to trace that process.
+pub fn descriptor_of(process: impl AsFd, number: i32) -> nix::Result<OwnedFd> {
+    let process = process.as_fd().as_raw_fd();
+    // SAFETY: the call takes numbers only.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) })?;
+    // SAFETY: the kernel just returned this descriptor, so it is open and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {

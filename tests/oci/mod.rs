@@ -3,6 +3,7 @@
 mod engines;
 mod hooks;
 mod lifecycle;
+mod listener;
 mod process;
 mod surroundings;
 mod terminal;

@@ -14,6 +14,7 @@ use oci_spec::runtime::{Hooks, LinuxResources, Spec};
 use super::config::Config;
 use super::container::{Place, Record, State, Status};
 use super::gate::{self, Gate};
+use super::listener::Asking;
 use super::signals::Forwarded;
 use super::time::TimeNamespace;
 use super::{delete, hooks, start};
@@ -160,6 +161,10 @@ impl Made {
                     self.setup.let_go()?;
                 }
                 Some(Message::Started(_)) => break,
+                Some(Message::Listening(number)) => {
+                    self.introduce(place, config, Status::Creating, number)?;
+                    self.setup.let_go()?;
+                }
                 Some(Message::Failed(failure)) => return Err(failure.into_error()),
                 Some(_) => {}
                 None => return Err(Error::internal("the container's first process was killed")),
@@ -183,10 +188,19 @@ impl Made {
         )
     }
 
+    /// Hands the filter of the first process to who is asked about calls.
+    fn introduce(&self, place: &Place, config: &Config, status: Status, number: i32) -> Result<()> {
+        let state = State::of(place, self.record.clone(), status);
+        let (process, pid) = (&self.child.pidfd, self.child.pid);
+        Asking { process, pid }.introduce(&config.spec, &state, number)
+    }
+
     /// Lets the first process become the program.
     fn begin(&self, place: &Place, config: &Config) -> Result<()> {
         self.setup.let_go()?;
-        start::await_program(&self.setup)?;
+        start::await_program(&self.setup, &|number| {
+            self.introduce(place, config, Status::Created, number)
+        })?;
         let state = State::of(place, self.record.clone(), Status::Running);
         hooks::run("poststart", Config::hooks(&config.spec, Hooks::poststart), &state, None)
     }
@@ -258,16 +272,23 @@ fn resources(spec: &Spec) -> Option<&LinuxResources> {
     spec.linux().as_ref().and_then(|linux| linux.resources().as_ref())
 }
 
-/// The filter of a configuration, if it has one.
-pub(super) fn filter(spec: &Spec) -> Result<Option<Filter>> {
+/// What a configuration says about system calls, if anything.
+pub(super) fn profile(spec: &Spec) -> Result<Option<Profile>> {
     let Some(seccomp) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else {
         return Ok(None);
     };
     let json = serde_json::to_vec(seccomp)
         .map_err(|cause| Error::internal(format!("failed to pass a seccomp profile on: {cause}")))?;
+    Profile::parse_notifying(&json)
+        .during(|| "read `linux.seccomp`")
+        .map(Some)
+}
+
+/// The filter of a configuration, if it has one.
+pub(super) fn filter(spec: &Spec) -> Result<Option<Filter>> {
     let capabilities = spec::capabilities(spec::process_of(spec)?)?.bounding;
-    let filter = Profile::parse(&json).and_then(|profile| profile.compile(capabilities));
-    filter.during(|| "compile `linux.seccomp`").map(Some)
+    let compile = |profile: Profile| profile.compile(capabilities).during(|| "compile `linux.seccomp`");
+    profile(spec)?.map(compile).transpose()
 }
 
 /// Opens all that is on the host, and makes the first process.

@@ -6,9 +6,10 @@ use nix::fcntl::OFlag;
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec, User};
 
 use super::config;
-use super::container::{Place, Record, Status};
+use super::container::{Place, Record, State, Status};
 use super::create::{filter, set_oom_score, streams};
 use super::gate::executable;
+use super::listener::Asking;
 use super::signals::Forwarded;
 use super::start::{await_program, require};
 use crate::error::{Context, Error, Result};
@@ -16,6 +17,7 @@ use crate::runtime::cgroup::Cgroup;
 use crate::runtime::channel::{Channel, Failure, Message};
 use crate::runtime::enter::{self, Entered};
 use crate::runtime::exit::NOT_STARTED;
+use crate::runtime::init::Maker;
 use crate::runtime::program::Program;
 use crate::runtime::seccomp::Filter;
 use crate::runtime::streams::Streams;
@@ -74,7 +76,16 @@ pub fn exec(place: &Place, execution: &Execution) -> Result<u8> {
         false => Some(Forwarded::block()?),
     };
     let made = make(place, &record, &spec, &process, execution)?;
-    let begun = set_oom_score(made.pid, &process).and_then(|()| begin(&made, execution));
+    let begun = set_oom_score(made.pid, &process).and_then(|()| {
+        let state = State::of(place, record, Status::Running);
+        begin(&made, execution, &|number| {
+            Asking {
+                process: &made.child,
+                pid: made.pid,
+            }
+            .introduce(&spec, &state, number)
+        })
+    });
     begun.inspect_err(|_| made.abandon())?;
     signals.map_or(Ok(0), |signals| signals.wait(&made.child))
 }
@@ -200,7 +211,8 @@ fn make(place: &Place, record: &Record, spec: &Spec, process: &Process, executio
     treatment::begin_on(process)?;
     enter::make(&cgroup(record, execution)?, &init, flags, |parent| {
         let entered = maps.as_ref().map_or(Ok(()), |_| id_maps::become_root());
-        let prepared = entered.and_then(|()| prepare(spec, process, filter, execution.preserve_fds, &streams));
+        let prepared =
+            entered.and_then(|()| prepare(spec, process, (filter, parent), execution.preserve_fds, &streams));
         let failure = match prepared {
             Ok(program) => program.become_it(|file| ready(parent, file)),
             Err(error) => Failure::new(&error, NOT_STARTED),
@@ -214,7 +226,7 @@ fn make(place: &Place, record: &Record, spec: &Spec, process: &Process, executio
 fn prepare<'a>(
     spec: &Spec,
     process: &'a Process,
-    filter: Option<Filter>,
+    (filter, maker): (Option<Filter>, &'a dyn Maker),
     kept: u32,
     streams: &Streams,
 ) -> Result<Program<'a>> {
@@ -234,6 +246,7 @@ fn prepare<'a>(
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         filter,
         kept,
+        maker: Some(maker),
     })
 }
 
@@ -251,17 +264,20 @@ fn ready(parent: &Channel, file: &str) -> std::result::Result<(), (Error, i32)> 
 }
 
 /// Writes down which process it is, and lets it go.
-fn begin(made: &Entered, execution: &Execution) -> Result<()> {
-    match made.setup.receive()? {
-        Some(Message::Started(_)) => {}
-        Some(Message::Failed(failure)) => return Err(failure.into_error()),
-        _ => return Err(Error::internal("the process was killed before it ran")),
+fn begin(made: &Entered, execution: &Execution, introduce: &dyn Fn(i32) -> Result<()>) -> Result<()> {
+    loop {
+        match made.setup.receive()? {
+            Some(Message::Started(_)) => break,
+            Some(Message::Listening(number)) => introduce(number).and_then(|()| made.setup.let_go())?,
+            Some(Message::Failed(failure)) => return Err(failure.into_error()),
+            _ => return Err(Error::internal("the process was killed before it ran")),
+        }
     }
     if let Some(file) = &execution.pid_file {
         bundle::write(file, made.pid.to_string().as_bytes(), false)?;
     }
     made.setup.let_go()?;
-    await_program(&made.setup)
+    await_program(&made.setup, introduce)
 }
 
 #[cfg(test)]

@@ -15,13 +15,14 @@ const HOOKS: [&str; 6] = [
     "poststop",
 ];
 
-const ACTIONS: [&str; 8] = [
+const ACTIONS: [&str; 9] = [
     "SCMP_ACT_ALLOW",
     "SCMP_ACT_ERRNO",
     "SCMP_ACT_KILL",
     "SCMP_ACT_KILL_PROCESS",
     "SCMP_ACT_KILL_THREAD",
     "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
     "SCMP_ACT_TRACE",
     "SCMP_ACT_TRAP",
 ];
@@ -36,10 +37,11 @@ const OPERATORS: [&str; 7] = [
     "SCMP_CMP_NE",
 ];
 
-const FLAGS: [&str; 3] = [
+const FLAGS: [&str; 4] = [
     "SECCOMP_FILTER_FLAG_LOG",
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     "SECCOMP_FILTER_FLAG_TSYNC",
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 ];
 
 const ARCH: &str = if cfg!(target_arch = "aarch64") {

@@ -142,6 +142,11 @@ impl Maker for Gate<'_> {
         start().map_err(|error| (error, NOT_STARTED))
     }
 
+    fn listening(&self, descriptor: &OwnedFd) -> Result<()> {
+        let caller = self.caller.borrow();
+        caller.as_ref().map_or(Ok(()), |caller| caller.listening(descriptor))
+    }
+
     fn failed(&self, failure: Failure) {
         let _ = self.send(&Message::Failed(failure));
     }

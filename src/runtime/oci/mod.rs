@@ -13,6 +13,7 @@ mod features;
 mod gate;
 mod grants;
 mod hooks;
+mod listener;
 mod signals;
 mod start;
 mod template;

@@ -13,13 +13,14 @@ mod syscalls;
 #[cfg(test)]
 mod tests;
 
+use std::os::fd::OwnedFd;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
 use crate::error::{Context, Error, Result};
 use crate::runtime::capabilities::CapSet;
-use crate::sys::seccomp::{self, Instruction, MAX_INSTRUCTIONS};
+use crate::sys::seccomp::{self, Instruction, MAX_INSTRUCTIONS, NEW_LISTENER};
 use profile::{Circumstance, parse_kernel};
 use syscalls::Arch;
 
@@ -56,7 +57,7 @@ impl Profile {
         match program.len() {
             0..=MAX_INSTRUCTIONS => Ok(Filter {
                 program,
-                flags: self.flags,
+                flags: self.flags | if self.notifies { NEW_LISTENER } else { 0 },
             }),
             len => Err(Error::invalid(format!(
                 "the seccomp profile needs {len} instructions, and the kernel takes {MAX_INSTRUCTIONS}"
@@ -97,9 +98,10 @@ impl Filter {
         Ok(filter)
     }
 
-    /// Applies the filter to the calling thread and all it will start; there is no way back.
+    /// Applies the filter to the calling thread and all it will start; there is no way back. Of a profile that has somebody asked about
+    /// calls, returns where they are read and answered.
     /// `denied` unless the thread has `CAP_SYS_ADMIN` or no_new_privs, `unsupported` if the kernel has no filters.
-    pub fn load(&self) -> Result<()> {
+    pub fn load(&self) -> Result<Option<OwnedFd>> {
         seccomp::load(&self.program, self.flags)
             .during(|| "load the seccomp filter")
             .map_err(|error| {

@@ -1,5 +1,7 @@
 //! A system call policy as Docker's profiles and OCI configurations write it, parsed and checked.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -33,8 +35,8 @@ struct Document<'a> {
     // What says nothing here: errors have numbers.
     #[serde(default, rename = "defaultErrno")]
     _default_errno: IgnoredAny,
-    #[serde(default, rename = "listenerMetadata")]
-    _listener_metadata: IgnoredAny,
+    #[serde(default)]
+    listener_metadata: Option<String>,
 }
 
 /// A machine, and for which other call conventions of it the profile is.
@@ -140,6 +142,9 @@ impl Verdict {
         self.0 >> 16 == 0x0005
     }
 
+    /// The call waits until whoever has the filter's listener has answered.
+    pub(super) const NOTIFY: Verdict = Verdict(0x7fc0_0000);
+
     fn new(action: Action, data: Option<u32>) -> Result<Verdict> {
         let data = data.unwrap_or(EPERM);
         if data > MAX_ERRNO {
@@ -153,10 +158,7 @@ impl Verdict {
             Action::Errno => Verdict(0x0005_0000 | data),
             Action::Trace => Verdict(0x7ff0_0000 | data),
             Action::Log => Verdict(0x7ffc_0000),
-            Action::Notify => {
-                return Err(Error::unsupported("`SCMP_ACT_NOTIFY` is not supported")
-                    .hint("nobody is there to be notified: use another action, such as `SCMP_ACT_ERRNO`"));
-            }
+            Action::Notify => Verdict::NOTIFY,
         })
     }
 }
@@ -190,9 +192,21 @@ pub(super) struct Circumstance {
     pub(super) capabilities: CapSet,
 }
 
+/// Who is asked about calls (runtime-spec, `config-linux.md#seccomp`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// A socket at which somebody waits for the filter's descriptor.
+    pub path: PathBuf,
+    /// What is told there beside it.
+    pub metadata: Option<String>,
+}
+
 /// A system call policy, not yet bound to a machine or a container.
 #[derive(Debug)]
 pub struct Profile {
+    /// Whether somebody is asked about some calls.
+    pub(super) notifies: bool,
+    listener: Option<Listener>,
     pub(super) default: Verdict,
     pub(super) flags: u32,
     pub(super) entries: Vec<Entry>,
@@ -202,32 +216,70 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Reads a profile in Docker's form, or the `linux.seccomp` object of an OCI configuration, which is a subset of it.
-    /// Calls with unknown names are left out, as Docker does; `invalid` says what else is wrong and in which rule,
-    /// `unsupported` names what needs a supervising process (`SCMP_ACT_NOTIFY`).
+    /// Reads a profile in Docker's form. Calls with unknown names are left out, as Docker does; `invalid` says what else is wrong and in
+    /// which rule, `unsupported` names what needs somebody to be asked (`SCMP_ACT_NOTIFY`).
     pub fn parse(json: &[u8]) -> Result<Profile> {
+        let profile = Profile::read(json, false)?;
+        match profile.listener {
+            None => Ok(profile),
+            Some(_) => Err(Error::unsupported("`listenerPath` is not supported")
+                .hint("nobody is there to be notified: leave it out")),
+        }
+    }
+
+    /// Reads the `linux.seccomp` object of an OCI configuration, a subset of that form, but that it may name somebody to be asked.
+    pub fn parse_notifying(json: &[u8]) -> Result<Profile> {
+        let profile = Profile::read(json, true)?;
+        match profile.notifies && profile.listener.is_none() {
+            true => Err(Error::invalid("it has `SCMP_ACT_NOTIFY`, and nobody is to be notified")
+                .hint("name a socket as `listenerPath`")),
+            false => Ok(profile),
+        }
+    }
+
+    /// Who is asked about calls, if that is anybody.
+    pub fn listener(&self) -> Option<&Listener> {
+        self.listener.as_ref().filter(|_| self.notifies)
+    }
+
+    /// Whether anybody can be asked is for the caller to say.
+    fn read(json: &[u8], may_notify: bool) -> Result<Profile> {
         let document: Document<'_> = serde_json::from_slice(json)
             .map_err(|cause| Error::invalid(format!("it is no seccomp profile: {cause}")).source(cause))?;
-        if document.listener_path.is_some_and(|path| !path.is_empty()) {
-            return Err(Error::unsupported("`listenerPath` is not supported")
-                .hint("nobody is there to be notified: leave it out"));
-        }
+        let path = document.listener_path.filter(|path| !path.is_empty());
+        let metadata = document.listener_metadata.filter(|text| !text.is_empty());
         let entries = document.syscalls.unwrap_or_default().into_iter().enumerate();
         let entries = entries.map(|(at, entry)| {
             let rule = format!("rule {}", at + 1);
             let entry: RawEntry = serde_json::from_str(entry.get())
                 .map_err(|cause| Error::invalid(format!("{rule}: {cause} of the rule")).source(cause))?;
             let rule = format!("{rule}{}", entry.shown());
-            Entry::new(entry).map_err(|error| within(&rule, &error))
+            Entry::new(entry, may_notify).map_err(|error| within(&rule, &error))
         });
-        let flags = document.flags.unwrap_or_default();
+        let entries = entries.collect::<Result<Vec<Entry>>>()?;
+        let default = Verdict::new(document.default_action, document.default_errno_ret)?;
+        if default == Verdict::NOTIFY {
+            return Err(Error::invalid("the default action cannot be `SCMP_ACT_NOTIFY`")
+                .hint("the process could not even begin: name the calls that somebody is to be asked about"));
+        }
+        let notifies = entries.iter().any(|entry| entry.verdict == Verdict::NOTIFY);
+        let mut flags = 0;
+        for name in document.flags.unwrap_or_default() {
+            flags |= flag(&name)?;
+        }
+        if !notifies {
+            flags &= !WAIT_KILLABLE;
+        }
         let beside = document.arch_map.unwrap_or_default().into_iter();
         Ok(Profile {
-            default: Verdict::new(document.default_action, document.default_errno_ret)?,
-            flags: flags
-                .iter()
-                .try_fold(0, |all, name| Ok::<u32, Error>(all | flag(name)?))?,
-            entries: entries.collect::<Result<_>>()?,
+            notifies,
+            listener: path.map(|path| Listener {
+                path: path.into(),
+                metadata,
+            }),
+            default,
+            flags,
+            entries,
             arches: document.architectures.unwrap_or_default(),
             beside: beside
                 .map(|map| (map.architecture, map.sub_architectures.unwrap_or_default()))
@@ -244,12 +296,17 @@ impl Profile {
     }
 }
 
+/// Of a filter that asks nobody, the kernel does not take it.
+const WAIT_KILLABLE: u32 = 1 << 5;
+
 /// Filter flags by their OCI names. `TSYNC` is moot: a container's process has one thread when the filter is loaded.
 fn flag(name: &str) -> Result<u32> {
     match name {
         "SECCOMP_FILTER_FLAG_TSYNC" => Ok(0),
         "SECCOMP_FILTER_FLAG_LOG" => Ok(1 << 1),
         "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(1 << 2),
+        // Linux 5.19.
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Ok(WAIT_KILLABLE),
         _ => Err(Error::unsupported(format!("flag `{}` is not supported", name.escape_debug())).hint("leave it out")),
     }
 }
@@ -272,16 +329,25 @@ impl RawEntry {
 }
 
 impl Entry {
-    fn new(entry: RawEntry) -> Result<Entry> {
+    fn new(entry: RawEntry, may_notify: bool) -> Result<Entry> {
         let conditions = entry.args.unwrap_or_default();
         if let Some(bad) = conditions.iter().find(|condition| condition.index > 5) {
             return Err(Error::invalid(format!("argument index {} is beyond 5", bad.index)));
         }
         let mut names = entry.names;
         names.extend(entry.name.filter(|name| !name.is_empty()));
+        let verdict = Verdict::new(entry.action, entry.errno_ret)?;
+        if verdict == Verdict::NOTIFY && !may_notify {
+            return Err(Error::unsupported("`SCMP_ACT_NOTIFY` is not supported")
+                .hint("nobody is there to be notified: use another action, such as `SCMP_ACT_ERRNO`"));
+        }
+        // By this call it is told who is to be asked.
+        if verdict == Verdict::NOTIFY && names.iter().any(|name| name == "write") {
+            return Err(Error::invalid("`SCMP_ACT_NOTIFY` cannot be used for `write`"));
+        }
         Ok(Entry {
             names,
-            verdict: Verdict::new(entry.action, entry.errno_ret)?,
+            verdict,
             conditions,
             includes: Needs::new(entry.includes)?,
             excludes: Needs::new(entry.excludes)?,
@@ -355,6 +421,31 @@ mod tests {
         // Without `args` the rule would always hold.
         let misspelt = r#"{"names":["read"],"action":"SCMP_ACT_LOG","arg":[]}"#;
         assert!(message(&with(misspelt)).starts_with("rule 1: unknown field `arg`"));
+    }
+
+    #[test]
+    fn somebody_is_asked_where_it_can_be_done() {
+        let read = |document: &str| Profile::parse_notifying(document.as_bytes());
+        let rule = |name: &str| format!(r#""syscalls":[{{"names":["{name}"],"action":"SCMP_ACT_NOTIFY"}}]"#);
+        let (default, path) = (
+            r#""defaultAction":"SCMP_ACT_ALLOW""#,
+            r#""listenerPath":"/run/agent","listenerMetadata":"x""#,
+        );
+        let profile = read(&format!("{{{default},{path},{}}}", rule("mkdir"))).unwrap();
+        let listener = Listener {
+            path: "/run/agent".into(),
+            metadata: Some("x".to_owned()),
+        };
+        assert_eq!(profile.listener(), Some(&listener));
+        // Nobody is asked about anything.
+        assert_eq!(read(&format!("{{{default},{path}}}")).unwrap().listener(), None);
+        let refused = |document: String| read(&document).unwrap_err().to_string();
+        assert!(refused(format!("{{{default},{}}}", rule("mkdir"))).contains("nobody is to be notified"));
+        assert!(refused(format!("{{{default},{path},{}}}", rule("write"))).starts_with("rule 1 (`write`)"));
+        let default = default.replace("ALLOW", "NOTIFY");
+        assert!(refused(format!("{{{default},{path}}}")).starts_with("the default action"));
+        let listened = format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW",{path}}}"#);
+        assert_eq!(message(&listened), "`listenerPath` is not supported");
     }
 
     #[test]
