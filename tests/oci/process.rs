@@ -352,3 +352,29 @@ fn users_are_those_of_the_maps() {
     bundle.act(&["delete", "--force", "it"]).success();
     bundle.create(&[]).fails_with(1).stderr_has(&["linux.uidMappings"]);
 }
+
+/// What is below a container's group of v2 is its own where it may write there (runtime-spec, `config-linux.md#cgroup-ownership`).
+#[test]
+fn a_group_that_may_be_written_to_is_the_containers() {
+    let mut bundle = Bundle::sh(
+        "cd /sys/fs/cgroup; cd unified 2>/dev/null; stat -c %u . cgroup.procs cgroup.max.depth; mkdir below 2>&1; true",
+    );
+    let linux = &mut bundle.config["linux"];
+    linux["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"type": "user"}));
+    for maps in ["uidMappings", "gidMappings"] {
+        linux[maps] = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    }
+    crate::harness::tool(&bundle.file("."), "chown", &["-hR", "100000:100000", "rootfs"]);
+    // What is shown read-only stays the host's.
+    let seen = bundle.run().success().stdout;
+    assert!(seen.starts_with("65534\n65534\n65534\nmkdir: "), "{seen}");
+    for mount in bundle.config["mounts"].as_array_mut().unwrap() {
+        if mount["type"] == "cgroup" {
+            mount["options"] = json!(["nosuid", "noexec", "nodev"]);
+        }
+    }
+    bundle.run().success().stdout_is("0\n0\n65534");
+}

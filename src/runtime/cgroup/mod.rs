@@ -229,6 +229,12 @@ impl Cgroup {
         Ok(path.is_some_and(|path| Path::new(path).ends_with(end)))
     }
 
+    /// Gives the v2 group, if there is one, to a user of the host: what a container does there concerns only what is below.
+    pub fn delegate(&self, uid: u32) -> Result<()> {
+        self.of_version(Version::V2)
+            .map_or(Ok(()), |group| v2::delegate(&group.path, uid))
+    }
+
     /// The v2 group for `clone3` with `CLONE_INTO_CGROUP`, which costs a tenth of a millisecond where joining costs ten;
     /// `None` where there is no v2 hierarchy.
     pub fn clone_into_fd(&self) -> Option<BorrowedFd<'_>> {

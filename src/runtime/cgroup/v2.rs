@@ -38,6 +38,22 @@ pub(super) fn controllers(group: &Path) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
+/// What of a group is its owner's, where the kernel does not tell (`/sys/kernel/cgroup/delegate`, Linux 4.15).
+const DELEGATED: &str = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control";
+
+/// Makes a user the owner of the group, who may make groups below it and move processes among them; its limits stay the host's.
+pub(super) fn delegate(group: &Path, uid: u32) -> Result<()> {
+    let files = std::fs::read_to_string("/sys/kernel/cgroup/delegate").unwrap_or_else(|_| DELEGATED.to_owned());
+    let files = files.lines().map(|name| group.join(name));
+    files.chain([group.to_owned()]).try_for_each(|path| {
+        match std::os::unix::fs::chown(&path, Some(uid), None) {
+            // A controller that is not enabled has no files.
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            given => given.during(|| format!("give `{}` to user {uid}", path.display())),
+        }
+    })
+}
+
 /// Moves the calling process into the group.
 pub(super) fn join(group: &Path) -> Result<()> {
     write(group, "cgroup.procs", "0")

@@ -21,8 +21,9 @@ use super::{delete, hooks, start};
 use crate::error::{Context, Error, Result};
 use crate::runtime::cgroup::{self, Cgroup};
 use crate::runtime::channel::{Channel, Message};
-use crate::runtime::id_maps::Users;
+use crate::runtime::id_maps::{IdMaps, Users};
 use crate::runtime::init::Init;
+use crate::runtime::mount_options::Options;
 use crate::runtime::namespaces::{NEW_TIME, Namespaces};
 use crate::runtime::process::{self, Process};
 use crate::runtime::seccomp::{Filter, Profile};
@@ -115,6 +116,7 @@ impl Made {
         let path = Config::cgroup(spec);
         let cgroup = Cgroup::create_at(&path, resources(spec))?;
         restrict_devices(spec, &cgroup)?;
+        delegate(spec, &cgroup)?;
         let (setup, theirs) = Channel::pair()?;
         let record = Record {
             version: spec.version().clone(),
@@ -222,6 +224,20 @@ pub(super) fn set_oom_score(pid: i32, process: &oci_spec::runtime::Process) -> R
         ))),
         Err(_) => Err(error),
     })
+}
+
+/// Gives a container that may write to control groups of its own those of v2 (runtime-spec, `config-linux.md#cgroup-ownership`).
+fn delegate(spec: &Spec, groups: &Cgroup) -> Result<()> {
+    let mounts = spec.mounts().iter().flatten();
+    let mut shown = mounts.filter(|mount| matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2")));
+    let is_open = shown.any(|mount| !Options::of(mount).own.set.has(Attributes::READ_ONLY));
+    let is_own = Namespaces::of(spec)?.new.contains(CloneFlags::CLONE_NEWCGROUP);
+    let inside = spec::process_of(spec)?.user().uid();
+    let uid = IdMaps::of(spec).map_or(Some(inside), |maps| maps.uid(inside));
+    match uid.filter(|uid| is_open && is_own && *uid != 0) {
+        None => Ok(()),
+        Some(uid) => groups.delegate(uid),
+    }
 }
 
 /// Has the rules of a configuration kept, if it has any; what every container may use is allowed in any case.
