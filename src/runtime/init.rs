@@ -91,6 +91,8 @@ pub(super) struct Init<'a> {
     pub(super) root: &'a OwnedFd,
     pub(super) mount_point: &'a Path,
     pub(super) sources: Vec<Option<OwnedFd>>,
+    /// Whether bind mounts are to be listed in the order of the configuration: engines look at it, and it takes some calls for each.
+    pub(super) in_turn: bool,
     pub(super) cgroup: &'a Cgroup,
     pub(super) filter: Option<Filter>,
     pub(super) streams: Streams,
@@ -219,7 +221,7 @@ impl Init<'_> {
         let is_own = self.namespaces.include(CloneFlags::CLONE_NEWCGROUP);
         let cgroup =
             |place: BorrowedFd<'_>, access| cgroup_view::attach(&self.cgroup.container_mounts(), is_own, place, access);
-        mounts::mount_all(self.root.as_fd(), mounts, &self.sources, &sysctl, &cgroup)
+        mounts::mount_all(self.root.as_fd(), mounts, &self.sources, &sysctl, &cgroup, self.in_turn)
     }
 
     fn hand_over_secrets(&self, identity: &Identity) -> Result<()> {

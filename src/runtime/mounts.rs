@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::mount::MntFlags;
 use nix::sys::stat::{Mode, SFlag, fstat};
 use oci_spec::runtime::Mount;
 
@@ -157,13 +158,14 @@ pub(super) struct Mounted {
 }
 
 /// Makes all mounts below an open root, in order. `cgroup` attaches the container's view of
-/// its control groups to a place, read-only or not.
+/// its control groups to a place, read-only or not. `in_turn` has bind mounts listed among the others in that order, too.
 pub(super) fn mount_all(
     root: BorrowedFd<'_>,
     mounts: &[Mount],
     sources: &[Option<OwnedFd>],
     sysctl: &dyn Fn(BorrowedFd<'_>) -> Result<()>,
     cgroup: &dyn Fn(BorrowedFd<'_>, Attributes) -> Result<()>,
+    in_turn: bool,
 ) -> Result<Mounted> {
     let mut mounted = Mounted { null: None };
     for (mount, source) in mounts.iter().zip(sources) {
@@ -175,7 +177,10 @@ pub(super) fn mount_all(
                 mounted.null = Some(devices::null(dev)?);
             }
             (_, Some(source)) => {
-                attach_source(root, source, target).during(show)?;
+                let place = attach_source(root, source, target).during(show)?;
+                if in_turn {
+                    renew(source, &place).during(show)?;
+                }
             }
             ("cgroup" | "cgroup2", _) => {
                 let access = match Options::of(mount).own.set.has(Attributes::READ_ONLY) {
@@ -279,13 +284,26 @@ fn in_its_turn(mount: &OwnedFd) -> nix::Result<OwnedFd> {
     }
 }
 
-fn attach_source(root: BorrowedFd<'_>, source: &OwnedFd, target: &Path) -> nix::Result<()> {
+/// Puts a copy of a mount in the mount's place, to the same end: what was opened on the host is copied only where it is attached.
+fn renew(mount: &OwnedFd, place: &OwnedFd) -> nix::Result<()> {
+    let Ok(copy) = mount::copy(mount, true) else {
+        return Ok(());
+    };
+    // A mount that is locked stays, and what is listed too early does no harm.
+    match nix::mount::umount2(&file::magic_path(mount.as_fd()), MntFlags::MNT_DETACH) {
+        Ok(()) => mount::attach(&copy, place),
+        Err(_) => Ok(()),
+    }
+}
+
+fn attach_source(root: BorrowedFd<'_>, source: &OwnedFd, target: &Path) -> nix::Result<OwnedFd> {
     let place = if is_dir(source)? {
         rootfs::make_dir(root, target)?
     } else {
         rootfs::make_file(root, target)?
     };
-    mount::attach(source, &place)
+    mount::attach(source, &place)?;
+    Ok(place)
 }
 
 fn is_dir(fd: impl AsFd) -> nix::Result<bool> {

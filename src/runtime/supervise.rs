@@ -485,6 +485,7 @@ fn spawn(
         root: &root,
         mount_point: &mount_point,
         sources,
+        in_turn: false,
         cgroup,
         filter: filter(&settings.seccomp, spec)?,
         streams,
