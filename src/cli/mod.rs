@@ -58,6 +58,63 @@ struct CommandLine {
     command: Command,
 }
 
+/// The same with those commands alone that do much in little time: what the others take is not even built then, which takes as long as
+/// to evaluate an expression.
+#[derive(Parser)]
+#[command(name = "hoist", allow_external_subcommands = true, disable_help_subcommand = true)]
+struct ShortLine {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: ShortCommand,
+}
+
+#[derive(Subcommand)]
+enum ShortCommand {
+    Run(run::Run),
+    Eval(eval::Eval),
+    #[command(external_subcommand)]
+    Script(Vec<OsString>),
+}
+
+/// The commands that are in the whole command line alone.
+const LONG: [&str; 15] = [
+    "check",
+    "fmt",
+    "lsp",
+    "plan",
+    "apply",
+    "repl",
+    "doc",
+    "test",
+    "jobs",
+    "serve",
+    "oci",
+    "docker",
+    "completions",
+    "__complete",
+    "undo",
+];
+
+impl CommandLine {
+    /// What the words say. Whatever is wrong with them, and help, is told of the whole.
+    fn read(words: &[OsString]) -> std::result::Result<CommandLine, clap::Error> {
+        let whole = || CommandLine::try_parse_from(words);
+        let Ok(ShortLine { global, command }) = ShortLine::try_parse_from(words) else {
+            return whole();
+        };
+        let command = match command {
+            ShortCommand::Run(run) => Command::Run(run),
+            ShortCommand::Eval(eval) => Command::Eval(eval),
+            ShortCommand::Script(words) if words.first().is_some_and(|word| LONG.iter().any(|long| word == long)) => {
+                return whole();
+            }
+            ShortCommand::Script(words) => Command::Script(words),
+        };
+        Ok(CommandLine { global, command })
+    }
+}
+
 /// Flags of every command; each may also be given in the environment.
 #[derive(Args)]
 struct Global {
@@ -227,7 +284,7 @@ pub fn main() -> ExitCode {
         return oci::main(words);
     }
     let words = std::env::args_os();
-    let line = match CommandLine::try_parse_from(as_docker(words)) {
+    let line = match CommandLine::read(&as_docker(words)) {
         Ok(line) => line,
         Err(error) => return usage(&error),
     };
@@ -488,12 +545,33 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_in_the_short_line_or_in_the_long_one() {
+        let names = |command: clap::Command| {
+            let names = command.get_subcommands().map(|command| command.get_name().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        let long: Vec<String> = LONG.map(str::to_owned).to_vec();
+        assert_eq!(
+            [names(ShortLine::command()), long].concat(),
+            names(CommandLine::command())
+        );
+        for name in LONG {
+            let read = CommandLine::read(&["hoist", name, "--help"].map(OsString::from));
+            let Err(error) = read else {
+                assert!(matches!(name, "oci" | "docker" | "__complete"), "{name}");
+                continue;
+            };
+            assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{name}: {error}");
+        }
+    }
+
+    #[test]
     fn flags_after_the_script_are_its_own() {
         for words in [
             ["hoist", "run", "x.rhai", "--yes"],
             ["hoist", "--dry-run", "x.rhai", "--dry-run"],
         ] {
-            match CommandLine::try_parse_from(words).unwrap().command {
+            match CommandLine::read(&words.map(OsString::from)).unwrap().command {
                 Command::Run(run) => assert_eq!(run.words(), ["x.rhai", "--yes"]),
                 Command::Script(script) => assert_eq!(script, ["x.rhai", "--dry-run"]),
                 _ => panic!("{words:?}"),
