@@ -35,7 +35,14 @@ impl Walk<'_> {
         if call.name == "curry" && matches!(call.args.first(), Some(Expr::DynamicConstant(..))) {
             return self.capture(&call.args);
         }
-        let given: Vec<Kind> = call.args.iter().map(|argument| self.expr(argument)).collect();
+        let mut given: Vec<Kind> = Vec::new();
+        for argument in &call.args {
+            // Its closure gets what is in the array before it.
+            let items = given.first().copied().filter(|_| call.name == "parallel_map");
+            self.item = kinds::item_of(items.flatten());
+            given.push(self.expr(argument));
+        }
+        self.item = None;
         if call.op_token.is_some() || !is_name(&call.name) {
             return kinds::of_operator(&call.name, &given);
         }
@@ -68,7 +75,7 @@ impl Walk<'_> {
             self.wrong_call(name, given.len(), position);
             return None;
         }
-        let first = given.first().copied().flatten();
+        let first = kinds::plain(given.first().copied().flatten());
         let of_first: Vec<&Function> = fits
             .iter()
             .filter(|f| first.is_none() || f.receiver().is_none_or(|kind| Some(kind) == first || kind == "any"))
@@ -208,7 +215,12 @@ impl Walk<'_> {
 
     /// `value.name(…)`; what it returns.
     pub(super) fn method(&mut self, receiver: Kind, call: &FnCallExpr, position: Position) -> Kind {
-        self.each(call.args.iter());
+        for argument in &call.args {
+            self.item = kinds::item_of(receiver).filter(|_| kinds::BY_ITEM.contains(&call.name.as_str()));
+            self.expr(argument);
+        }
+        self.item = None;
+        let (array, receiver) = (receiver, kinds::plain(receiver));
         let (name, count) = (call.name.as_str(), call.args.len());
         self.mentioned.insert(name.to_owned());
         if catalogue().is_common(name) || self.defines(name, count) {
@@ -228,7 +240,7 @@ impl Walk<'_> {
             return None;
         };
         self.judge(function, call, position);
-        kinds::returned(fits.into_iter())
+        kinds::of_array(name, array).or_else(|| kinds::returned(fits.into_iter()))
     }
 
     fn no_method(&mut self, kind: &str, name: &str, position: Position) {
@@ -242,7 +254,7 @@ impl Walk<'_> {
 
     /// `value.name`; its type.
     pub(super) fn property(&mut self, receiver: Kind, name: &str, position: Position) -> Kind {
-        let kind = receiver.filter(|kind| !["map", "closure"].contains(kind))?;
+        let kind = kinds::plain(receiver).filter(|kind| !["map", "closure"].contains(kind))?;
         if let Some(getter) = catalogue().getter(kind, name) {
             return kinds::kind(&getter.returns);
         }

@@ -144,6 +144,22 @@ fn what_is_wrong_is_found_where_it_is_and_all_of_it() {
             "1:39 unknown: an Image has no property `siz` (did you mean `size`?)",
         ),
         (
+            "print(image::list().filter(|i| i.nope).take(2).map(|i| i.nam))",
+            "1:34 unknown: an Image has no property `nope`\n1:58 unknown: an Image has no property `nam` (did you mean `name`?)",
+        ),
+        (
+            "let old = 1.days; for c in container::list() { if c.crated == old { print(c.name) } }",
+            "1:53 unknown: a Container has no property `crated` (did you mean `created`?)",
+        ),
+        (
+            "let sizes = parallel_map(volume::list().sort_by(|v| v.name), |v| v.sise); print(sizes)",
+            "1:68 unknown: a Volume has no property `sise` (did you mean `size`?)",
+        ),
+        (
+            "for word in [\"a\", \"b\"] { print(word.trimed()) }",
+            "1:37 unknown: a string has no method `trimed` (did you mean `trimmed`?)",
+        ),
+        (
             "image::get(\"a\").size()",
             "1:17 unknown: an Image has no method `size` (it is a property, without brackets: `.size`)",
         ),

@@ -54,6 +54,8 @@ pub(super) struct Walk<'a> {
     variables: Vec<Variable>,
     /// Where those of the function begin that is walked through.
     base: usize,
+    /// What the next closure gets first.
+    pub(super) item: Kind,
     findings: Vec<Finding>,
 }
 
@@ -86,6 +88,7 @@ pub(super) fn walk(source: &Source, ast: &AST, header: Option<&Header>) -> Vec<F
         closures: closures.into_iter().map(|f| (f.name.to_string(), f.clone())).collect(),
         variables: Vec::new(),
         base: 0,
+        item: None,
         findings: Vec::new(),
     };
     walk.block(ast.statements());
@@ -237,10 +240,11 @@ impl Walk<'_> {
     }
 
     fn for_loop(&mut self, item: &Ident, counter: Option<&Ident>, flow: &FlowControl) {
-        self.expr(&flow.expr);
+        let list = self.expr(&flow.expr);
         let is_range = matches!(&flow.expr, Expr::FnCall(call, _) if [".." , "..="].contains(&call.name.as_str()));
         let mark = self.variables.len();
-        self.declare(item, is_range.then_some("number"), "variable");
+        let kind = if is_range { Some("number") } else { kinds::item_of(list) };
+        self.declare(item, kind, "variable");
         if let Some(counter) = counter {
             self.declare(counter, Some("number"), "variable");
         }
@@ -315,13 +319,18 @@ impl Walk<'_> {
         let Some(function) = self.closures.get(name).cloned() else {
             return;
         };
+        let item = self.item.take();
         let mark = self.variables.len();
         for (at, name) in function.params.iter().enumerate() {
             let ident = Ident {
                 name: name.clone(),
                 pos: Position::NONE,
             };
-            self.declare(&ident, captured.get(at).copied().flatten(), "parameter");
+            let kind = captured
+                .get(at)
+                .copied()
+                .unwrap_or(item.filter(|_| at == captured.len()));
+            self.declare(&ident, kind, "parameter");
             if let Some(parameter) = self.variables.last_mut() {
                 parameter.is_used = true;
             }
@@ -354,8 +363,9 @@ impl Walk<'_> {
                 Some("string")
             }
             Expr::Array(items, _) => {
-                self.each(items.iter());
-                Some("array")
+                let kinds: Vec<Kind> = items.iter().map(|item| self.expr(item)).collect();
+                let first = kinds.first().copied().flatten();
+                kinds::array_of(first.filter(|_| kinds.iter().all(|kind| *kind == first)))
             }
             Expr::Map(parts, _) => {
                 self.each(parts.0.iter().map(|(_, value)| value));
