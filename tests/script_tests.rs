@@ -272,3 +272,20 @@ fn modules_are_found_beside_the_script_then_in_the_library_then_with_hoist() {
         "name.rhai`, `/etc/hoist/lib/name.rhai`, what comes with Hoist (backup, batch, ci, names,",
     ]);
 }
+
+#[test]
+fn a_login_in_a_test_is_not_that_of_the_person_who_runs_it() {
+    let hoist = Hoist::new();
+    let home = hoist.dir().parent().unwrap().join("home");
+    fs::create_dir_all(home.join(".docker")).unwrap();
+    let own = "{\"auths\": {\"example.org\": {\"auth\": \"bWU6c2VjcmV0\"}}}";
+    fs::write(home.join(".docker/config.json"), own).unwrap();
+    hoist.write(
+        "login.test.rhai",
+        "fn test_login() {\n    let registry = fake::registry();\n    registry::login(registry, \"ann\", \"pw\");\n    registry::logout(registry);\n}\n",
+    );
+    let mut command = hoist.command(&["test"]).into_command();
+    command.env("HOME", &home);
+    crate::harness::Output::of(command, None).success();
+    assert_eq!(fs::read_to_string(home.join(".docker/config.json")).unwrap(), own);
+}

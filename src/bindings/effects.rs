@@ -198,6 +198,8 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("env::has", PURE),
     ("fake::calls", PURE),
     ("fake::container", PURE),
+    ("fake::exec", PURE),
+    ("fake::http", PURE),
     ("fake::image", PURE),
     ("fake::registry", PURE),
     ("fake::script", PURE),

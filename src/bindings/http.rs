@@ -124,6 +124,7 @@ fn ask(
     options: Map,
 ) -> Scripted<Response> {
     native(ctx, |session: &Session| {
+        let given = options.clone();
         let mut options = Options::new(options);
         let content = content(&mut options)?;
         let mut options: FetchOptions = options.parse()?;
@@ -137,6 +138,11 @@ fn ask(
             session.may_read(path)?;
         }
         let url = secret::address(url)?;
+        if let Some(world) = session.world().filter(|_| session.plan().is_none())
+            && let Some(answer) = world.request(function, method, url.expose(), &given)?
+        {
+            return options.judge(answer).map(|answer| Response(Some(Arc::new(answer))));
+        }
         let answer = session
             .outside(function)
             .fetch(&session.context(), function, method, &url, &options)?;

@@ -42,11 +42,19 @@ pub mod functions {
     #[rhai_fn(name = "exec", return_raw)]
     pub fn exec_options(ctx: NativeCallContext, command: Dynamic, options: Map) -> Scripted<Run> {
         native(&ctx, |session| {
+            let given = options.clone();
             let options: ErrandOptions = options::parse(options)?;
             let command = subject::command(&command)?.ok_or_else(|| Error::invalid("there is no command to run"))?;
             let through = Passthrough::new(session);
             let take = |is_error: bool, bytes: &[u8]| through.take(is_error, bytes);
             let sink: crate::host::Sink = if options.stream { Some(&take) } else { None };
+            if let Some(world) = session.world().filter(|_| session.plan().is_none())
+                && let Some(ran) = world.program("host::exec", &command.words(), &given)?
+            {
+                let checked = options.check.unwrap_or(true);
+                let ran = if checked { ran.checked(&command.words())? } else { ran };
+                return Ok(Run::on_host(session, ran, options.check));
+            }
             let ran = run_errand(&session.context(), session.plan(), &command, &options, sink)?;
             Ok(Run::on_host(session, ran, options.check))
         })

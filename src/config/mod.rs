@@ -48,6 +48,8 @@ pub struct Config {
     pub library: Option<PathBuf>,
     /// What scripts may do (`--allow-…`, `--deny-…`).
     pub permissions: Permissions,
+    /// The one file for logins, where it is not to be the user's own.
+    pub logins: Option<PathBuf>,
 }
 
 /// What becomes of a layer's blob once the layer is unpacked.
@@ -95,6 +97,7 @@ impl Config {
             trash: Trash::default(),
             library: Config::usual_library(),
             permissions: Permissions::default(),
+            logins: None,
         })
     }
 

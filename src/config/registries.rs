@@ -60,6 +60,19 @@ impl Registries {
     }
 }
 
+impl Registries {
+    /// The same with one file alone for credentials, whatever there is elsewhere.
+    #[must_use]
+    pub fn with_logins_in(self, file: &Path) -> Registries {
+        Registries {
+            credentials: vec![file.to_owned()],
+            login: Some(file.to_owned()),
+            environment: None,
+            ..self
+        }
+    }
+}
+
 fn usual_credentials(own: &Path, docker: &Path, home: &Path) -> Vec<PathBuf> {
     // Without a runtime directory Podman keeps what `login` wrote here.
     let user = nix::unistd::geteuid();

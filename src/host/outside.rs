@@ -119,14 +119,19 @@ impl Outside {
             .client
             .ask(ctx, &request, &permit)
             .map_err(|error| error.target(host))?;
-        match answer.status {
-            400.. if options.check.unwrap_or(true) => Err(refused(&answer)),
-            _ => Ok(Some(answer)),
-        }
+        options.judge(answer).map(Some)
     }
 }
 
 impl FetchOptions {
+    /// The answer, if it is one that is hoped for. Errors: as for [`Outside::fetch`].
+    pub fn judge(&self, answer: Answer) -> Result<Answer> {
+        match answer.status {
+            400.. if self.check.unwrap_or(true) => Err(refused(&answer)),
+            _ => Ok(answer),
+        }
+    }
+
     fn request(&self, method: &'static str, url: &Secret) -> Result<Request> {
         let mut request = Request::new(method, url.clone());
         let mut headers: Vec<(String, Secret)> = self

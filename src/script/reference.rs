@@ -302,7 +302,7 @@ mod tests {
         );
         assert_eq!(
             help("prnue").unwrap_err().way_out(),
-            Some("did you mean `container::prune` or `image::prune` or `registry::prune`?")
+            Some("did you mean `container::prune` or `image::prune` or `registry::prune` or `volume::prune`?")
         );
         let listed = help("prune").unwrap();
         assert!(

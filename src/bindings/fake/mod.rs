@@ -1,5 +1,6 @@
 //! `fake::`: what a test puts in the place of containers, images and registries.
 
+mod outside;
 pub mod world;
 
 use rhai::export_module;
@@ -84,7 +85,45 @@ pub mod functions {
         })
     }
 
-    /// The commands that were to be run in containers since the first fake, as maps of `function`, `image`, `name`, `cmd`, `line` and `options`.
+    /// Has programs of this machine played instead of run: `host::exec`, and `notify::mail` as `sendmail ADDRESS…`.
+    ///
+    /// `command` is a pattern over the words, joined by spaces, or the line for the shell. The answer is as for `fake::container`: text, a
+    /// map of `stdout`, `stderr` and `code`, an array of these, or a closure that gets the call.
+    ///
+    /// From the first of these on no program is run; one that nobody answers for throws `unsupported`, and fails the test.
+    ///
+    /// ```rhai,test
+    /// fake::exec("git describe*", "v1.2\n");
+    /// fake::exec("git push*", #{ code: 1, stderr: "rejected" });
+    /// assert::eq(host::exec(["git", "describe", "--tags"]).text(), "v1.2");
+    /// assert::throws("exit_status", || host::exec("git push origin"));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn exec(ctx: NativeCallContext, command: &str, answer: Dynamic) -> Scripted<()> {
+        native(&ctx, |session| world(session)?.add_program(command, answer))
+    }
+
+    /// Has other machines played instead of asked: `http::`, `notify::webhook` and `notify::slack`.
+    ///
+    /// `request` is a pattern over the method and the address, such as `"GET https://api.example.org/*"`. The answer is text, a map of
+    /// `status`, `headers`, and `body` or `json`, an array of these, one for each call, or a closure that gets the call: a map of `function`,
+    /// `method`, `url`, `line` and `options`.
+    ///
+    /// From the first of these on nobody is asked; a request that nobody answers throws `unsupported`, and fails the test.
+    ///
+    /// ```rhai,test
+    /// fake::http("GET https://api.example.org/*", #{ json: #{ version: 3 } });
+    /// fake::http("POST *", #{ status: 201 });
+    /// assert::eq(http::get("https://api.example.org/app").json().version, 3);
+    /// notify::slack(secret::env("PATH"), "deployed");
+    /// assert::eq(fake::calls().map(|asked| asked.method), ["GET", "POST"]);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn http(ctx: NativeCallContext, request: &str, answer: Dynamic) -> Scripted<()> {
+        native(&ctx, |session| world(session)?.add_request(request, answer))
+    }
+
+    /// What was asked of fakes, in order: maps of `function`, `line`, `options`, and of `image`, `name` and `cmd`, or `method` and `url`.
     ///
     /// ```rhai,test
     /// fake::image("app:1");

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rhai::{Array, Dynamic, FnPtr, Map};
 use serde::Deserialize;
 
+use super::outside::Doubles;
 use crate::bindings::failure::{Failure, Scripted};
 use crate::bindings::session::Session;
 use crate::bindings::value::type_phrase;
@@ -40,6 +41,10 @@ pub struct World {
     fakes: Mutex<Vec<Fake>>,
     calls: Mutex<Array>,
     missing: Mutex<Option<String>>,
+    /// Who answers for programs of this machine.
+    pub(super) programs: Doubles,
+    /// Who answers for other machines.
+    pub(super) requests: Doubles,
     /// Closures of a test share its variables: one at a time is called.
     turn: Mutex<()>,
 }
@@ -72,7 +77,7 @@ struct Call<'a> {
     options: &'a Map,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -108,6 +113,8 @@ impl World {
             fakes: Mutex::default(),
             calls: Mutex::default(),
             missing: Mutex::default(),
+            programs: Doubles::default(),
+            requests: Doubles::default(),
             turn: Mutex::default(),
         }
     }
@@ -167,27 +174,41 @@ impl World {
 
     /// What is played of a command. Errors: `unsupported` where nobody answers for it; what a closure throws.
     fn play(&self, call: &Call<'_>) -> Result<Played> {
-        lock(&self.calls).push(call.map().into());
+        self.note(call.map());
         let found = self.answer_for(call);
         let (answer, number) = found.ok_or_else(|| self.nobody(call))?;
         let Some(closure) = answer.clone().try_cast::<FnPtr>() else {
             return said(&answer, number);
         };
+        said(&self.called(&closure, call.map(), &call.line())?, 0)
+    }
+
+    /// What a closure of the test answers to a call.
+    pub(super) fn called(&self, closure: &FnPtr, call: Map, line: &str) -> Result<Dynamic> {
         let _turn = lock(&self.turn);
         let caller = lock(&self.call_closure);
         let caller = caller
             .as_ref()
             .ok_or_else(|| Error::new(Kind::Cancelled, "the test has ended"))?;
-        let answer = caller(&closure, call.map().into()).map_err(|thrown| {
+        caller(closure, call.into()).map_err(|thrown| {
             let failure = Failure::of(&thrown);
             let error = failure.error();
             let place = failure.position();
             Error::new(error.kind(), error.message()).during(match place.is_none() {
-                true => format!("play `{}`", call.line()),
-                false => format!("play `{}` by the closure at {place}", call.line()),
+                true => format!("play `{line}`"),
+                false => format!("play `{line}` by the closure at {place}"),
             })
-        })?;
-        said(&answer, 0)
+        })
+    }
+
+    /// Notes what was asked.
+    pub(super) fn note(&self, call: Map) {
+        lock(&self.calls).push(call.into());
+    }
+
+    /// Notes what nobody answered, which fails the test.
+    pub(super) fn miss(&self, message: &str) {
+        lock(&self.missing).get_or_insert_with(|| message.to_owned());
     }
 
     /// The answer of the fake that was added last of those that fit, and how often it has answered before.
@@ -207,7 +228,7 @@ impl World {
     fn nobody(&self, call: &Call<'_>) -> Error {
         let (function, image, line) = (call.function, call.container.image(), call.line());
         let message = format!("no fake answers for `{function}` of `{image}` with `{line}`");
-        lock(&self.missing).get_or_insert_with(|| message.clone());
+        self.miss(&message);
         let known: Vec<String> = lock(&self.fakes)
             .iter()
             .map(|fake| format!("{:?}, {:?}", fake.image.0, fake.command.0))
@@ -220,7 +241,7 @@ impl World {
 }
 
 /// An answer: text for standard output, a map, nothing, or an array of answers, one after another, of which the last stays.
-fn said(answer: &Dynamic, number: usize) -> Result<Played> {
+pub(super) fn said(answer: &Dynamic, number: usize) -> Result<Played> {
     if let Some(answers) = answer.read_lock::<Array>() {
         let last = answers.len().saturating_sub(1);
         return match answers.get(number.min(last)) {

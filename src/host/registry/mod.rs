@@ -87,6 +87,10 @@ impl Host {
     pub(super) fn ways(&self) -> &Ways {
         self.0.ways.get_or_init(|| {
             let places = Registries::from_environment();
+            let places = match &self.config().logins {
+                Some(file) => places.with_logins_in(file),
+                None => places,
+            };
             Ways {
                 hosts: Hosts::new(&places),
                 credentials: Credentials::new(&places),

@@ -54,6 +54,7 @@ fn settings(dir: &Path, terms: &Terms, console: &Arc<Kept>) -> Settings {
     let mut config: Config = terms.config.clone();
     config.root = dir.join("store");
     config.run_root = dir.join("run");
+    config.logins = Some(dir.join("auth.json"));
     let context = match terms.timeout {
         Some(limit) => terms.context.with_timeout(limit),
         None => terms.context.child(),
