@@ -84,7 +84,10 @@ impl Program<'_> {
         if let Err(error) = self.prepare() {
             return Failure::new(&error, NOT_STARTED);
         }
-        let found = find(&self.args[0], &self.env).and_then(|path| last(&path).map(|()| path));
+        let found = find(&self.args[0], &self.env).and_then(|path| {
+            self.ask().map_err(|error| (error, NOT_STARTED))?;
+            last(&path).map(|()| path)
+        });
         let path = match found {
             Ok(path) => path,
             Err((error, code)) => return Failure::new(&error, code),
@@ -110,9 +113,7 @@ impl Program<'_> {
             self.capabilities.effective = self.capabilities.ambient;
         }
         self.prepare()?;
-        if self.no_new_privileges {
-            nix::sys::prctl::set_no_new_privs().during(|| "give up new privileges")?;
-        }
+        self.give_up_privileges()?;
         self.load_filter()
     }
 
@@ -161,6 +162,21 @@ impl Program<'_> {
         Ok(())
     }
 
+    /// Loads a filter that asks somebody now, and not at the end: who that is must be known when a container is created.
+    fn ask(&mut self) -> Result<()> {
+        match self.filter.as_ref().is_some_and(Filter::asks) {
+            true => self.give_up_privileges().and_then(|()| self.load_filter()),
+            false => Ok(()),
+        }
+    }
+
+    fn give_up_privileges(&self) -> Result<()> {
+        match self.no_new_privileges {
+            true => nix::sys::prctl::set_no_new_privs().during(|| "give up new privileges"),
+            false => Ok(()),
+        }
+    }
+
     fn load_filter(&mut self) -> Result<()> {
         let Some(filter) = self.filter.take() else {
             return Ok(());
@@ -194,9 +210,7 @@ impl Program<'_> {
         let no_zero = |_| Error::invalid("an argument or variable has a zero byte in it");
         let (args, env) = (words(self.args).map_err(no_zero)?, words(&self.env).map_err(no_zero)?);
         let path = CString::new(path).map_err(no_zero)?;
-        if self.no_new_privileges {
-            nix::sys::prctl::set_no_new_privs().during(show)?;
-        }
+        self.give_up_privileges()?;
         process::reset_signals().during(show)?;
         self.load_filter()?;
         let errno = match nix::unistd::execve(&path, &args, &env) {

@@ -164,7 +164,7 @@ impl Made {
                 }
                 Some(Message::Started(_)) => break,
                 Some(Message::Listening(number)) => {
-                    self.introduce(place, config, Status::Creating, number)?;
+                    self.introduce(place, config, number)?;
                     self.setup.let_go()?;
                 }
                 Some(Message::Failed(failure)) => return Err(failure.into_error()),
@@ -191,8 +191,8 @@ impl Made {
     }
 
     /// Hands the filter of the first process to who is asked about calls.
-    fn introduce(&self, place: &Place, config: &Config, status: Status, number: i32) -> Result<()> {
-        let state = State::of(place, self.record.clone(), status);
+    fn introduce(&self, place: &Place, config: &Config, number: i32) -> Result<()> {
+        let state = State::of(place, self.record.clone(), Status::Creating);
         let (process, pid) = (&self.child.pidfd, self.child.pid);
         Asking { process, pid }.introduce(&config.spec, &state, number)
     }
@@ -200,9 +200,7 @@ impl Made {
     /// Lets the first process become the program.
     fn begin(&self, place: &Place, config: &Config) -> Result<()> {
         self.setup.let_go()?;
-        start::await_program(&self.setup, &|number| {
-            self.introduce(place, config, Status::Created, number)
-        })?;
+        start::await_program(&self.setup)?;
         let state = State::of(place, self.record.clone(), Status::Running);
         hooks::run("poststart", Config::hooks(&config.spec, Hooks::poststart), &state, None)
     }

@@ -277,7 +277,7 @@ fn begin(made: &Entered, execution: &Execution, introduce: &dyn Fn(i32) -> Resul
         bundle::write(file, made.pid.to_string().as_bytes(), false)?;
     }
     made.setup.let_go()?;
-    await_program(&made.setup, introduce)
+    await_program(&made.setup)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use oci_spec::runtime::{Hooks, LinuxResources};
 
 use super::config::Config;
 use super::container::{Place, State, Status};
-use super::listener::Asking;
 use super::{delete, gate, hooks};
 use crate::error::{Context, Error, Result};
 use crate::model;
@@ -25,14 +24,7 @@ pub fn start(place: &Place) -> Result<()> {
     let first = gate::knock(place)?;
     crate::runtime::bundle::remove_file(&place.gate())?;
     first.let_go()?;
-    let state = State::of(place, record.clone(), Status::Created);
-    await_program(&first, &|number| {
-        let process = record
-            .init()
-            .ok_or_else(|| Error::cancelled("the first process has ended"))?;
-        let pid = record.init.pid;
-        Asking { process: &process, pid }.introduce(&spec, &state, number)
-    })?;
+    await_program(&first)?;
     let hooks = Config::hooks(&spec, Hooks::poststart);
     hooks::run("poststart", hooks, &State::of(place, record, Status::Running), None).inspect_err(|_| {
         // Such a container is stopped (runtime-spec, `runtime.md#lifecycle`).
@@ -40,19 +32,14 @@ pub fn start(place: &Place) -> Result<()> {
     })
 }
 
-/// Waits until the first process has become the program, which closes its end. `introduce` hands its filter to who is asked about calls.
-pub(super) fn await_program(first: &Channel, introduce: &dyn Fn(i32) -> Result<()>) -> Result<()> {
-    loop {
-        match first.receive()? {
-            None => return Ok(()),
-            Some(Message::Listening(number)) => introduce(number).and_then(|()| first.let_go())?,
-            Some(Message::Failed(failure)) => return Err(failure.into_error()),
-            Some(_) => {
-                return Err(Error::internal(
-                    "the container's first process said something unexpected",
-                ));
-            }
-        }
+/// Waits until the first process has become the program, which closes its end.
+pub(super) fn await_program(first: &Channel) -> Result<()> {
+    match first.receive()? {
+        None => Ok(()),
+        Some(Message::Failed(failure)) => Err(failure.into_error()),
+        Some(_) => Err(Error::internal(
+            "the container's first process said something unexpected",
+        )),
     }
 }
 

@@ -113,6 +113,11 @@ impl Filter {
             })
     }
 
+    /// Whether it has somebody asked about calls.
+    pub fn asks(&self) -> bool {
+        self.flags & NEW_LISTENER != 0
+    }
+
     /// How many instructions it has.
     pub fn len(&self) -> usize {
         self.program.len()
