@@ -5,77 +5,37 @@
 //! container up and sees to it until it ends; everything else is done to the files, the processes and the control groups
 //! directly. What a container is doing is never stored: [`state`] looks it up.
 
-mod adopt;
-pub mod apparmor;
-mod bundle;
-pub mod capabilities;
 pub mod cgroup;
-mod cgroup_view;
-mod changes;
-mod channel;
-mod console;
-mod conversation;
-mod copy_up;
-mod create;
-mod delete;
-mod detach_keys;
-mod devices;
-mod enter;
 mod errand;
-mod events;
-mod exec;
-mod exit;
-pub mod files;
-mod guard;
-mod health;
-mod id_maps;
-mod init;
-mod input;
-mod kill;
 mod lacks;
-mod launch;
-mod lifetime;
 pub mod limits;
 mod logs;
 mod machine;
-mod mount_options;
-mod mount_points;
-mod mounts;
-mod namespaces;
-mod nursery;
 pub mod oci;
 mod overlay;
-mod probe;
-mod process;
-mod processes;
-mod program;
-mod pump;
-mod raw;
-mod reaper;
-mod request;
-mod restart;
-mod rlimits;
-mod rootfs;
+mod record;
 pub mod seccomp;
-mod secrets;
-mod settings;
-mod signal;
-mod spec;
-mod state;
-mod streams;
-mod supervise;
-mod sysctls;
-mod transfer;
-mod treatment;
-mod update;
-mod user;
-mod visitors;
-mod wait;
+mod supervisor;
+mod task;
+mod terminal;
+mod tree;
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 
 use nix::unistd::{Gid, Uid};
+
+// Wherever in here they are asked for, they go by their own names.
+use record::{bundle, changes, create, delete, events, exit, request, settings, spec, state, update};
+use supervisor::{
+    adopt, channel, guard, health, launch, lifetime, nursery, probe, pump, restart, supervise, visitors, wait,
+};
+use task::{
+    enter, exec, id_maps, init, kill, namespaces, process, processes, program, reaper, rlimits, signal, sysctls,
+    treatment, user,
+};
+use terminal::{console, conversation, detach_keys, input, raw, streams};
+use tree::{cgroup_view, copy_up, devices, mount_options, mount_points, mounts, rootfs, secrets, transfer};
 
 pub use bundle::Bundle;
 pub use cgroup::{Access, Pressure, Rule, Stats, check_limits};
@@ -105,6 +65,8 @@ pub use secrets::{Contents, Secret};
 pub use signal::Signal;
 pub use spec::protected_paths;
 pub use state::{Act, State, Status, state};
+pub use task::{apparmor, capabilities};
+pub use tree::files;
 pub use update::{set_attributes, set_restart, stats, update};
 pub use wait::{Until, until, wait};
 
