@@ -40,6 +40,7 @@ mod images;
 mod indexes;
 mod info;
 mod inits;
+mod interrupts;
 mod kills;
 mod layers;
 mod licences;
