@@ -245,7 +245,8 @@ impl Watcher for Transfer {
         match self.audience {
             Audience::Program => self.event(&state, if is_first { "begun" } else { "more" }, None),
             _ if self.verb == "pull" => {
-                let line = format!("`{}` has {} layers of {size}", self.name, parts.len());
+                let layers = if parts.len() == 1 { "layer" } else { "layers" };
+                let line = format!("`{}` has {} {layers} of {size}", self.name, parts.len());
                 self.session.log(Level::Info, &line);
             }
             _ => {}
