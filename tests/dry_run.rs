@@ -126,6 +126,11 @@ fn at_registry(host: &str) -> String {
     notify::webhook("http://HOST/hook", #{});
     notify::slack("http://HOST/slack", "x");
     notify::mail("a@example.org", "s", "t", #{sendmail: "/bin/true"});
+    job::add("job.rhai");
+    job::pause("job");
+    job::resume("job");
+    job::run("job");
+    job::remove("job");
     "#
     .replace("HOST", host)
 }
@@ -143,6 +148,7 @@ fn no_registry_is_changed_and_every_mutator_of_the_table_is_tried() {
     let before = (content(&hoist.root()), content(&far.root()));
     let script = at_registry(served.name());
     let path = hoist.write("registry.rhai", &script);
+    hoist.write("job.rhai", "//! Cleans up.\n//! schedule: 0 3 * * *\n");
     hoist.run(&["--dry-run", "run", path.to_str().unwrap()]).success();
     assert_eq!(differing(&before.0, &content(&hoist.root())), Vec::<PathBuf>::new());
     assert_eq!(differing(&before.1, &content(&far.root())), Vec::<PathBuf>::new());

@@ -71,6 +71,7 @@ pub mod glob;
 pub mod hash;
 pub mod http;
 pub mod image;
+pub mod job;
 pub mod json;
 pub mod log;
 pub mod machine;
@@ -180,6 +181,11 @@ pub const NAMESPACES: &[Group] = &[
         "image",
         "Images: brought in, listed, named, saved and removed.",
         image::functions,
+    ),
+    group(
+        "job",
+        "Scripts that run by themselves, and what became of their runs.",
+        || vec![&job::functions::RHAI_MANIFEST],
     ),
     group("json", "JSON text to values and back.", || {
         vec![&json::functions::RHAI_MANIFEST]

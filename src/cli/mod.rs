@@ -30,7 +30,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::bindings::command::Invoked;
 use crate::bindings::{Console, Format, Level, Session, Settings};
-use crate::config::Config;
+use crate::config::{Config, Rules};
 use crate::error::{Error, Kind, Result};
 use crate::host::Audit;
 use crate::model::{Context, parse_duration, suggest};
@@ -194,6 +194,30 @@ struct Global {
     permissions: permissions::Permissions,
 }
 
+impl Global {
+    /// What it takes for this program to have the same settings once more, besides the store; what the environment says it says again.
+    fn flags(&self, rules: &Rules) -> Vec<OsString> {
+        let pair = |flag: &str, value: &std::ffi::OsStr| [flag.into(), value.to_owned()];
+        let files = [("--config", &self.config), ("--audit", &self.permissions.audit)];
+        let files = files
+            .into_iter()
+            .filter_map(|(flag, file)| Some(pair(flag, file.as_ref()?.as_os_str())));
+        let limits = self.limit.iter().map(|limit| pair("--limit", limit.as_ref()));
+        let trash = self
+            .trash
+            .map(|trash| pair("--trash", format!("{}us", trash.as_micros()).as_ref()));
+        let allowed = rules
+            .allow
+            .iter()
+            .flatten()
+            .map(|rule| format!("--allow-{}", rule.text()));
+        let denied = rules.deny.iter().map(|rule| format!("--deny-{}", rule.text()));
+        let nothing = rules.allow.as_ref().map(|_| "--allow-read".to_owned());
+        let rules = nothing.into_iter().chain(allowed).chain(denied).map(OsString::from);
+        files.chain(limits).chain(trash).flatten().chain(rules).collect()
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum FormatFlag {
     Table,
@@ -239,6 +263,8 @@ enum Command {
     Completions(complete::Completions),
     #[command(name = "__complete", hide = true)]
     Complete(complete::Complete),
+    #[command(name = "__run", hide = true)]
+    Process(jobs::Process),
     Undo(undo::Undo),
     /// `hoist FILE ARGS…`
     #[command(external_subcommand)]
@@ -295,7 +321,8 @@ pub fn main() -> ExitCode {
     let called = line.command.called();
     let converses = matches!(&called, Ok(Called::Ready(ready)) if ready.converses());
     let result = called.and_then(|called| {
-        let interrupt = match converses {
+        let is_own = matches!(&line.command, Command::Serve(serve) if serve.hears_signals());
+        let interrupt = match converses || is_own {
             true => signals::Interrupt::default(),
             false => signals::watch()?,
         };
@@ -369,6 +396,7 @@ impl App {
             Command::Repl(_) => self.converse(),
             Command::Doc(doc) => doc.execute(self),
             Command::Jobs(jobs) => jobs.execute(self),
+            Command::Process(process) => process.execute(self),
             Command::Test(test) => test.execute(self),
             Command::Serve(serve) => serve.execute(self),
             Command::Oci(_) => Err(Error::internal(
@@ -457,6 +485,7 @@ impl App {
         global.limit.iter().try_for_each(|limit| config.limits.assign(limit))?;
         config.trash.keep = global.trash.unwrap_or(config.trash.keep);
         config.permissions.line = global.permissions.rules()?;
+        config.flags.extend(global.flags(&config.permissions.line));
         Ok(config)
     }
 

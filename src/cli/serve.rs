@@ -11,12 +11,26 @@ use super::{App, duration};
 use crate::bindings::{Console, Level, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::{ByteSize, Context, TimeSpan};
+use crate::server::jobs::{Scheduler, SchedulerOptions};
 use crate::server::registry::{self, RegistryOptions, TlsOption};
 
 /// Serve the store to other programs until this one is stopped
 #[derive(Subcommand)]
 pub(super) enum Serve {
     Registry(Registry),
+    Jobs(Jobs),
+}
+
+/// Run jobs when they are due, as `hoist jobs add` made them
+///
+/// It stays in the foreground, and is content without any job. Jobs that come, go or change are seen at once, scripts that change within
+/// a minute; SIGHUP has all of them read anew. SIGTERM and Ctrl-C have it wait for what runs, and a second one asks that to end, too.
+/// Under systemd it says when it is ready; in a container it may be the first process.
+#[derive(Args)]
+pub(super) struct Jobs {
+    /// Run at most so many at the same time; others wait
+    #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: u16,
 }
 
 /// Serve the images of the store as a registry
@@ -67,10 +81,37 @@ pub(super) struct Registry {
 }
 
 impl Serve {
+    /// Whether it sees to signals itself.
+    pub(super) fn hears_signals(&self) -> bool {
+        matches!(self, Serve::Jobs(_))
+    }
+
     pub(super) fn execute(&self, app: &App) -> Result<u8> {
         match self {
             Serve::Registry(registry) => registry.execute(app),
+            Serve::Jobs(jobs) => jobs.execute(app),
         }
+    }
+}
+
+impl Jobs {
+    fn execute(&self, app: &App) -> Result<u8> {
+        let session = app.session(Told::default())?;
+        if let Some(plan) = session.plan() {
+            let names = session.host()?.jobs()?;
+            names
+                .iter()
+                .for_each(|job| plan.record("job::run", job.name(), "when it is due"));
+            app.terminal.show_plan(plan);
+            return Ok(0);
+        }
+        let options = SchedulerOptions {
+            parallel: self.parallel.into(),
+        };
+        let tell = |text: &str| app.terminal.talk(text);
+        session.perform("job::run", &[], || {
+            Scheduler::new(session.host()?, options, &tell).run().map(|()| 0)
+        })
     }
 }
 

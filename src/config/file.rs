@@ -41,7 +41,13 @@ impl Config {
                 "trash" => entries(&name, table)?
                     .into_iter()
                     .try_for_each(|(name, value)| self.trash.set(&name, &value))?,
-                _ => return Err(unknown("setting", &name, &["limits", "protect", "store", "trash"])),
+                "jobs" => entries(&name, table)?
+                    .into_iter()
+                    .try_for_each(|(name, value)| self.jobs.set(&name, &value))?,
+                _ => {
+                    let valid = ["jobs", "limits", "protect", "store", "trash"];
+                    return Err(unknown("setting", &name, &valid));
+                }
             }
         }
         Ok(())
@@ -128,7 +134,7 @@ mod tests {
             (
                 "limts = 1",
                 "unknown setting `limts`",
-                "did you mean `limits`? valid: limits, protect, store, trash",
+                "did you mean `limits`? valid: jobs, limits, protect, store, trash",
             ),
             (
                 "[store]\nblob = 1",

@@ -4,6 +4,7 @@
 
 mod file;
 mod header;
+mod jobs;
 mod limits;
 mod permissions;
 mod protect;
@@ -12,13 +13,15 @@ mod registries;
 mod target;
 mod trash;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
 
-pub use header::{Given, Header, Misuse, Parameter, Place, Type, read_words};
+pub use header::{Given, Header, JobHeader, Misuse, Overlap, Parameter, Place, Retries, Type, read_words, split_words};
+pub use jobs::Jobs;
 pub use limits::Limits;
 pub use permissions::{Demand, Permissions, Rule, Rules};
 pub use protect::{Protect, protected};
@@ -44,6 +47,12 @@ pub struct Config {
     pub protect: Protect,
     /// How long what is removed can be brought back (`[trash]`, `--trash`).
     pub trash: Trash,
+    /// What is kept of the runs of jobs (`[jobs]`).
+    pub jobs: Jobs,
+    /// The run of a job that this process is, if it is one.
+    pub run: Option<i64>,
+    /// The flags by which this program has these settings once more.
+    pub flags: Vec<OsString>,
     /// Modules of the user's own: `lib` beside the settings file.
     pub library: Option<PathBuf>,
     /// What scripts may do (`--allow-…`, `--deny-…`).
@@ -87,14 +96,24 @@ impl Config {
             None if root == Path::new("/var/lib/hoist") => PathBuf::from("/run/hoist"),
             None => root.join("run"),
         };
+        let (root, run_root) = (absolute(&root)?, absolute(&run_root)?);
         Ok(Config {
-            root: absolute(&root)?,
-            run_root: absolute(&run_root)?,
+            flags: [
+                "--root".into(),
+                root.clone().into(),
+                "--run-root".into(),
+                run_root.clone().into(),
+            ]
+            .to_vec(),
+            root,
+            run_root,
             dry_run,
             limits: Limits::default(),
             blobs: Blobs::default(),
             protect: Protect::default(),
             trash: Trash::default(),
+            jobs: Jobs::default(),
+            run: None,
             library: Config::usual_library(),
             permissions: Permissions::default(),
             logins: None,

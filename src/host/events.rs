@@ -105,6 +105,7 @@ impl Host {
     /// Tells what happened; under dry-run nothing has.
     pub(super) fn tell(&self, event: &Event) {
         if self.plan().is_none() {
+            self.count(|effects| effects.add(&event.kind, &event.action));
             self.journal().add(event);
         }
     }

@@ -14,6 +14,7 @@ mod hold;
 mod image;
 mod imagined;
 mod info;
+mod job;
 mod names;
 mod notify;
 mod outside;
@@ -35,7 +36,7 @@ mod volumes;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::config::Config;
 use crate::error::{Context as _, Result};
@@ -59,6 +60,7 @@ pub use image::{
     PulledImage, RemoveImage, SaveOptions, SketchOptions,
 };
 pub use info::Info;
+pub use job::{Cause, Claim, Effects, Job, JobRun, Outcome as RunOutcome, RunReport, Ticket};
 pub use notify::{Address, MailOptions, Notice, Place, SlackOptions, WebhookOptions, mailer};
 pub use outside::{Content as Sent, FetchOptions, Outside};
 pub use pin::Pin;
@@ -100,6 +102,8 @@ struct Inner {
     ways: OnceLock<registry::Ways>,
     /// What would be, under dry-run.
     imagined: Mutex<Imagined>,
+    /// What was done here.
+    effects: Mutex<Effects>,
     /// What is in the secrets of containers made here, which is kept nowhere else.
     secrets: Mutex<HashMap<ContainerId, Contents>>,
 }
@@ -143,6 +147,7 @@ impl Host {
             transport: OnceLock::new(),
             ways: OnceLock::new(),
             imagined: Mutex::default(),
+            effects: Mutex::default(),
             secrets: Mutex::default(),
         }));
         if host.plan().is_none() {
@@ -169,6 +174,18 @@ impl Host {
                 true
             }
             None => false,
+        }
+    }
+
+    /// What this process has done to the store and to registries so far.
+    pub fn effects(&self) -> Effects {
+        *self.0.effects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what was done; under dry-run nothing is.
+    fn count(&self, count: impl FnOnce(&mut Effects)) {
+        if self.plan().is_none() {
+            count(&mut self.0.effects.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 

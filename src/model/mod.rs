@@ -31,7 +31,7 @@ pub use pattern::Pattern;
 pub use platform::Platform;
 pub use reference::Reference;
 pub use repository::Repository;
-pub use schedule::{Schedule, zone};
+pub use schedule::{Due, Missed, Schedule, Slot, Timetable, share_of, zone};
 pub use secret::Secret;
 pub use suggest::{suggest, unknown};
 pub use version::parse_version;

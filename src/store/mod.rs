@@ -7,6 +7,7 @@ mod cache;
 mod containers;
 mod images;
 mod integrity;
+mod jobs;
 mod leases;
 mod packed;
 mod references;
@@ -34,6 +35,7 @@ use crate::sys::{file, sqlite};
 pub use cache::CachedRow;
 pub use containers::ContainerRow;
 pub use images::{ImageRow, LayerRow};
+pub use jobs::{JobRow, RunRow};
 pub use leases::{Lease, forget_leases, lease_is_dead};
 pub use packed::PackedRow;
 pub use registry::{ManifestRow, PartRow};
@@ -43,7 +45,7 @@ pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
     include_str!("migrations/003-sources.sql"),
@@ -52,6 +54,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/006-packed.sql"),
     include_str!("migrations/007-trash.sql"),
     include_str!("migrations/008-trash_run.sql"),
+    include_str!("migrations/009-jobs.sql"),
 ];
 
 /// The way out of a damaged database.

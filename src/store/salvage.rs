@@ -33,8 +33,8 @@ pub struct Salvage {
     pub aside: Option<PathBuf>,
 }
 
-/// Tables of what registries were given and keep of others, and of the trash: name, key, number of columns; those first that others refer to.
-const VERBATIM: [(&str, &str, usize); 12] = [
+/// Tables of what registries were given and keep of others, of the trash, and of jobs: name, key, number of columns; those first that others refer to.
+const VERBATIM: [(&str, &str, usize); 14] = [
     ("registry_manifest", "repository, digest", 9),
     ("registry_part", "repository, manifest, digest", 5),
     ("registry_blob", "repository, digest", 4),
@@ -47,6 +47,8 @@ const VERBATIM: [(&str, &str, usize); 12] = [
     ("trash_run", "act", 2),
     ("trash_row", "number", 4),
     ("trash_content", "act, digest", 2),
+    ("job", "name", 6),
+    ("run", "id", 13),
 ];
 
 /// The files SQLite keeps beside a database.

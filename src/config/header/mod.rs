@@ -3,22 +3,21 @@
 //! A line is `key: value`, with a key of [`KEYS`], or a line of the description, which begins in another way. It is read without
 //! the interpreter, so that help and completion cost no more than the file.
 
+mod job;
 mod parameter;
 mod words;
 
-use jiff::tz::TimeZone;
-
 use super::Rule;
 use crate::error::{Error, Result};
-use crate::model::{Schedule, unknown, zone};
+use crate::model::unknown;
+use job::JobLines;
 
+pub use job::{JobHeader, Overlap, Retries, split_words};
 pub use parameter::{Given, Parameter, Place, Type};
 pub use words::{Misuse, read_words};
 
 /// What a header may say. A key is a word in lower case, so that `Example: …` is a line of the description.
-const KEYS: &[&str] = &[
-    "allow", "arg", "flag", "options", "schedule", "signals", "timezone", "usage",
-];
+const KEYS: [&str; 6] = ["allow", "arg", "flag", "options", "signals", "usage"];
 
 /// What a script says of itself.
 #[derive(Debug, Clone, Default)]
@@ -35,15 +34,8 @@ pub struct Header {
     pub has_options: bool,
     /// When the signals of the process are for the program of a container, as with a command that talks with one.
     signals: Option<Signals>,
-    /// When it is to run.
-    pub schedule: Option<Schedule>,
-}
-
-/// When a script is to run, in the words and the lines of its header.
-#[derive(Default)]
-struct Time<'a> {
-    schedule: Option<(usize, &'a str)>,
-    zone: Option<(usize, &'a str)>,
+    /// When and how it runs by itself.
+    pub job: JobHeader,
 }
 
 impl Header {
@@ -51,12 +43,11 @@ impl Header {
     ///
     /// Errors: `invalid`, with the line, for a key nobody knows and for what a key cannot mean.
     pub fn read(name: &str, code: &str) -> Result<Header> {
-        let (mut header, mut time) = (Header::default(), Time::default());
+        let (mut header, mut job) = (Header::default(), JobLines::default());
         for (number, line) in lines(code, "//!") {
             let at = |error: Error| error.during(format!("read line {number} of the header of `{name}`"));
             match key(line) {
-                Some(("schedule", value)) => once(&mut time.schedule, "schedule", (number, value)).map_err(at)?,
-                Some(("timezone", value)) => once(&mut time.zone, "timezone", (number, value)).map_err(at)?,
+                Some((key, value)) if job.note(number, key, value).map_err(at)? => {}
                 Some((key, value)) => header.take(key, value).map_err(at)?,
                 None => header.about.push(told(line)),
             }
@@ -64,7 +55,7 @@ impl Header {
         if header.about.is_empty() && lines(code, "//!").next().is_none() {
             header.about = lines(code, "///").map(|(_, line)| told(line)).collect();
         }
-        header.schedule = time.read(name)?;
+        header.job = job.read(name)?;
         let order = header.check();
         order.map_err(|error| error.during(format!("read the header of `{name}`")))?;
         Ok(header)
@@ -83,7 +74,9 @@ impl Header {
             }
             "signals" => self.signals = Some(Signals::parse(value)?),
             other => {
-                let error = unknown("key", other, KEYS);
+                let mut keys = [&KEYS[..], &job::KEYS[..]].concat();
+                keys.sort_unstable();
+                let error = unknown("key", other, &keys);
                 let hint = error.way_out().unwrap_or_default().to_owned();
                 return Err(error.hint(format!("{hint}; a line of the description begins with a capital")));
             }
@@ -223,35 +216,6 @@ impl Signals {
             ))
             .hint("write `//! signals: container`, `container if FLAG` or `container unless FLAG`")),
         }
-    }
-}
-
-impl Time<'_> {
-    fn read(&self, name: &str) -> Result<Option<Schedule>> {
-        let at =
-            |number: usize| move |error: Error| error.during(format!("read line {number} of the header of `{name}`"));
-        let Some((line, text)) = self.schedule else {
-            return match self.zone {
-                None => Ok(None),
-                Some((line, _)) => Err(at(line)(
-                    Error::invalid("it names a time zone without a schedule")
-                        .hint("add a line such as `//! schedule: 0 3 * * *`"),
-                )),
-            };
-        };
-        let zone = match self.zone {
-            Some((line, name)) => zone(name).map_err(at(line))?,
-            None => TimeZone::system(),
-        };
-        Schedule::parse(text, &zone).map(Some).map_err(at(line))
-    }
-}
-
-/// Notes what is said once.
-fn once<'a>(place: &mut Option<(usize, &'a str)>, key: &str, said: (usize, &'a str)) -> Result<()> {
-    match place.replace(said) {
-        None => Ok(()),
-        Some((line, _)) => Err(Error::invalid(format!("`{key}` is said twice, in line {line} as well"))),
     }
 }
 

@@ -93,6 +93,7 @@ impl Host {
         let id = ContainerId::generate()?;
         let owner_of = |name: &str| self.container(name);
         let mut recipe = Recipe::new(image.config()?.config, cmd, options, &id, &owner_of)?;
+        self.label_with_run(&mut recipe.config.labels, options.keep);
         let lower = match self.imagines() {
             true => Vec::new(),
             false => self

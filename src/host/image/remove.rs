@@ -64,6 +64,7 @@ impl Host {
         })?;
         freed.tell(&mut report);
         self.record_removals("image::remove", &report);
+        self.count(|effects| effects.reclaimed += report.reclaimed);
         Ok(report)
     }
 
@@ -180,6 +181,7 @@ impl Host {
         if self.plan().is_none() {
             report.reclaimed += self.collect_orphans()?;
         }
+        self.count(|effects| effects.reclaimed += report.reclaimed);
         self.tell_prune("image", report.reclaimed);
         Ok(report)
     }

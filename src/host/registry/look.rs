@@ -218,7 +218,11 @@ impl Host {
                 self.imagine_name(&there.reference, None);
                 Ok(())
             }
-            false => there.registry.untag(ctx, &there.repository, tag),
+            false => {
+                there.registry.untag(ctx, &there.repository, tag)?;
+                self.count(|effects| effects.tags_deleted += 1);
+                Ok(())
+            }
         }
     }
 }

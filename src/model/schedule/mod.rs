@@ -2,6 +2,7 @@
 
 mod calendar;
 mod cron;
+mod due;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, Unit};
@@ -10,6 +11,8 @@ use crate::error::{Error, Result};
 use crate::model::{format_duration, parse_duration};
 use calendar::Calendar;
 use cron::Cron;
+
+pub use due::{Due, Missed, Slot, Timetable, share_of};
 
 /// The shortest time between two runs that `@every` takes.
 const LEAST: u64 = 1;

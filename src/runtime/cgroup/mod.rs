@@ -365,6 +365,14 @@ impl Cgroup {
     }
 }
 
+/// Moves a process to the groups that this one is in; one that has ended meanwhile is no concern any more.
+pub(super) fn take_in(pid: i32) -> Result<()> {
+    for hierarchy in Hierarchy::detect()? {
+        let _ = std::fs::write(hierarchy.own().join("cgroup.procs"), pid.to_string());
+    }
+    Ok(())
+}
+
 /// Whether the processes of a container that runs are frozen; what [`Cgroup::is_frozen`] says of its groups, for who looks at many.
 pub fn is_frozen(id: &str) -> Result<bool> {
     static SEEN: OnceLock<Vec<Hierarchy>> = OnceLock::new();

@@ -1,0 +1,98 @@
+//! What a scheduler sleeps on: the clock people see, signals, and a file that is written when there is news.
+
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::{Expiration, TimerSetTimeFlags};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
+
+use crate::error::{Context, Result};
+
+/// What happened while it slept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Woken {
+    /// There is news in the file, or somebody sent `SIGHUP`.
+    pub news: bool,
+    /// A child has ended.
+    pub child: bool,
+    /// It is asked to end: so often.
+    pub ends: u32,
+}
+
+/// A sleeper. The signals it hears are blocked in the thread that makes it and in those that come after.
+#[derive(Debug)]
+pub struct Waker {
+    signals: SignalFd,
+    timer: TimerFd,
+    news: Inotify,
+}
+
+impl Waker {
+    /// One that is woken by writes to `file`, which is there.
+    pub fn new(file: &Path) -> Result<Waker> {
+        let mut heard = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD] {
+            heard.add(signal);
+        }
+        let make = || {
+            heard.thread_block()?;
+            let news = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+            news.add_watch(file, AddWatchFlags::IN_CLOSE_WRITE)?;
+            Ok::<Waker, Errno>(Waker {
+                signals: SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?,
+                timer: TimerFd::new(
+                    ClockId::CLOCK_REALTIME,
+                    TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
+                )?,
+                news,
+            })
+        };
+        make().during(|| "prepare to wait for jobs")
+    }
+
+    /// Sleeps up to a time, which comes also while the machine is suspended or when its clock is set; without one until it is woken.
+    pub fn sleep(&self, until: Option<Timestamp>) -> Result<Woken> {
+        self.set(until).during(|| "set the timer of the jobs")?;
+        let mut fds =
+            [self.signals.as_fd(), self.timer.as_fd(), self.news.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno).during(|| "wait for jobs"),
+        }
+        // Whether its time has come or the clock was set: the clock tells.
+        let _ = self.timer.wait();
+        Ok(self.heard())
+    }
+
+    fn set(&self, until: Option<Timestamp>) -> nix::Result<()> {
+        let Some(until) = until else {
+            return self.timer.unset();
+        };
+        // Zero would mean never.
+        let time = TimeSpec::new(until.as_second().max(1), until.subsec_nanosecond().max(0).into());
+        let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        self.timer.set(Expiration::OneShot(time), flags)
+    }
+
+    fn heard(&self) -> Woken {
+        let mut woken = Woken {
+            news: self.news.read_events().is_ok_and(|events| !events.is_empty()),
+            ..Woken::default()
+        };
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            match Signal::try_from(signal.ssi_signo.cast_signed()) {
+                Ok(Signal::SIGHUP) => woken.news = true,
+                Ok(Signal::SIGCHLD) => woken.child = true,
+                _ => woken.ends += 1,
+            }
+        }
+        woken
+    }
+}

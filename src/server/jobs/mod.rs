@@ -1,0 +1,208 @@
+//! The scheduler: a process in the foreground that has jobs run when they are due.
+//!
+//! A run is a process of its own, `hoist jobs run`, which claims it as systemd and cron do. So the scheduler may be killed, doubled or
+//! late: what it decides is when to ask, never whether something runs twice.
+
+mod agenda;
+mod notify;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Instant, SystemTime};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::error::Result;
+use crate::host::{Host, Job};
+use crate::model::Timetable;
+use crate::runtime::{Waker, Woken, ended_apart, interrupt_apart, start_apart};
+
+pub use agenda::Agenda;
+
+/// How long it sleeps at most while there are jobs: their scripts may have changed.
+const LONGEST: SignedDuration = SignedDuration::from_secs(60);
+
+/// How many processes of one job there may be: one that runs, and one that waits or notes that it is left out.
+const MOST_OF_ONE: usize = 2;
+
+/// How a scheduler works.
+#[derive(Debug, Clone, Copy)]
+pub struct SchedulerOptions {
+    /// How many jobs run at the same time.
+    pub parallel: usize,
+}
+
+/// A scheduler of a store's jobs.
+pub struct Scheduler<'a> {
+    host: &'a Host,
+    options: SchedulerOptions,
+    tell: &'a dyn Fn(&str),
+    agenda: Agenda,
+    scripts: HashMap<String, Script>,
+    /// Processes that were started, by number.
+    running: HashMap<i32, String>,
+    /// What is due and has to wait for others to end, with when it was.
+    waiting: VecDeque<(String, Timestamp)>,
+    /// When the jobs were looked at.
+    looked: Instant,
+}
+
+/// What was read of a job's script, and when that was written.
+struct Script {
+    file: std::path::PathBuf,
+    written: Option<SystemTime>,
+    table: Option<Timetable>,
+}
+
+impl<'a> Scheduler<'a> {
+    /// A scheduler that says by `tell` what people want to know.
+    pub fn new(host: &'a Host, options: SchedulerOptions, tell: &'a dyn Fn(&str)) -> Scheduler<'a> {
+        Scheduler {
+            host,
+            options,
+            tell,
+            agenda: Agenda::default(),
+            scripts: HashMap::new(),
+            running: HashMap::new(),
+            waiting: VecDeque::new(),
+            looked: Instant::now(),
+        }
+    }
+
+    /// Works until it is asked to end, and then until what runs has ended; asked twice, what runs is asked to end as well.
+    ///
+    /// To be called before any thread is started.
+    pub fn run(mut self) -> Result<()> {
+        let waker = Waker::new(&self.host.job_mark()?)?;
+        self.host.settle_jobs()?;
+        self.reload()?;
+        notify::ready();
+        (self.tell)(&self.summary(Timestamp::now()));
+        loop {
+            let now = Timestamp::now();
+            for name in self.agenda.due(now) {
+                self.waiting.push_back((name, now));
+            }
+            self.start();
+            let woken = waker.sleep(self.wake(Timestamp::now()))?;
+            self.reap();
+            if woken.ends > 0 {
+                return self.drain(&waker, woken.ends);
+            }
+            if woken.news {
+                notify::reloading();
+                self.reload()?;
+                notify::ready();
+                (self.tell)(&self.summary(Timestamp::now()));
+            } else if self.looked.elapsed() >= LONGEST.unsigned_abs() {
+                self.reload()?;
+            }
+        }
+    }
+
+    /// When to look again.
+    fn wake(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.scripts.is_empty() {
+            return None;
+        }
+        let longest = now.checked_add(LONGEST).unwrap_or(now);
+        let next = self.agenda.next(now).map_or(longest, |(next, _)| next);
+        Some(next.min(longest))
+    }
+
+    /// Takes over what is new; a run that could not be claimed is tried again then, and not at once. Jobs of which a process is under way are left as they are: it is about to say how far it came.
+    fn reload(&mut self) -> Result<()> {
+        self.looked = Instant::now();
+        let jobs = self.host.jobs()?;
+        for job in &jobs {
+            let is_busy = self.running.values().any(|name| name == job.name())
+                || self.waiting.iter().any(|(name, _)| name == job.name());
+            let is_new = self.read(job);
+            match self.scripts.get(job.name()).and_then(|script| script.table.clone()) {
+                Some(table) if job.enabled() && (is_new || !is_busy) => self.agenda.set(job.name(), table, job.seen()),
+                Some(_) if job.enabled() => {}
+                _ => self.agenda.retain(|name| name != job.name()),
+            }
+        }
+        let is_there = |name: &str| jobs.binary_search_by(|job| job.name().cmp(name)).is_ok();
+        self.agenda.retain(is_there);
+        self.scripts.retain(|name, _| is_there(name));
+        self.waiting.retain(|(name, _)| is_there(name));
+        Ok(())
+    }
+
+    /// Reads a job's header if its file is not the one that was read; tells whether it did.
+    fn read(&mut self, job: &Job) -> bool {
+        let written = std::fs::metadata(job.file()).and_then(|facts| facts.modified()).ok();
+        let known = self.scripts.get(job.name());
+        if known.is_some_and(|known| known.file == job.file() && known.written == written) {
+            return false;
+        }
+        let header = job.header().map_err(|error| {
+            (self.tell)(&format!("the job `{}` does not run: {error}", job.name()));
+        });
+        let script = Script {
+            file: job.file().to_owned(),
+            written,
+            table: header.ok().and_then(|header| job.timetable(&header.job)),
+        };
+        self.scripts.insert(job.name().to_owned(), script);
+        true
+    }
+
+    /// Starts what is due, as far as there is room.
+    fn start(&mut self) {
+        let mut left = VecDeque::new();
+        while let Some((name, at)) = self.waiting.pop_front() {
+            let own = self.running.values().filter(|running| **running == name).count();
+            if self.running.len() >= self.options.parallel || own >= MOST_OF_ONE {
+                // What is due once more stands for the one before.
+                left.retain(|(other, _)| *other != name);
+                left.push_back((name, at));
+                continue;
+            }
+            match start_apart(&self.host.words_for_due(&name, at)) {
+                Ok(pid) => drop(self.running.insert(pid, name)),
+                Err(error) => (self.tell)(&format!("the job `{name}` could not be started: {error}")),
+            }
+        }
+        self.waiting = left;
+    }
+
+    fn reap(&mut self) {
+        while let Some(pid) = ended_apart() {
+            self.running.remove(&pid);
+        }
+    }
+
+    /// Waits for what runs.
+    fn drain(mut self, waker: &Waker, asked: u32) -> Result<()> {
+        notify::stopping();
+        let mut woken = Woken {
+            ends: asked.saturating_sub(1),
+            ..Woken::default()
+        };
+        if !self.running.is_empty() && woken.ends == 0 {
+            (self.tell)(&format!("waiting for {} that run", self.running.len()));
+        }
+        while !self.running.is_empty() {
+            if woken.ends > 0 {
+                self.running.keys().for_each(|pid| interrupt_apart(*pid));
+            }
+            woken = waker.sleep(None)?;
+            self.reap();
+        }
+        Ok(())
+    }
+
+    fn summary(&self, now: Timestamp) -> String {
+        let count = match self.agenda.len() {
+            0 => "no jobs to run".to_owned(),
+            1 => "1 job to run".to_owned(),
+            count => format!("{count} jobs to run"),
+        };
+        match self.agenda.next(now) {
+            Some((next, name)) => format!("{count}; next is `{name}` at {next}"),
+            None => count,
+        }
+    }
+}
