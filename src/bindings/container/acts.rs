@@ -125,8 +125,8 @@ pub mod methods {
     ///
     /// ```rhai,images
     /// let c = container::run_detached("tools", ["sleep", "60"]);
-    /// c.exec_detached("echo done > /file; sleep 60", #{});
-    /// retry(100, || c.read_file("/file"), #{ delay: 20.millis });
+    /// c.exec_detached(["sleep", "50"], #{});
+    /// assert::eq(c.top().len(), 2);
     /// c.remove(#{ force: true });
     /// ```
     #[rhai_fn(return_raw, pure)]
