@@ -78,7 +78,7 @@ enum ShortCommand {
 }
 
 /// The commands that are in the whole command line alone.
-const LONG: [&str; 15] = [
+const LONG: [&str; 16] = [
     "check",
     "fmt",
     "lsp",
@@ -93,6 +93,7 @@ const LONG: [&str; 15] = [
     "docker",
     "completions",
     "__complete",
+    "__run",
     "undo",
 ];
 
@@ -587,7 +588,7 @@ mod tests {
         for name in LONG {
             let read = CommandLine::read(&["hoist", name, "--help"].map(OsString::from));
             let Err(error) = read else {
-                assert!(matches!(name, "oci" | "docker" | "__complete"), "{name}");
+                assert!(matches!(name, "oci" | "docker" | "__complete" | "__run"), "{name}");
                 continue;
             };
             assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{name}: {error}");
