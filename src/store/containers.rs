@@ -107,13 +107,10 @@ impl Tx<'_> {
         self.all("SELECT name FROM container ORDER BY name", [], |row| row.get(0))
     }
 
-    /// The containers made from an image.
-    pub fn containers_of(&self, image: &Digest) -> Result<Vec<ContainerRow>> {
-        self.all(
-            "SELECT * FROM container WHERE image = ?1 ORDER BY created DESC, id",
-            [image.as_str()],
-            container,
-        )
+    /// The names of the containers made from an image, the newest first.
+    pub fn containers_of(&self, image: &Digest) -> Result<Vec<String>> {
+        let sql = "SELECT name FROM container WHERE image = ?1 ORDER BY created DESC, id";
+        self.all(sql, [image.as_str()], |row| row.get(0))
     }
 
     /// Gives a container another name; an error of kind `already_exists` if that is taken.

@@ -204,7 +204,7 @@ impl Host {
 /// What keeps an image's row, in words.
 fn needed_by(tx: &Tx, id: &Digest) -> Result<Option<String>> {
     if let Some(container) = tx.containers_of(id)?.first() {
-        return Ok(Some(format!("container `{}`", container.name)));
+        return Ok(Some(format!("container `{container}`")));
     }
     Ok(tx
         .children(id)?

@@ -67,11 +67,7 @@ impl Image {
     fn read(host: &Host, tx: &Tx, row: ImageRow) -> Result<Image> {
         let names = tx.references_of(&row.id)?;
         let children = tx.children(&row.id)?;
-        let used_by = tx
-            .containers_of(&row.id)?
-            .into_iter()
-            .map(|container| container.name)
-            .collect();
+        let used_by = tx.containers_of(&row.id)?;
         Ok(Image {
             host: host.clone(),
             facts: Arc::new(Facts {
