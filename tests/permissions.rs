@@ -33,11 +33,15 @@ fn limited(hoist: &Hoist, flags: &[&str], script: &str) -> Output {
     hoist.run(&[flags, &["run", path.to_str().unwrap()]].concat())
 }
 
-/// A store with the image `tools` and a container of it, `c`.
+/// A store with the image `tools`, a container of it, `c`, and the volume `v`.
 fn prepared() -> Hoist {
     let hoist = Hoist::new();
     hoist
-        .eval(r#"image::from_host("tools", ["/bin/true", "/bin/sleep"]); container::create("tools", ["true"], #{name: "c"}).id"#)
+        .eval(
+            r#"image::from_host("tools", ["/bin/true", "/bin/sleep"]);
+            volume::create("v");
+            container::create("tools", ["true"], #{name: "c"}).id"#,
+        )
         .success();
     hoist
 }
@@ -56,10 +60,14 @@ fn call(function: &Function, registry: &str) -> String {
     let words: Vec<&str> = function
         .parameters
         .iter()
-        .map(|parameter| value(&parameter.kind))
+        .map(|parameter| match parameter.name.as_str() {
+            "url" => r#""http://127.0.0.2/""#,
+            _ => value(&parameter.kind),
+        })
         .collect();
     let receiver = match &function.usage {
         Use::Method(kind) if kind == "Image" => r#"image::get("tools")."#.to_owned(),
+        Use::Method(kind) if kind == "Volume" => r#"volume::get("v")."#.to_owned(),
         Use::Method(kind) if kind == "Index" => format!(r#"registry::index("{registry}/app:1", #{{create: true}})."#),
         Use::Method(_) => r#"container::get("c")."#.to_owned(),
         Use::Namespace(name) => format!("{name}::"),

@@ -117,20 +117,20 @@ fn time(time: Option<Timestamp>) -> Dynamic {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct AddOptions {
+pub(super) struct AddOptions {
     name: Option<String>,
     args: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct HistoryOptions {
+pub(super) struct HistoryOptions {
     limit: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct NextOptions {
+pub(super) struct NextOptions {
     count: Option<usize>,
 }
 

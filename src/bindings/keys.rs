@@ -14,6 +14,7 @@ use super::fake::ScriptOptions;
 use super::flow::Retry;
 use super::fs::Removal;
 use super::image::namespace::LoadOptions;
+use super::job::{AddOptions, HistoryOptions, NextOptions};
 use super::parallel::Parallel;
 use super::registry::access::LoginOptions;
 use crate::host::{
@@ -88,6 +89,9 @@ const OPTIONS: &[(&str, Keys)] = &[
     ("image::select", filter::<ImageFilter>),
     ("csv::format", of::<CsvFormat>),
     ("csv::parse", of::<CsvParse>),
+    ("job::add", of::<AddOptions>),
+    ("job::history", of::<HistoryOptions>),
+    ("job::next", of::<NextOptions>),
     ("notify::mail", of::<MailOptions>),
     ("notify::slack", of::<SlackOptions>),
     ("notify::webhook", of::<WebhookOptions>),
