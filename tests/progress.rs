@@ -204,7 +204,7 @@ fn a_pull_at_a_terminal_has_bars_that_go() {
     assert_eq!(screen.code(), 0);
     let lines = screen.lines();
     assert!(
-        lines[0].starts_with(&format!("info: `{name}` has 1 layers of ")),
+        lines[0].starts_with(&format!("info: `{name}` has 1 layer of ")),
         "{lines:?}"
     );
     assert_eq!(lines.last().map(String::as_str), Some(""));
