@@ -3,9 +3,9 @@
 use crate::script::tokens::{Kind, Token};
 
 /// Words after which an expression begins.
-const BEFORE_EXPRESSION: [&str; 16] = [
-    "if", "while", "until", "switch", "return", "throw", "in", "else", "let", "const", "catch", "break", "loop", "do",
-    "import", "export",
+const BEFORE_EXPRESSION: [&str; 17] = [
+    "for", "if", "while", "until", "switch", "return", "throw", "in", "else", "let", "const", "catch", "break", "loop",
+    "do", "import", "export",
 ];
 
 /// What a token is to those beside it.

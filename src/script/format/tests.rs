@@ -37,6 +37,7 @@ fn what_is_written_anyhow_comes_out_in_one_form() {
             "let m = #{ a: 1, \"b\": [1, 2], c: #{} };\n",
         ),
         ("for i in 0 .. 3{\nprint(i)\n}", "for i in 0..3 {\n    print(i)\n}\n"),
+        ("for(a,i)in x{}", "for (a, i) in x {}\n"),
         ("defer(||{\nx()\n});", "defer(|| {\n    x()\n});\n"),
         (
             "let y=x\n.map(|i|{\ni.a\n})\n.len();",
