@@ -36,9 +36,12 @@ impl Cron {
                 )),
             );
         }
+        // Of two fields of days either will do, unless one begins with a star: then both must fit (crontab(5)).
+        let has_star = |place: usize| fields.get(place).is_some_and(|field| field.starts_with('*'));
         let parser = CronParser::builder()
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
+            .dom_and_dow(has_star(2) || has_star(4))
             .build();
         match parser.parse(text) {
             Ok(cron) => Ok(Cron(cron)),
