@@ -313,6 +313,7 @@ const EFFECTS: &[(&str, &[Act])] = &[
     ("semver::sort", PURE),
     ("system::boot", &[(Run, Any)]),
     ("system::df", &[(Read, Any)]),
+    ("system::disk", &[(Read, Any)]),
     ("system::empty_trash", &[(Delete, Any)]),
     ("system::events", &[(Read, Any)]),
     ("system::info", &[(Read, Any)]),

@@ -76,6 +76,10 @@ fn df(session: &Session) -> Result<Dynamic> {
     from_serde(&session.host()?.usage(&session.context())?)
 }
 
+fn disk(session: &Session) -> Result<Dynamic> {
+    from_serde(&session.host()?.disk()?)
+}
+
 /// The store as a whole.
 #[export_module(manifest)]
 pub mod functions {
@@ -144,6 +148,18 @@ pub mod functions {
     #[rhai_fn(return_raw)]
     pub fn df(ctx: NativeCallContext) -> Scripted<Dynamic> {
         native(&ctx, super::df)
+    }
+
+    /// The disk that the store is on: a map of `total`, the bytes it has but for those kept for an administrator, and `free`, those of
+    /// them that nobody uses.
+    ///
+    /// ```rhai
+    /// let disk = system::disk();
+    /// assert::ok(disk.free > 0 && disk.free <= disk.total);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn disk(ctx: NativeCallContext) -> Scripted<Dynamic> {
+        native(&ctx, super::disk)
     }
 
     /// Calls a closure with what happens to containers, images and volumes, until it returns `false`; returns how often it did.

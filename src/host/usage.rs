@@ -28,6 +28,25 @@ pub struct Usage {
     pub total: u64,
 }
 
+/// The disk that the store is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Disk {
+    /// Bytes it has, but for those kept for an administrator.
+    pub total: u64,
+    /// Bytes of them that nobody uses.
+    pub free: u64,
+}
+
+impl Host {
+    /// The disk that the store is on, whoever else uses it (statvfs(3)).
+    pub fn disk(&self) -> Result<Disk> {
+        Ok(Disk {
+            total: self.content().disk_size()?,
+            free: self.content().free_space()?,
+        })
+    }
+}
+
 /// How many there are of a thing, and what they take.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Part {
