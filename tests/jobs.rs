@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::Hoist;
+use crate::harness::{Hoist, PATIENCE, program};
 
 /// A job's script whose header says this before its code.
 fn script(hoist: &Hoist, name: &str, header: &[&str], code: &str) -> PathBuf {
@@ -83,6 +83,70 @@ fn a_job_is_added_listed_paused_and_removed() {
     assert_eq!(hoist.value("job::list()"), json!([]));
     let gone = hoist.run(&["jobs", "show", "nightly"]);
     assert!(gone.stderr.contains("there is no job `nightly`"), "{}", gone.stderr);
+}
+
+/// What somebody else runs in the place of the scheduler.
+fn installed(hoist: &Hoist, words: &[&str]) -> Vec<PathBuf> {
+    let dir = hoist.file("installed");
+    fs::create_dir_all(&dir).unwrap();
+    let write = format!("--write={}", dir.display());
+    let said = hoist
+        .run(&[&["jobs", "install", write.as_str()], words].concat())
+        .success()
+        .stdout;
+    said.lines().map(PathBuf::from).collect()
+}
+
+#[test]
+fn systemd_takes_the_units_of_a_timer() {
+    let hoist = Hoist::new();
+    add(
+        &hoist,
+        "nightly",
+        &["schedule: 30 3 * * MON-FRI", "timezone: Asia/Tokyo", "jitter: 1h"],
+        "1",
+    );
+    add(&hoist, "often", &["schedule: @every 10m"], "1");
+    add(&hoist, "by-hand", &[], "1");
+    let units = installed(&hoist, &["--systemd"]);
+    assert_eq!(units.len(), 4, "{units:?}");
+    let output = program("systemd-analyze").arg("verify").args(&units).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !words.contains("hoist-job"), "{words}");
+    let timer = fs::read_to_string(
+        units
+            .iter()
+            .find(|unit| unit.ends_with("hoist-job-nightly.timer"))
+            .unwrap(),
+    )
+    .unwrap();
+    assert!(
+        timer.contains("\nOnCalendar=MON,TUE,WED,THU,FRI *-*-* 03:30:00 Asia/Tokyo\n"),
+        "{timer}"
+    );
+    let refused = hoist.run(&["jobs", "install", "--systemd", "by-hand"]);
+    assert!(refused.stderr.contains("has no schedule"), "{}", refused.stderr);
+    let dry = hoist
+        .run(&["--dry-run", "jobs", "install", "--systemd", "--write=/nowhere"])
+        .success();
+    assert!(dry.stderr.contains("fs::write"), "{}", dry.stderr);
+}
+
+#[test]
+fn a_line_of_a_crontab_runs_what_is_due() {
+    let hoist = Hoist::new();
+    add(&hoist, "often", &["schedule: @every 1s"], "print(\"ran\")");
+    let files = installed(&hoist, &["--cron"]);
+    let text = fs::read_to_string(&files[0]).unwrap();
+    let line = text.trim_end().strip_prefix("* * * * * root ").unwrap();
+    let end = std::time::Instant::now() + PATIENCE;
+    while history(&hoist, "often").is_empty() {
+        assert!(std::time::Instant::now() < end, "it was never due: {line}");
+        let status = program("sh").args(["-c", line]).status().unwrap();
+        assert!(status.success(), "{line}");
+    }
+    let run = &history(&hoist, "often")[0];
+    assert_eq!((&run["outcome"], &run["trigger"]), (&json!("ok"), &json!("schedule")));
 }
 
 #[test]

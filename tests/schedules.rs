@@ -102,6 +102,40 @@ fn calendar_events_come_when_systemd_says() {
 }
 
 #[test]
+fn a_timer_comes_whenever_the_schedule_does() {
+    let utc = zone("UTC").unwrap();
+    for text in [
+        "30 3 * * *",
+        "*/20 9-17 * * MON-FRI",
+        "0 0 1,15 * 0",
+        "5 4 */10 * SUN",
+        "0 0 29 2 *",
+        "59 23 31 * *",
+        "0 8-18/5 * JAN-MAR 6,7",
+        "@weekly",
+        "@yearly",
+        "@every 15m",
+        "@every 8h",
+    ] {
+        let schedule = Schedule::parse(text, &utc).unwrap();
+        let base = "2026-01-01 00:00:00";
+        let lists: Vec<Vec<Timestamp>> = schedule
+            .calendar_events()
+            .iter()
+            .map(|event| told(event.trim_end_matches(" UTC"), "UTC", base))
+            .collect();
+        // All lists go at least as far as the one that ends first.
+        let end = lists.iter().map(|list| *list.last().unwrap()).min().unwrap();
+        let mut expected: Vec<Timestamp> = lists.concat().into_iter().filter(|time| *time <= end).collect();
+        expected.sort();
+        expected.dedup();
+        let after: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let times = std::iter::successors(schedule.next(after), |time| schedule.next(*time));
+        assert_eq!(times.take(expected.len()).collect::<Vec<_>>(), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_check_tells_what_a_schedule_means() {
     let hoist = Hoist::new();
     let path = hoist.write(

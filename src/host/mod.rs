@@ -60,7 +60,7 @@ pub use image::{
     PulledImage, RemoveImage, SaveOptions, SketchOptions,
 };
 pub use info::Info;
-pub use job::{Cause, Claim, Effects, Job, JobRun, Outcome as RunOutcome, RunReport, Ticket};
+pub use job::{Cause, Claim, Effects, Job, JobRun, Outcome as RunOutcome, RunReport, Ticket, TimerUnit};
 pub use notify::{Address, MailOptions, Notice, Place, SlackOptions, WebhookOptions, mailer};
 pub use outside::{Content as Sent, FetchOptions, Outside};
 pub use pin::Pin;
@@ -74,7 +74,7 @@ pub use report::{Item, Report};
 pub use repository::{Document, FoundManifest, ManifestName, Pushed, Receiving, Referrer, ServedBlob, UntaggedFilter};
 pub use secret::secret_of;
 pub use trash::{Trashed, Undone};
-pub use usage::Usage;
+pub use usage::{Disk, Usage};
 pub use volumes::{ANONYMOUS, Volume, VolumeFilter, VolumeOptions};
 
 pub use crate::store::REBUILD;

@@ -11,8 +11,7 @@ use crate::error::Result;
 
 /// Make a job of a script: it runs by itself, when its header says
 ///
-/// The file stays where it is and is read at each run. `hoist serve jobs` runs what is due; systemd or cron may call `hoist jobs run NAME`
-/// instead.
+/// The file stays where it is and is read at each run. `hoist serve jobs` runs what is due, or systemd or cron: see `hoist jobs install`.
 #[derive(Args)]
 pub(in crate::cli) struct Add {
     /// Its name; the file's without this

@@ -2,6 +2,7 @@
 
 mod check;
 mod define;
+mod install;
 mod look;
 mod run;
 mod words;
@@ -29,6 +30,7 @@ pub(super) enum Jobs {
     History(look::History),
     Logs(look::Logs),
     Why(look::Why),
+    Install(install::Install),
     Check(check::Check),
 }
 
@@ -46,6 +48,7 @@ impl Jobs {
             Jobs::History(history) => history.execute(app),
             Jobs::Logs(logs) => logs.execute(app),
             Jobs::Why(why) => why.execute(app),
+            Jobs::Install(install) => install.execute(app),
             Jobs::Check(check) => check.execute(app),
         }
     }

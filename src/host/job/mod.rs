@@ -8,6 +8,7 @@ mod claim;
 mod effects;
 mod history;
 mod kept;
+mod timers;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::store::JobRow;
 pub use claim::{Cause, Claim, Ticket};
 pub use effects::Effects;
 pub use history::{JobRun, Outcome};
+pub use timers::TimerUnit;
 pub use watch::Report as RunReport;
 
 /// The longest name of a job.

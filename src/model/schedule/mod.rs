@@ -3,6 +3,7 @@
 mod calendar;
 mod cron;
 mod due;
+mod timer;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, Unit};
