@@ -118,9 +118,18 @@ fn lists_are_tables_for_people_and_json_for_programs() {
 
 #[test]
 fn every_script_has_a_test_here() {
-    let tests = [include_str!("scripts.rs"), include_str!("pipelines.rs")].concat();
-    for entry in fs::read_dir(script("")).unwrap() {
+    let tests = [
+        include_str!("scripts.rs"),
+        include_str!("pipelines.rs"),
+        include_str!("job_scripts.rs"),
+    ]
+    .concat();
+    let dirs = [script(""), script("jobs")];
+    for entry in dirs.iter().flat_map(|dir| fs::read_dir(dir).unwrap()) {
         let name = entry.unwrap().file_name().into_string().unwrap();
+        if name == "jobs" {
+            continue;
+        }
         let stem = name.trim_end_matches(".rhai");
         assert!(
             tests.contains(&format!("\"{name}\""))
