@@ -214,8 +214,14 @@ fn a_further_process_runs_on_the_processors_it_is_given() {
     bundle.config["process"]["execCPUAffinity"] = json!({"initial": "0", "final": "1"});
     bundle.create(&[]).success();
     bundle.act(&["start", "it"]).success();
-    let own = bundle.act(&["exec", "it", "sh", "-c", allowed]).success().stdout;
-    assert_eq!(own.split_whitespace().last(), Some("1"));
+    let own = bundle.act(&["exec", "it", "sh", "-c", allowed]).success();
+    assert_eq!(
+        (own.stdout.split_whitespace().last(), own.stderr.as_str()),
+        (Some("1"), "")
+    );
+    // Where it began nobody can see any more.
+    let told = bundle.act(&["--debug", "exec", "it", "true"]).success().stderr;
+    assert_eq!(told, "debug: affinity: 0x1\n");
     let mut process = bundle.config["process"].clone();
     process["args"] = json!(["sh", "-c", allowed]);
     for (affinity, expected) in [(json!({"initial": "0"}), "0"), (json!({"final": "0-1"}), "0-1")] {

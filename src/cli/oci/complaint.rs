@@ -30,6 +30,17 @@ pub(super) fn warn(global: &Global, message: &str) {
     }
 }
 
+/// Tells what only those want to know who look for a fault.
+pub(super) fn detail(global: &Global, message: &str) {
+    match &global.log {
+        _ if !global.debug => {}
+        Some(_) => log(global, "debug", message),
+        None => {
+            let _ = writeln!(std::io::stderr().lock(), "debug: {message}");
+        }
+    }
+}
+
 fn log(global: &Global, level: &str, message: &str) {
     let Some(path) = &global.log else { return };
     let time = Timestamp::now().to_string();

@@ -45,7 +45,7 @@ struct Global {
     /// How errors are written there
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
-    /// Accepted: nothing more is logged
+    /// Tell more: on which processors `exec` begins
     #[arg(long)]
     debug: bool,
     /// Refused: control groups are made directly, and never by systemd

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Global, seal};
+use super::{Global, complaint, seal};
 use crate::error::{Error, Result};
 use crate::runtime::oci::{self, Execution, Place};
 
@@ -95,6 +95,6 @@ impl Exec {
             pid_file: self.pid_file,
             preserve_fds: self.preserve_fds,
         };
-        oci::exec(&place, &execution)
+        oci::exec(&place, &execution, &|text| complaint::detail(global, text))
     }
 }

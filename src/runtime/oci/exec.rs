@@ -60,8 +60,9 @@ pub struct Execution {
     pub preserve_fds: u32,
 }
 
-/// Runs a process in a container: its exit code, or 0 if it is detached. `conflict` unless the container runs.
-pub fn exec(place: &Place, execution: &Execution) -> Result<u8> {
+/// Runs a process in a container: its exit code, or 0 if it is detached; `detail` is told what only those want to know who look for a
+/// fault. `conflict` unless the container runs.
+pub fn exec(place: &Place, execution: &Execution, detail: &dyn Fn(&str)) -> Result<u8> {
     let record = place.record()?;
     let allowed: &[Status] = match execution.ignore_paused {
         true => &[Status::Created, Status::Running, Status::Paused],
@@ -71,6 +72,10 @@ pub fn exec(place: &Place, execution: &Execution) -> Result<u8> {
     let spec = place.spec()?;
     let process = process(&spec, execution)?;
     config::check_process(&process)?;
+    if let Some(mask) = treatment::beginning(&process)? {
+        // In the words of runc.
+        detail(&format!("affinity: {mask}"));
+    }
     let signals = match execution.detached {
         true => None,
         false => Some(Forwarded::block()?),

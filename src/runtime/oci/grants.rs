@@ -53,9 +53,10 @@ pub(super) fn not_given(process: &Process, mut unknown: Vec<String>) -> Result<O
     unknown.sort_unstable();
     unknown.dedup();
     Ok((!unknown.is_empty()).then(|| {
+        // In the words of runc, which engines and tests look for.
         format!(
-            "capabilities that are unknown, or that this process does not have, are not given: {}",
-            unknown.join(", ").escape_debug()
+            "ignoring unknown or unavailable capabilities: [{}]",
+            unknown.join(" ").escape_debug()
         )
     }))
 }

@@ -29,6 +29,19 @@ pub(in crate::runtime) fn stay_on(process: &Process) -> Result<()> {
     run_on(process, "final", ExecCPUAffinity::cpu_affinity_final)
 }
 
+/// Where it is to begin, as a mask of bits in the way the kernel writes them; `None` where it does not matter.
+pub(in crate::runtime) fn beginning(process: &Process) -> Result<Option<String>> {
+    let asked = process.exec_cpu_affinity().as_ref();
+    let list = asked.and_then(|asked| asked.initial().as_deref());
+    let Some(list) = list.filter(|list| !list.is_empty()) else {
+        return Ok(None);
+    };
+    let words = mask(list, PROCESSORS)?;
+    let (last, rest) = words.split_last().unwrap_or((&0, &[]));
+    let rest = rest.iter().rev().map(|word| format!("{word:016x}"));
+    Ok(Some(format!("0x{last:x}{}", rest.collect::<String>())))
+}
+
 /// Checks both lists.
 pub(in crate::runtime) fn check_affinity(process: &Process) -> Result<()> {
     let asked = process.exec_cpu_affinity().as_ref();
@@ -132,7 +145,7 @@ fn place_memory(asked: &LinuxMemoryPolicy) -> Result<()> {
         MemoryPolicyFlagType::MpolFStaticNodes => 1 << 15,
     });
     let mode = flags.fold(mode, |all, flag| all | flag);
-    let nodes = mask(asked.nodes().as_deref().unwrap_or_default())?;
+    let nodes = mask(asked.nodes().as_deref().unwrap_or_default(), NODES)?;
     scheduling::set_memory_policy(mode, &nodes).during(|| "set `linux.memoryPolicy`")
 }
 
@@ -140,12 +153,12 @@ fn place_memory(asked: &LinuxMemoryPolicy) -> Result<()> {
 const NODES: &str = "memory nodes";
 const PROCESSORS: &str = "processors";
 
-/// Memory nodes as a mask of bits.
-fn mask(list: &str) -> Result<Vec<u64>> {
+/// The numbers of a list as a mask of bits.
+fn mask(list: &str, what: &str) -> Result<Vec<u64>> {
     let mut words = Vec::new();
-    for node in numbers(list, NODES)? {
-        words.resize(words.len().max(node / 64 + 1), 0);
-        words[node / 64] |= 1 << (node % 64);
+    for number in numbers(list, what)? {
+        words.resize(words.len().max(number / 64 + 1), 0);
+        words[number / 64] |= 1 << (number % 64);
     }
     Ok(words)
 }
@@ -173,11 +186,11 @@ mod tests {
 
     #[test]
     fn a_list_of_nodes_is_a_mask() {
-        assert_eq!(mask("").unwrap(), Vec::<u64>::new());
-        assert_eq!(mask("0-2,4").unwrap(), [0b1_0111]);
-        assert_eq!(mask("64").unwrap(), [0, 1]);
+        assert_eq!(mask("", NODES).unwrap(), Vec::<u64>::new());
+        assert_eq!(mask("0-2,4", NODES).unwrap(), [0b1_0111]);
+        assert_eq!(mask("64", NODES).unwrap(), [0, 1]);
         for bad in ["x", "3-1", "0-", "-1", "4096"] {
-            assert!(mask(bad).is_err(), "{bad}");
+            assert!(mask(bad, NODES).is_err(), "{bad}");
         }
     }
 }
