@@ -19,6 +19,7 @@ mod containers;
 mod crane;
 mod forge;
 mod images;
+mod jobs;
 mod pull;
 mod push;
 mod registries;
@@ -37,7 +38,7 @@ const PODMAN_IMAGE: &str = "example.org/busybox:skopeo";
 const REST: Duration = Duration::from_millis(200);
 
 type Case = (&'static str, fn(&Arena));
-const CASES: [Case; 24] = [
+const CASES: [Case; 25] = [
     ("start", containers::start),
     ("run", containers::container_run),
     ("exec", containers::exec),
@@ -58,6 +59,7 @@ const CASES: [Case; 24] = [
     ("copy", carry::copy),
     ("mirror", carry::mirror),
     ("serve", registries::serve),
+    ("jobs", jobs::jobs),
     ("eval", scripts::eval),
     ("objects", scripts::objects),
     ("language", scripts::language),

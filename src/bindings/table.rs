@@ -164,6 +164,22 @@ pub(super) fn clean(text: &str) -> String {
     cleaned
 }
 
+/// The same of a text that is one's own: most are as they should be.
+fn cleaned(text: String) -> String {
+    match text.contains(char::is_control) {
+        true => clean(&text),
+        false => text,
+    }
+}
+
+/// How many columns a text takes that has no control characters.
+fn columns(text: &str) -> usize {
+    match text.is_ascii() {
+        true => text.len(),
+        false => text.width(),
+    }
+}
+
 /// Columns as wide as their widest cell, [`GAP`] apart, and nothing behind the last.
 /// Rows below a header, which may be empty, each column as wide as its widest cell.
 pub fn grid(header: &[&str], rows: Vec<Vec<String>>) -> String {
@@ -171,20 +187,20 @@ pub fn grid(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let rows: Vec<Vec<String>> = header
         .into_iter()
         .chain(rows)
-        .map(|row| row.iter().map(|cell| clean(cell)).collect())
+        .map(|row| row.into_iter().map(cleaned).collect())
         .collect();
     let mut widths: Vec<usize> = Vec::new();
     for row in &rows {
         widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.width());
+            *width = (*width).max(columns(cell));
         }
     }
     let mut text = String::new();
     for row in &rows {
         for (cell, width) in row.iter().zip(&widths) {
             text.push_str(cell);
-            text.extend(std::iter::repeat_n(' ', width - cell.width() + GAP));
+            text.extend(std::iter::repeat_n(' ', width - columns(cell) + GAP));
         }
         text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');

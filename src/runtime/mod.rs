@@ -72,7 +72,7 @@ pub use task::{apparmor, capabilities};
 pub use tree::files;
 pub use update::{set_attributes, set_restart, stats, update};
 pub use wait::{Until, until, wait};
-pub use waker::{Waker, Woken};
+pub use waker::{Waker, Woken, monotonic};
 
 use crate::error::{Context, Result};
 use crate::model;

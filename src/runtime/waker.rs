@@ -2,8 +2,9 @@
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -12,8 +13,13 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, TimerSetTimeFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
+use nix::time::clock_gettime;
 
 use crate::error::{Context, Result};
+use crate::sys::memory;
+
+/// A sleep before which memory is given back.
+const LONG: SignedDuration = SignedDuration::from_secs(10);
 
 /// What happened while it slept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,6 +65,9 @@ impl Waker {
 
     /// Sleeps up to a time, which comes also while the machine is suspended or when its clock is set; without one until it is woken.
     pub fn sleep(&self, until: Option<Timestamp>) -> Result<Woken> {
+        if until.is_none_or(|until| until.duration_since(Timestamp::now()) > LONG) {
+            memory::leave_code();
+        }
         self.set(until).during(|| "set the timer of the jobs")?;
         let mut fds =
             [self.signals.as_fd(), self.timer.as_fd(), self.news.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
@@ -95,4 +104,10 @@ impl Waker {
         }
         woken
     }
+}
+
+/// How long the machine has been awake (`CLOCK_MONOTONIC`).
+pub fn monotonic() -> Duration {
+    let time = clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    time.map_or(Duration::ZERO, Duration::from)
 }

@@ -6,7 +6,7 @@ pub mod bpf;
 pub mod capability;
 pub mod clone;
 pub mod file;
-mod memory;
+pub mod memory;
 pub mod mount;
 pub mod network;
 pub mod pidfd;

@@ -1,5 +1,7 @@
 //! Five fields of cron(5), as Vixie's cron takes them.
 
+use std::sync::Arc;
+
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -17,9 +19,9 @@ const NICKNAMES: [&str; 7] = [
 ];
 const NAMES: [&str; 5] = ["minute", "hour", "day of the month", "month", "day of the week"];
 
-/// A schedule of cron.
+/// A schedule of cron. It has a bit for each year there is, which copies share.
 #[derive(Debug, Clone)]
-pub(super) struct Cron(croner::Cron);
+pub(super) struct Cron(Arc<croner::Cron>);
 
 impl Cron {
     pub(super) fn parse(text: &str) -> Result<Cron> {
@@ -44,7 +46,7 @@ impl Cron {
             .dom_and_dow(has_star(2) || has_star(4))
             .build();
         match parser.parse(text) {
-            Ok(cron) => Ok(Cron(cron)),
+            Ok(cron) => Ok(Cron(Arc::new(cron))),
             Err(cause) => Err(explained(text, &fields, &parser, &cause)),
         }
     }
