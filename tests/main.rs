@@ -48,6 +48,7 @@ mod layers;
 mod licences;
 mod lifetimes;
 mod logs;
+mod metrics;
 mod mounts;
 mod mutations;
 mod namespaces;

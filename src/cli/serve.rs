@@ -25,12 +25,26 @@ pub(super) enum Serve {
 ///
 /// It stays in the foreground, and is content without any job. Jobs that come, go or change are seen at once, scripts that change within
 /// a minute; SIGHUP has all of them read anew. SIGTERM and Ctrl-C have it wait for what runs, and a second one asks that to end, too.
-/// Under systemd it says when it is ready; in a container it may be the first process.
+/// Under systemd it says when it is ready and, where the unit has WatchdogSec=, that it does not hang; in a container it may be the first
+/// process. What --metrics tells is about jobs alone, and asks for no password: it is told to this machine, unless ADDRESS says otherwise.
 #[derive(Args)]
 pub(super) struct Jobs {
     /// Run at most so many at the same time; others wait
     #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..))]
     parallel: u16,
+
+    /// Answer to Prometheus at http://ADDRESS/metrics; prints the URL
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        num_args = 0..=1,
+        default_missing_value = "127.0.0.1:9469",
+    )]
+    metrics: Option<String>,
+
+    /// Keep the same numbers in a file, such as one for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE")]
+    metrics_file: Option<PathBuf>,
 }
 
 /// Serve the images of the store as a registry
@@ -105,13 +119,26 @@ impl Jobs {
             app.terminal.show_plan(plan);
             return Ok(0);
         }
+        session.perform("job::run", &[], || match &self.metrics_file {
+            Some(file) => session.perform("fs::write", &[file.display().to_string().into(), "".into()], || {
+                self.serve(app, &session)
+            }),
+            None => self.serve(app, &session),
+        })
+    }
+
+    fn serve(&self, app: &App, session: &Session) -> Result<u8> {
         let options = SchedulerOptions {
             parallel: self.parallel.into(),
+            metrics: self.metrics.clone(),
+            metrics_file: self.metrics_file.clone(),
         };
         let tell = |text: &str| app.terminal.talk(text);
-        session.perform("job::run", &[], || {
-            Scheduler::new(session.host()?, options, &tell).run().map(|()| 0)
-        })
+        let scheduler = Scheduler::new(session.host()?, options, &tell)?;
+        if let Some(url) = scheduler.metrics() {
+            session.print(&format!("{url}\n"));
+        }
+        scheduler.run().map(|()| 0)
     }
 }
 

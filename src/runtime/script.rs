@@ -168,6 +168,10 @@ pub fn start_apart(words: &[OsString]) -> Result<i32> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("hoist").args(words).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::null());
+    // What a service manager gave this process is for it alone (sd_notify(3)).
+    for own in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+        command.env_remove(own);
+    }
     let child = command.spawn().during(|| "start the process of a run")?;
     Ok(child.id().cast_signed())
 }

@@ -65,25 +65,29 @@ fn job(row: &Row) -> rusqlite::Result<JobRow> {
     })
 }
 
+/// The columns of a run, in their order: to look each up by its name takes longer than to read it, and there are many rows.
+const RUN: &str =
+    "SELECT id, job, cause, scheduled, until, count, started, ended, outcome, code, attempts, error, effects FROM run";
+
 fn run(row: &Row) -> rusqlite::Result<RunRow> {
-    let optional = |column: &str| {
+    let moment = |column: usize| {
         let micros: Option<i64> = row.get(column)?;
         micros.map(Timestamp::from_microsecond).transpose().map_err(unreadable)
     };
     Ok(RunRow {
-        id: row.get("id")?,
-        job: row.get("job")?,
-        cause: row.get("cause")?,
-        scheduled: optional("scheduled")?,
-        until: optional("until")?,
-        count: row.get("count")?,
-        started: read_time(row, "started")?,
-        ended: optional("ended")?,
-        outcome: row.get("outcome")?,
-        code: row.get("code")?,
-        attempts: row.get("attempts")?,
-        error: row.get("error")?,
-        effects: row.get("effects")?,
+        id: row.get(0)?,
+        job: row.get(1)?,
+        cause: row.get(2)?,
+        scheduled: moment(3)?,
+        until: moment(4)?,
+        count: row.get(5)?,
+        started: moment(6)?.unwrap_or_default(),
+        ended: moment(7)?,
+        outcome: row.get(8)?,
+        code: row.get(9)?,
+        attempts: row.get(10)?,
+        error: row.get(11)?,
+        effects: row.get(12)?,
     })
 }
 
@@ -124,7 +128,7 @@ impl Tx<'_> {
         Ok(self.execute(sql, params![name, time(before), time(seen)])? > 0)
     }
 
-    /// Adds a run; returns its number, which replaces the one of the row.
+    /// Adds a run, to the totals as well if it has ended; returns its number, which replaces the one of the row.
     pub fn insert_run(&self, row: &RunRow) -> Result<i64> {
         let sql = "INSERT INTO run (job, cause, scheduled, until, count, started, ended, outcome, code, attempts, error, effects)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
@@ -143,11 +147,17 @@ impl Tx<'_> {
             row.effects
         ];
         self.execute(sql, values)?;
-        Ok(self.0.last_insert_rowid())
+        let id = self.0.last_insert_rowid();
+        self.count_run(None, row)?;
+        Ok(id)
     }
 
-    /// Sets what changes about a run.
+    /// Sets what changes about a run, and adds it to the totals when it has ended.
     pub fn update_run(&self, row: &RunRow) -> Result<()> {
+        let Some(before) = self.run(row.id)? else {
+            return Ok(());
+        };
+        self.count_run(Some(&before), row)?;
         let sql =
             "UPDATE run SET until = ?2, count = ?3, ended = ?4, outcome = ?5, code = ?6, attempts = ?7, error = ?8,
                    effects = ?9 WHERE id = ?1";
@@ -168,29 +178,29 @@ impl Tx<'_> {
 
     /// A run by its number.
     pub fn run(&self, id: i64) -> Result<Option<RunRow>> {
-        self.first("SELECT * FROM run WHERE id = ?1", [id], run)
+        self.first(&format!("{RUN} WHERE id = ?1"), [id], run)
     }
 
     /// The last runs of a job, or of all, the newest first.
     pub fn runs(&self, job: Option<&str>, limit: u32) -> Result<Vec<RunRow>> {
         match job {
             Some(job) => {
-                let sql = "SELECT * FROM run WHERE job = ?1 ORDER BY id DESC LIMIT ?2";
-                self.all(sql, params![job, limit], run)
+                let sql = format!("{RUN} WHERE job = ?1 ORDER BY id DESC LIMIT ?2");
+                self.all(&sql, params![job, limit], run)
             }
-            None => self.all("SELECT * FROM run ORDER BY id DESC LIMIT ?1", [limit], run),
+            None => self.all(&format!("{RUN} ORDER BY id DESC LIMIT ?1"), [limit], run),
         }
     }
 
     /// The last run of a job that began, whatever was missed since.
     pub fn last_run(&self, job: &str) -> Result<Option<RunRow>> {
-        let sql = "SELECT * FROM run WHERE job = ?1 AND attempts > 0 ORDER BY id DESC LIMIT 1";
-        self.first(sql, [job], run)
+        let sql = format!("{RUN} WHERE job = ?1 AND attempts > 0 ORDER BY id DESC LIMIT 1");
+        self.first(&sql, [job], run)
     }
 
     /// The runs of a job that have not ended.
     pub fn open_runs(&self, job: &str) -> Result<Vec<RunRow>> {
-        self.all("SELECT * FROM run WHERE job = ?1 AND outcome IS NULL", [job], run)
+        self.all(&format!("{RUN} WHERE job = ?1 AND outcome IS NULL"), [job], run)
     }
 
     /// Removes the ended runs of a job that are older than a time or beyond so many newer ones; returns their numbers.

@@ -13,6 +13,7 @@ mod packed;
 mod references;
 mod registry;
 mod reserve;
+mod run_totals;
 mod salvage;
 mod trash;
 mod users;
@@ -39,13 +40,14 @@ pub use jobs::{JobRow, RunRow};
 pub use leases::{Lease, forget_leases, lease_is_dead};
 pub use packed::PackedRow;
 pub use registry::{ManifestRow, PartRow};
+pub use run_totals::RunTotal;
 pub use salvage::Salvage;
 pub use trash::{TrashRow, TrashedImage, TrashedName};
 pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
     include_str!("migrations/003-sources.sql"),
@@ -55,6 +57,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/007-trash.sql"),
     include_str!("migrations/008-trash_run.sql"),
     include_str!("migrations/009-jobs.sql"),
+    include_str!("migrations/010-run_total.sql"),
 ];
 
 /// The way out of a damaged database.

@@ -34,7 +34,7 @@ pub struct Salvage {
 }
 
 /// Tables of what registries were given and keep of others, of the trash, and of jobs: name, key, number of columns; those first that others refer to.
-const VERBATIM: [(&str, &str, usize); 14] = [
+const VERBATIM: [(&str, &str, usize); 15] = [
     ("registry_manifest", "repository, digest", 9),
     ("registry_part", "repository, manifest, digest", 5),
     ("registry_blob", "repository, digest", 4),
@@ -49,6 +49,7 @@ const VERBATIM: [(&str, &str, usize); 14] = [
     ("trash_content", "act, digest", 2),
     ("job", "name", 6),
     ("run", "id", 13),
+    ("run_total", "job, outcome", 7),
 ];
 
 /// The files SQLite keeps beside a database.

@@ -325,6 +325,11 @@ impl Invocation {
 pub(crate) struct Running(Child);
 
 impl Running {
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Sends a signal; one that has ended already does not mind.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();

@@ -4,6 +4,7 @@ mod check;
 mod define;
 mod install;
 mod look;
+mod metrics;
 mod run;
 mod words;
 
@@ -30,6 +31,7 @@ pub(super) enum Jobs {
     History(look::History),
     Logs(look::Logs),
     Why(look::Why),
+    Metrics(metrics::Metrics),
     Install(install::Install),
     Check(check::Check),
 }
@@ -48,6 +50,7 @@ impl Jobs {
             Jobs::History(history) => history.execute(app),
             Jobs::Logs(logs) => logs.execute(app),
             Jobs::Why(why) => why.execute(app),
+            Jobs::Metrics(metrics) => metrics.execute(app),
             Jobs::Install(install) => install.execute(app),
             Jobs::Check(check) => check.execute(app),
         }

@@ -8,6 +8,7 @@ mod claim;
 mod effects;
 mod history;
 mod kept;
+mod metrics;
 mod timers;
 mod watch;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -135,6 +135,13 @@ impl Drop for Listener {
     fn drop(&mut self) {
         self.stop(Duration::ZERO);
     }
+}
+
+/// An address and a port, such as `localhost:5000`, as where to listen. Errors: `invalid`.
+pub(in crate::server) fn address(text: &str) -> Result<SocketAddr> {
+    let bad = || Error::invalid(format!("`{}` is no address to listen at", text.escape_debug()));
+    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| bad().hint("write an address and a port, such as `127.0.0.1:5000` or `[::1]:5000`"))
 }
 
 fn accept(shared: &Arc<Shared>, listener: &TcpListener, tick: Duration) {

@@ -9,6 +9,6 @@ mod tls;
 
 pub(super) use body::Body;
 pub(super) use head::Head;
-pub(super) use listener::{Handler, Listener};
+pub(super) use listener::{Handler, Listener, address};
 pub(super) use reply::{Content, Reply};
 pub(super) use tls::server_config;

@@ -4,9 +4,11 @@
 //! late: what it decides is when to ask, never whether something runs twice.
 
 mod agenda;
+mod metrics;
 mod notify;
 
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +19,7 @@ use crate::model::Timetable;
 use crate::runtime::{Waker, Woken, ended_apart, interrupt_apart, start_apart};
 
 pub use agenda::Agenda;
+use metrics::Metrics;
 
 /// How long it sleeps at most while there are jobs: their scripts may have changed.
 const LONGEST: SignedDuration = SignedDuration::from_secs(60);
@@ -25,10 +28,14 @@ const LONGEST: SignedDuration = SignedDuration::from_secs(60);
 const MOST_OF_ONE: usize = 2;
 
 /// How a scheduler works.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SchedulerOptions {
     /// How many jobs run at the same time.
     pub parallel: usize,
+    /// Where Prometheus may ask for the numbers of jobs: an address and a port, or a port of the loopback.
+    pub metrics: Option<String>,
+    /// A file of the same numbers, which is renewed whenever something happens, and once a minute.
+    pub metrics_file: Option<PathBuf>,
 }
 
 /// A scheduler of a store's jobs.
@@ -36,6 +43,8 @@ pub struct Scheduler<'a> {
     host: &'a Host,
     options: SchedulerOptions,
     tell: &'a dyn Fn(&str),
+    waker: Waker,
+    metrics: Option<Metrics>,
     agenda: Agenda,
     scripts: HashMap<String, Script>,
     /// Processes that were started, by number.
@@ -54,25 +63,34 @@ struct Script {
 }
 
 impl<'a> Scheduler<'a> {
-    /// A scheduler that says by `tell` what people want to know.
-    pub fn new(host: &'a Host, options: SchedulerOptions, tell: &'a dyn Fn(&str)) -> Scheduler<'a> {
-        Scheduler {
+    /// A scheduler that says by `tell` what people want to know. To be made before any thread is started.
+    ///
+    /// Errors: `invalid` for an address that is none, `already_exists` or `denied` if it cannot be had.
+    pub fn new(host: &'a Host, options: SchedulerOptions, tell: &'a dyn Fn(&str)) -> Result<Scheduler<'a>> {
+        // Threads that answer leave signals to it: it blocks them first.
+        let waker = Waker::new(&host.job_mark()?)?;
+        let address = options.metrics.as_deref();
+        Ok(Scheduler {
             host,
+            metrics: address.map(|address| Metrics::serve(host, address)).transpose()?,
             options,
             tell,
+            waker,
             agenda: Agenda::default(),
             scripts: HashMap::new(),
             running: HashMap::new(),
             waiting: VecDeque::new(),
             looked: Instant::now(),
-        }
+        })
+    }
+
+    /// Where Prometheus may ask.
+    pub fn metrics(&self) -> Option<String> {
+        self.metrics.as_ref().map(Metrics::url)
     }
 
     /// Works until it is asked to end, and then until what runs has ended; asked twice, what runs is asked to end as well.
-    ///
-    /// To be called before any thread is started.
     pub fn run(mut self) -> Result<()> {
-        let waker = Waker::new(&self.host.job_mark()?)?;
         self.host.settle_jobs()?;
         self.reload()?;
         notify::ready();
@@ -83,10 +101,10 @@ impl<'a> Scheduler<'a> {
                 self.waiting.push_back((name, now));
             }
             self.start();
-            let woken = waker.sleep(self.wake(Timestamp::now()))?;
-            self.reap();
+            self.renew_metrics();
+            let woken = self.sleep(self.wake(now))?;
             if woken.ends > 0 {
-                return self.drain(&waker, woken.ends);
+                return self.drain(woken.ends);
             }
             if woken.news {
                 notify::reloading();
@@ -107,6 +125,26 @@ impl<'a> Scheduler<'a> {
         let longest = now.checked_add(LONGEST).unwrap_or(now);
         let next = self.agenda.next(now).map_or(longest, |(next, _)| next);
         Some(next.min(longest))
+    }
+
+    /// Sleeps, as long as a manager that restarts what hangs bears it; what has ended meanwhile is seen to.
+    fn sleep(&mut self, until: Option<Timestamp>) -> Result<Woken> {
+        let watch = notify::watch().and_then(|span| Timestamp::now().checked_add(span).ok());
+        if watch.is_some() {
+            notify::alive();
+        }
+        let woken = self.waker.sleep(until.into_iter().chain(watch).min())?;
+        self.reap();
+        Ok(woken)
+    }
+
+    fn renew_metrics(&self) {
+        let Some(file) = &self.options.metrics_file else {
+            return;
+        };
+        if let Err(error) = self.host.write_job_metrics(file) {
+            (self.tell)(&format!("the numbers of the jobs are not up to date: {error}"));
+        }
     }
 
     /// Takes over what is new; a run that could not be claimed is tried again then, and not at once. Jobs of which a process is under way are left as they are: it is about to say how far it came.
@@ -175,7 +213,7 @@ impl<'a> Scheduler<'a> {
     }
 
     /// Waits for what runs.
-    fn drain(mut self, waker: &Waker, asked: u32) -> Result<()> {
+    fn drain(mut self, asked: u32) -> Result<()> {
         notify::stopping();
         let mut woken = Woken {
             ends: asked.saturating_sub(1),
@@ -188,9 +226,9 @@ impl<'a> Scheduler<'a> {
             if woken.ends > 0 {
                 self.running.keys().for_each(|pid| interrupt_apart(*pid));
             }
-            woken = waker.sleep(None)?;
-            self.reap();
+            woken = self.sleep(None)?;
         }
+        self.renew_metrics();
         Ok(())
     }
 

@@ -9,14 +9,14 @@ mod refusal;
 mod route;
 mod uploads;
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::http::{Body, Handler, Head, Listener, Reply, server_config};
+use super::http::{Body, Handler, Head, Listener, Reply, address, server_config};
 use crate::error::{Error, Result};
 use crate::host::{Host, Proxy};
 use crate::model::{ByteSize, Context, TimeSpan};
@@ -154,12 +154,6 @@ impl RegistryOptions {
             _ => Ok(()),
         }
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr> {
-    let bad = || Error::invalid(format!("`{}` is no address to listen at", text.escape_debug()));
-    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
-    found.ok_or_else(|| bad().hint("write an address and a port, such as `127.0.0.1:5000` or `[::1]:5000`"))
 }
 
 /// Whether another registry by its name is what listens at an address of this machine.
