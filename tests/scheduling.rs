@@ -1,6 +1,7 @@
 //! When jobs run: ten years of schedules and a month of crashes by a clock of the test's own, and schedulers that are killed.
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Hoist, PATIENCE, program};
+use crate::harness::{Hoist, PATIENCE, PROGRAM, program, tool};
 
 /// Schedules of cron, and the calendar events that mean the same where no clock changes.
 const SAME: [(&str, &str); 33] = [
@@ -98,7 +99,7 @@ fn is_long() -> bool {
     hoist::config::variable("HOIST_TEST_LONG").is_some()
 }
 
-/// The times that systemd tells from a time on.
+/// The times that systemd tells from a time on. It is asked in the zone: of another one's time it makes a process for each answer.
 fn told(event: &str, zone: &str, base: Timestamp, count: usize) -> Vec<Timestamp> {
     let mut command = program("systemd-analyze");
     let base = base.strftime("%Y-%m-%d %H:%M:%S UTC");
@@ -108,8 +109,8 @@ fn told(event: &str, zone: &str, base: Timestamp, count: usize) -> Vec<Timestamp
             &format!("--base-time={base}"),
             &format!("--iterations={count}"),
         ])
-        .arg(format!("{event} {zone}"))
-        .env("TZ", "UTC");
+        .arg(event)
+        .env("TZ", zone);
     let output = command.output().expect("systemd-analyze is there");
     assert!(
         output.status.success(),
@@ -118,8 +119,11 @@ fn told(event: &str, zone: &str, base: Timestamp, count: usize) -> Vec<Timestamp
     );
     let text = String::from_utf8(output.stdout).unwrap();
     let lines = text.lines().filter_map(|line| line.trim().split_once(": "));
-    let times =
-        lines.filter(|(name, text)| (*name == "Next elapse" || name.starts_with("Iter. #")) && *text != "never");
+    let is_wanted = |name: &str| match zone {
+        "UTC" => name == "Next elapse" || name.starts_with("Iter. #"),
+        _ => name == "(in UTC)",
+    };
+    let times = lines.filter(|(name, text)| is_wanted(name) && *text != "never");
     times
         .map(|(_, text)| {
             let words: Vec<&str> = text.split(' ').collect();
@@ -161,7 +165,8 @@ fn is_changing(zone_name: &str, time: Timestamp) -> bool {
 fn ten_years_of_sixty_schedules_in_eight_zones_are_as_systemd_tells() {
     let base: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let until: Timestamp = "2036-01-01T00:00:00Z".parse().unwrap();
-    let most = if is_long() { 100_000 } else { 100 };
+    // Every quarter of an hour for ten years.
+    let most = if is_long() { 400_000 } else { 1000 };
     std::thread::scope(|scope| {
         for half in ZONES.chunks(4) {
             scope.spawn(move || {
@@ -356,19 +361,27 @@ fn schedulers_that_are_killed_and_doubled_run_nothing_twice() {
     }
 }
 
+/// The first line of what a service manager is told.
+fn heard(socket: &UnixDatagram) -> String {
+    let mut bytes = [0; 64];
+    let length = socket.recv(&mut bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+    if let Some((first, time)) = text.split_once("\nMONOTONIC_USEC=") {
+        assert!(time.parse::<u64>().unwrap() > 0, "{text}");
+        return first.to_owned();
+    }
+    text
+}
+
 #[test]
 fn a_scheduler_sees_what_is_new_and_waits_for_what_runs() {
     let hoist = Hoist::new();
-    let socket = std::os::unix::net::UnixDatagram::bind(hoist.file("notify")).unwrap();
+    let socket = UnixDatagram::bind(hoist.file("notify")).unwrap();
     let scheduler = hoist
         .command(&["serve", "jobs"])
         .env("NOTIFY_SOCKET", hoist.file("notify"))
         .spawn();
-    let hear = || {
-        let mut bytes = [0; 64];
-        let length = socket.recv(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes[..length]).into_owned()
-    };
+    let hear = || heard(&socket);
     assert_eq!(hear(), "READY=1");
     let go = hoist.file("go");
     let code = format!("while !fs::exists(\"{}\") {{ sleep(20.millis); }}", go.display());
@@ -392,6 +405,119 @@ fn a_scheduler_sees_what_is_new_and_waits_for_what_runs() {
             .all(|run| run["outcome"] == "ok" && run["trigger"] == "schedule"),
         "{runs:?}"
     );
+}
+
+#[test]
+fn a_scheduler_says_that_it_does_not_hang_for_as_long_as_it_works() {
+    let hoist = Hoist::new();
+    let socket = UnixDatagram::bind(hoist.file("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let started = |pid: Option<&str>| {
+        let scheduler = hoist
+            .command(&["serve", "jobs"])
+            .env("NOTIFY_SOCKET", hoist.file("notify"));
+        let scheduler = scheduler.env("WATCHDOG_USEC", "100000");
+        match pid {
+            Some(pid) => scheduler.env("WATCHDOG_PID", pid).spawn(),
+            None => scheduler.spawn(),
+        }
+    };
+    let until = |words: &str| while heard(&socket) != words {};
+    let scheduler = started(None);
+    assert_eq!(heard(&socket), "READY=1");
+    // There is no job, and nothing else to wake up for.
+    for _ in 0..3 {
+        assert_eq!(heard(&socket), "WATCHDOG=1");
+    }
+    let go = hoist.file("go");
+    let code = format!(
+        "print(env::get(\"NOTIFY_SOCKET\", \"\") + env::get(\"WATCHDOG_USEC\", \"\"));\n\
+         while !fs::exists(\"{}\") {{ sleep(20.millis); }}",
+        go.display()
+    );
+    write_job(&hoist, "waits", "//! schedule: @every 1s\n//! allow: fs", &code);
+    let is_running = || history(&hoist, "waits").iter().any(|run| run["outcome"] == "running");
+    // Nobody listens meanwhile: that holds nothing up.
+    scheduler.until(is_running);
+    scheduler.signal(Signal::SIGTERM);
+    until("STOPPING=1");
+    for _ in 0..3 {
+        until("WATCHDOG=1");
+    }
+    std::fs::write(&go, "").unwrap();
+    assert!(scheduler.wait_only().success());
+    // What the manager gave was for the scheduler, and its runs know nothing of it.
+    let run = history(&hoist, "waits").pop().unwrap();
+    let log = hoist.run(&["jobs", "logs", "waits", &run["id"].to_string()]).success();
+    assert_eq!((run["outcome"].as_str(), log.stdout.as_str()), (Some("ok"), "\n"));
+
+    // Of another process nothing is wanted.
+    socket.set_nonblocking(true).unwrap();
+    while socket.recv(&mut [0; 64]).is_ok() {}
+    socket.set_nonblocking(false).unwrap();
+    let scheduler = started(Some("1"));
+    assert_eq!(heard(&socket), "READY=1");
+    scheduler.signal(Signal::SIGTERM);
+    assert_eq!(heard(&socket), "STOPPING=1");
+    assert!(scheduler.wait_only().success());
+}
+
+/// The processes that this one is the parent of, each with its state (proc_pid_stat(5)).
+fn children(parent: u64) -> Vec<char> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let found = stats.filter_map(|stat| {
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        (fields.next()?.parse() == Ok(parent)).then_some(state)
+    });
+    found.collect()
+}
+
+#[test]
+fn as_the_first_process_of_a_container_it_runs_jobs_takes_in_orphans_and_waits_for_what_runs() {
+    let hoist = Hoist::new();
+    // Without what only a debugger reads.
+    tool(&hoist.dir(), "strip", &["-o", "hoist", PROGRAM]);
+    let own = hoist.file("hoist").display().to_string();
+    hoist
+        .eval(&format!(
+            r#"image::from_host("scheduler", ["{own}", "/bin/sh", "/bin/sleep"]); 0"#
+        ))
+        .success();
+    let dir = hoist.file("w");
+    std::fs::create_dir(&dir).unwrap();
+    // It outlives the shell that starts it, and says whose child it is then.
+    let orphan = "(while read -r _ _ _ parent _ </proc/self/stat && [ $parent = $$ ]; do sleep 0.02; done; echo $parent >/w/parent) &";
+    let code = "//! A job.\n//! schedule: @every 1s\n//! allow: exec, fs\nfn see(file) { while !fs::exists(file) { sleep(20.millis); } }\n\
+                host::exec([\"sh\", \"/w/orphan.sh\"]); see(\"/w/parent\"); print(\"waits\"); see(\"/w/go\"); print(\"done\");";
+    std::fs::write(dir.join("orphan.sh"), orphan).unwrap();
+    std::fs::write(dir.join("job.rhai"), code).unwrap();
+    let own = format!("{own} --root /w/root --run-root /w/run");
+    let line = format!("{own} jobs add /w/job.rhai && exec {own} serve jobs");
+    let start = format!(
+        "container::run_detached(\"scheduler\", {}, #{{name: \"first\", volumes: [\"{}:/w\"]}}).inspect().State.Pid",
+        json!(line),
+        dir.display()
+    );
+    let first = hoist.value(&start).as_u64().unwrap();
+    let logs = || {
+        let entries = std::fs::read_dir(dir.join("root/jobs/job"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let texts = entries.map(|entry| std::fs::read_to_string(entry.path()).unwrap_or_default());
+        texts.collect::<Vec<_>>()
+    };
+    until(|| logs() == ["waits\n"]);
+    assert_eq!(std::fs::read_to_string(dir.join("parent")).unwrap(), "1\n");
+    // The orphan has ended, and is not kept as a zombie; what is left is the run.
+    until(|| matches!(children(first)[..], [state] if state != 'Z'));
+    hoist.eval("container::get(\"first\").kill(\"TERM\")").success();
+    assert_eq!(hoist.value("container::get(\"first\").status"), "running");
+    std::fs::write(dir.join("go"), "").unwrap();
+    let ended = hoist.value("container::get(\"first\").wait()");
+    assert_eq!((ended, logs()), (json!(0), vec!["waits\ndone\n".to_owned()]));
 }
 
 #[test]
