@@ -1,9 +1,4 @@
-//! Where memory comes from in the static program. The allocator of musl asks the kernel for few pages at a time and gives them back at
-//! once: a third of all system calls of a container's start were its.
-
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+//! The memory of this process.
 
 /// Lets go of the pages of this program's code, which come back from the page cache one by one as they are needed: for a process that is
 /// about to sleep for long. Where the kernel does not tell which they are, they stay.

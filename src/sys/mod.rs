@@ -6,6 +6,8 @@ pub mod bpf;
 pub mod capability;
 pub mod clone;
 pub mod file;
+#[cfg(any(target_env = "musl", test))]
+mod heap;
 pub mod memory;
 pub mod mount;
 pub mod network;
