@@ -27,10 +27,12 @@ const GATHERED: usize = 256 << 10;
 pub fn export(ctx: &Context, dirs: &[PathBuf], dest: &Path) -> Result<u64> {
     let output = Output::open(dest)?;
     let (queue, found) = sync_channel(AHEAD);
-    std::thread::scope(|scope| {
-        let finder = scope.spawn(move || find(ctx, dirs, &queue));
-        let written = write(ctx, found.into_iter(), output);
-        pipe::first_cause(finder.join().expect("a finder does not panic"), written)
+    output.behind(|output| {
+        std::thread::scope(|scope| {
+            let finder = scope.spawn(move || find(ctx, dirs, &queue));
+            let written = write(ctx, found.into_iter(), output);
+            pipe::first_cause(finder.join().expect("a finder does not panic"), written)
+        })
     })
 }
 

@@ -58,6 +58,7 @@ mod tree;
 mod unpack;
 mod upper;
 mod watched;
+mod write_behind;
 
 pub use audit::{BlobDamage, LayerDamage};
 pub use commit::{CommitOptions, commit};

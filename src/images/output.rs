@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::pipe::{self, Inlet};
-use super::{compression, content};
+use super::{compression, content, write_behind};
 use crate::error::{Context as _, Error, Result};
 use crate::model::{Context, Digest, Hasher};
 use crate::sys::file::{self, Lock};
@@ -148,6 +148,15 @@ impl Output {
     /// What the file is, whoever has its name later.
     pub(crate) fn facts(&self) -> Result<Metadata> {
         self.file.metadata().during(|| self.doing())
+    }
+
+    /// Does the work that writes to it, and has the disk written meanwhile.
+    pub(crate) fn behind<T>(self, work: impl FnOnce(Output) -> Result<T>) -> Result<T> {
+        if self.place.is_none() {
+            return work(self);
+        }
+        let file = self.file.try_clone().during(|| self.doing())?;
+        write_behind::beside(|| drop(file.sync_data()), || work(self))
     }
 
     /// Has the file on disk and then under its name; gives its size.
@@ -320,9 +329,19 @@ impl NewDirectory {
         Ok(())
     }
 
+    /// Does the work that fills it, and has the disk written meanwhile.
+    pub(crate) fn behind<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        write_behind::beside(|| drop(self.sync()), work)
+    }
+
+    fn sync(&self) -> Result<()> {
+        let synced = file::sync_filesystem(content::open_dir(&self.path)?.as_fd());
+        synced.during(|| format!("write `{}`", self.dest.display()))
+    }
+
     pub(crate) fn finish(mut self) -> Result<()> {
         let what = || format!("write `{}`", self.dest.display());
-        file::sync_filesystem(content::open_dir(&self.path)?.as_fd()).during(what)?;
+        self.sync()?;
         std::fs::rename(&self.path, &self.dest).during(what)?;
         self.is_named = true;
         sync_parent(&self.dest)

@@ -8,15 +8,11 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
 
+use super::write_behind;
 use crate::error::{Context as _, Result};
 use crate::model::random_hex;
 use crate::sys::file::{self, Lock};
-
-/// How long work goes on before what it staged is written to disk beside it.
-const WRITE_EVERY: Duration = Duration::from_millis(100);
 
 /// A directory in `ingest/` that belongs to this process alone and is removed with the value.
 #[derive(Debug)]
@@ -53,21 +49,9 @@ impl Staging {
         self.dir.join(self.count.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
-    /// Does work that stages much, and has the disk written meanwhile: then little is left to wait for at the end.
+    /// Does work that stages much, and has the disk written meanwhile.
     pub(crate) fn writing<T>(&self, work: impl FnOnce() -> T) -> T {
-        let (done, wait) = std::sync::mpsc::channel::<()>();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                // The channel says nothing; it is gone with the work.
-                while wait.recv_timeout(WRITE_EVERY) == Err(RecvTimeoutError::Timeout) {
-                    // What cannot be written now fails again at the end, where it counts.
-                    let _ = self.sync();
-                }
-            });
-            let value = work();
-            drop(done);
-            value
-        })
+        write_behind::beside(|| drop(self.sync()), work)
     }
 
     /// Waits until all that was staged is on disk.

@@ -13,6 +13,7 @@ use crate::images::image::{Image, Layer};
 use crate::images::jobs;
 use crate::images::manifest::{self, Descriptor, OCI_CONFIG, SavedImage};
 use crate::images::output::{NewDirectory, Output};
+use crate::images::pipe::Inlet;
 use crate::model::{Context, Digest, Hasher, Reference};
 
 /// A layout to be written.
@@ -90,7 +91,7 @@ impl Layout {
         pool: &Pool,
     ) -> Result<(u64, Digest)> {
         self.tell(ctx)?;
-        let (size, digest) = output.fill(ctx, Some(Hasher::default()), |inlet| {
+        let make = |inlet: Inlet| {
             let mut tar = Writer::new(Encoder::new(inlet, compression, pool));
             self.write_parts(&mut tar, |tar, part, _| {
                 let (name, mut came) = (part.name(), 0);
@@ -103,7 +104,8 @@ impl Layout {
                 Ok(())
             })?;
             tar.finish()?.finish()?.end().during(|| "write the archive")
-        })?;
+        };
+        let (size, digest) = output.behind(|output| output.fill(ctx, Some(Hasher::default()), make))?;
         Ok((
             size,
             digest.ok_or_else(|| Error::internal("an archive was not hashed"))?,
@@ -113,14 +115,16 @@ impl Layout {
     /// Writes the archive to a file, whose blobs the kernel copies while they are verified; gives its size, and what the file is.
     pub(super) fn write_tar(&self, ctx: &Context, output: Output) -> Result<(u64, Metadata)> {
         self.tell(ctx)?;
-        let output = self.verifying(ctx, |ctx| {
-            let doing = output.doing();
-            let mut tar = Writer::doing(output, doing);
-            self.write_parts(&mut tar, |tar, part, size| part.append_to(ctx, tar.output(), size))?;
-            tar.finish()
-        })?;
-        let facts = output.facts()?;
-        Ok((output.finish()?, facts))
+        output.behind(|output| {
+            let output = self.verifying(ctx, |ctx| {
+                let doing = output.doing();
+                let mut tar = Writer::doing(output, doing);
+                self.write_parts(&mut tar, |tar, part, size| part.append_to(ctx, tar.output(), size))?;
+                tar.finish()
+            })?;
+            let facts = output.facts()?;
+            Ok((output.finish()?, facts))
+        })
     }
 
     fn write_parts<W: std::io::Write>(
@@ -170,14 +174,15 @@ impl Layout {
             let dir = directory.path().join(dir);
             std::fs::create_dir(&dir).during(|| format!("make `{}`", dir.display()))?;
         }
-        let size = self.verifying(ctx, |ctx| {
+        let fill = |ctx: &Context| {
             let sizes = self.files.iter().map(|(name, part)| {
                 let mut file = Output::within(&directory, name)?;
                 part.append_to(ctx, &mut file, part.size()?)?;
                 file.finish()
             });
             sizes.sum()
-        })?;
+        };
+        let size = directory.behind(|| self.verifying(ctx, fill))?;
         directory.finish()?;
         match self.files.get("index.json") {
             Some(Part::Bytes(index)) => Ok((size, Digest::of(index))),
