@@ -12,11 +12,12 @@ use crate::error::{Context as _, Error, Result};
 use crate::images::content::{check_digest, hash};
 use crate::images::limits::Limits;
 use crate::images::manifest::{Descriptor, OCI_INDEX, REF_NAME, media_type_of};
+use crate::images::{pipe, write_behind};
 use crate::model::{Context, Digest, Hasher};
 use crate::sys::file;
 
-/// Bytes of a blob that the kernel is asked to write together.
-const WRITTEN_AT_ONCE: u64 = 8 << 20;
+/// Bytes of a blob from which it is written to disk while it comes.
+const LARGE: u64 = 8 << 20;
 
 /// A layout, and the name of one image in it.
 #[derive(Debug, Clone)]
@@ -156,32 +157,11 @@ impl Layout {
         let what = || format!("write `{}`", place.display());
         let dir = place.parent().unwrap_or(&self.dir);
         std::fs::create_dir_all(dir).during(what)?;
-        let mut new = tempfile::Builder::new()
+        let new = tempfile::Builder::new()
             .prefix(".hoist-")
             .tempfile_in(dir)
             .during(what)?;
-        let (mut hasher, mut buffer) = (Hasher::like(&blob.digest), vec![0; 256 << 10]);
-        let (mut size, mut begun) = (0, 0);
-        loop {
-            ctx.check()?;
-            let length = input
-                .read(&mut buffer)
-                .map_err(crate::images::compression::read_error)?;
-            if length == 0 {
-                break;
-            }
-            size += length as u64;
-            if size > blob.size {
-                break;
-            }
-            hasher.update(&buffer[..length]);
-            new.write_all(&buffer[..length]).during(what)?;
-            // What is on its way to the disk need not be waited for in the end.
-            if size - begun >= WRITTEN_AT_ONCE {
-                file::start_writeback(new.as_file().as_fd(), begun, size - begun);
-                begun = size;
-            }
-        }
+        let (size, digest) = receive(ctx, blob, input, new.as_file(), &place)?;
         if size != blob.size {
             let text = format!(
                 "`{}` has {size} bytes or more, and should have {}",
@@ -189,7 +169,7 @@ impl Layout {
             );
             return Err(Error::corrupt(text));
         }
-        check_digest(&hasher.finish(), &blob.digest, "the blob")?;
+        check_digest(&digest, &blob.digest, "the blob")?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         new.as_file().set_permissions(mode).during(what)?;
         new.persist(&place).map_err(|failed| failed.error).during(what)?;
@@ -230,4 +210,28 @@ impl Layout {
         new.persist(self.dir.join(name))?;
         file::sync_directory(&self.dir)
     }
+}
+
+/// Writes a blob's bytes, hashed by another thread, and more of them only as far as tells that there are too many; gives how many came
+/// and what they are.
+fn receive(ctx: &Context, blob: &Descriptor, input: &mut dyn Read, file: &File, place: &Path) -> Result<(u64, Digest)> {
+    let mut input = input.take(blob.size.saturating_add(1));
+    let (feed, stream) = pipe::queue(Some(Hasher::like(&blob.digest)));
+    let (mut out, mut size) = (file, 0);
+    let work = || {
+        std::thread::scope(|scope| {
+            let hashed = scope.spawn(|| stream.drain(ctx));
+            let pumped = pipe::pump(ctx, &mut input, feed, |chunk| {
+                size += chunk.len() as u64;
+                out.write_all(chunk).during(|| format!("write `{}`", place.display()))
+            });
+            pipe::first_cause(pumped, hashed.join().expect("hashing does not panic"))
+        })
+    };
+    let digest = match blob.size < LARGE {
+        true => work(),
+        false => write_behind::beside(|| drop(file.sync_data()), work),
+    }?;
+    let digest = digest.ok_or_else(|| Error::internal("a blob was not hashed"))?;
+    Ok((size, digest))
 }
