@@ -66,10 +66,17 @@ pub(crate) fn unpack(arena: &Arena) {
         let (blob, image) = (layer_blob(&input), format!("{}:latest", input.layout));
         let (tree, bundle) = (arena.path("untar"), arena.path("umoci"));
         let untar = || run(&["tar", "--directory", &tree, "-xzpf", &blob]);
+        // What hoist has unpacked is on disk.
+        let synced = || {
+            untar();
+            arena.sync();
+            String::new()
+        };
         let umoci = || run(&["umoci", "unpack", "--image", &image, &bundle]);
         let sides = [
             Contestant::new("hoist", || load_into_hoist(arena, &input.layout)).before(|| arena.fresh_hoist()),
             Contestant::new("tar", untar).before(|| arena.fresh_dir("untar")),
+            Contestant::new("tar+sync", synced).before(|| arena.fresh_dir("untar")),
             Contestant::new("umoci", umoci).before(|| remove(&arena.dir.join("umoci"))),
         ];
         compare(
@@ -158,7 +165,9 @@ pub(crate) fn commit(arena: &Arena) {
         Contestant::new("hoist", || {
             arena.hoist(r#"container::get("changed").commit("bench/committed")"#)
         })
-        .before(|| arena.hoist(r#"if image::exists("bench/committed") { image::remove("bench/committed"); }"#)),
+        .before(|| {
+            arena.hoist(r#"if image::exists("bench/committed") { image::remove("bench/committed", #{trash: false}); }"#)
+        }),
         Contestant::new("podman", || {
             arena.podman(&["commit", "--quiet", "changed", "bench/committed"])
         })
