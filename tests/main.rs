@@ -41,6 +41,7 @@ mod indexes;
 mod info;
 mod inits;
 mod interrupts;
+mod job_notices;
 mod job_scripts;
 mod jobs;
 mod kills;

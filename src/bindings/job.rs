@@ -12,6 +12,7 @@ use super::options;
 use super::session::Session;
 use super::time::Time;
 use super::value::{from_json, from_serde};
+use crate::config::JobHeader;
 use crate::error::{Context as _, Result};
 use crate::host::{Cause, Claim, Host, Job, JobRun, RunOutcome};
 use crate::model::Schedule;
@@ -42,6 +43,7 @@ pub fn job_map(host: &Host, job: &Job) -> Result<Dynamic> {
     set("schedule", or_unit(schedule.map(|schedule| schedule.text().to_owned())));
     set("description", or_unit(schedule.map(Schedule::words)));
     set("timezone", or_unit(schedule.map(zone_name)));
+    set("notify", texts(&header.notify));
     set("next", time(next));
     set(
         "running",
@@ -74,6 +76,7 @@ pub fn run_map(run: &JobRun) -> Result<Dynamic> {
     set("attempts", INT::from(run.attempts()).into());
     set("error", run.error().as_ref().map_or(Dynamic::UNIT, from_json));
     set("effects", from_serde(&run.effects())?);
+    set("notices", from_serde(&run.notices())?);
     Ok(map.into())
 }
 
@@ -105,6 +108,11 @@ pub fn next_times(job: &Job, count: usize) -> Result<Vec<Timestamp>> {
 /// The name of the zone that a schedule is told in.
 pub fn zone_name(schedule: &Schedule) -> String {
     schedule.zone().iana_name().unwrap_or("local time").to_owned()
+}
+
+fn texts(all: &[impl ToString]) -> Dynamic {
+    let texts = all.iter().map(|one| Dynamic::from(one.to_string()));
+    texts.collect::<Array>().into()
 }
 
 fn or_unit(text: Option<String>) -> Dynamic {
@@ -177,14 +185,16 @@ fn enable(session: &Session, name: &str, enabled: bool) -> Result<Dynamic> {
     job_map(host, &job)
 }
 
-/// What the header of a script says of its schedule, as an object for programs.
-pub fn checked(file: &str, schedule: &Schedule, times: &[Timestamp]) -> Value {
+/// What the header of a script says of when it runs, as an object for programs.
+pub fn checked(file: &str, header: &JobHeader, times: &[Timestamp]) -> Value {
+    let schedule = header.schedule.as_ref();
     serde_json::json!({
         "file": file,
-        "schedule": schedule.text(),
-        "timezone": zone_name(schedule),
-        "description": schedule.words(),
+        "schedule": schedule.map(Schedule::text),
+        "timezone": schedule.map(zone_name),
+        "description": schedule.map(Schedule::words),
         "next": times.iter().map(Timestamp::to_string).collect::<Vec<_>>(),
+        "notify": header.notify.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -240,7 +250,7 @@ pub mod functions {
     /// Every job, by name.
     ///
     /// Each is a map of `name`, `file`, `enabled`, `schedule` (as the header says it), `description` (the same in English), `timezone`,
-    /// `next` (the time it comes next), `running`, `last` (its last run, as `job::history` tells it) and `error` (what is wrong with
+    /// `notify` (who is told of its runs, and when), `next` (the time it comes next), `running`, `last` (its last run, as `job::history` tells it) and `error` (what is wrong with
     /// its file now). What there is not is `()`.
     ///
     /// ```rhai
@@ -275,8 +285,8 @@ pub mod functions {
     /// `outcome` (`"running"`, `"ok"`, `"failed"`, `"timeout"`, `"cancelled"`, `"replaced"`, `"interrupted"`, and of those that never
     /// began `"missed"` or `"skipped"`), `ok`, `scheduled` (the time of the schedule), `until` and `count` (the last and the number of
     /// the times it stands for), `started`, `ended`, `duration`, `code`, `attempts`, `error` (a map of `kind`, `message`, `file`,
-    /// `line`, `column` and `hint`) and `effects` (a map of `images_removed`, `reclaimed`, `tags_deleted`, `images_pulled`,
-    /// `containers_created` and `containers_removed`).
+    /// `line`, `column` and `hint`), `effects` (a map of `images_removed`, `reclaimed`, `tags_deleted`, `images_pulled`,
+    /// `containers_created` and `containers_removed`) and `notices` (maps of `to` and, where they could not be told, `error`).
     ///
     /// Throws `not_found` when there is no such job.
     ///

@@ -8,7 +8,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::model::{ByteSize, parse_duration, unknown};
 
 /// What the table `[jobs]` of the settings file says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jobs {
     /// How many runs of a job are kept.
     pub keep: u32,
@@ -16,6 +16,8 @@ pub struct Jobs {
     pub keep_for: Duration,
     /// Bytes of a run's log.
     pub log_size: u64,
+    /// The program by which jobs send mail, in the place of the machine's `sendmail`.
+    pub sendmail: Option<String>,
 }
 
 impl Default for Jobs {
@@ -24,12 +26,13 @@ impl Default for Jobs {
             keep: 1000,
             keep_for: Duration::from_secs(90 * 24 * 60 * 60),
             log_size: 16 << 20,
+            sendmail: None,
         }
     }
 }
 
 impl Jobs {
-    /// Sets `keep`, `keep_for` or `log_size`. Errors: `invalid`, with the valid names or forms.
+    /// Sets `keep`, `keep_for`, `log_size` or `sendmail`. Errors: `invalid`, with the valid names or forms.
     pub(super) fn set(&mut self, name: &str, value: &Value) -> Result<()> {
         let text = match value {
             Value::String(text) => text.clone(),
@@ -39,7 +42,11 @@ impl Jobs {
             "keep" => self.keep = count(&text)?,
             "keep_for" => self.keep_for = parse_duration(&text).during(|| "set `keep_for`")?,
             "log_size" => self.log_size = text.parse::<ByteSize>().during(|| "set `log_size`")?.0,
-            _ => return Err(unknown("setting of jobs", name, &["keep", "keep_for", "log_size"])),
+            "sendmail" => self.sendmail = Some(text),
+            _ => {
+                let valid = ["keep", "keep_for", "log_size", "sendmail"];
+                return Err(unknown("setting of jobs", name, &valid));
+            }
         }
         Ok(())
     }

@@ -20,7 +20,9 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 
-pub use header::{Given, Header, JobHeader, Misuse, Overlap, Parameter, Place, Retries, Type, read_words, split_words};
+pub use header::{
+    Given, Header, JobHeader, Misuse, Notify, Overlap, Parameter, Place, Retries, Type, read_words, split_words,
+};
 pub use jobs::Jobs;
 pub use limits::Limits;
 pub use permissions::{Demand, Permissions, Rule, Rules};

@@ -60,8 +60,8 @@ pub use image::{
     PulledImage, RemoveImage, SaveOptions, SketchOptions,
 };
 pub use info::Info;
-pub use job::{Cause, Claim, Effects, Job, JobRun, Outcome as RunOutcome, RunReport, Ticket, TimerUnit};
-pub use notify::{Address, MailOptions, Notice, Place, SlackOptions, WebhookOptions, mailer};
+pub use job::{Cause, Claim, Effects, Job, JobRun, Outcome as RunOutcome, RunReport, Ticket, TimerUnit, Told};
+pub use notify::{MailOptions, Notice, Sign, SlackOptions, WebhookOptions, mailer};
 pub use outside::{Content as Sent, FetchOptions, Outside};
 pub use pin::Pin;
 pub use plan::{Action, Plan};
@@ -77,8 +77,9 @@ pub use trash::{Trashed, Undone};
 pub use usage::{Disk, Usage};
 pub use volumes::{ANONYMOUS, Volume, VolumeFilter, VolumeOptions};
 
+pub use crate::model::host_of;
 pub use crate::store::REBUILD;
-pub use crate::web::{Answer, host_of};
+pub use crate::web::Answer;
 
 use imagined::Imagined;
 use scratch::Scratch;

@@ -1,9 +1,5 @@
 //! Telling people: by a web hook, by Slack and what takes its messages, by mail.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
-
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address as Mailbox;
 use serde::Deserialize;
@@ -13,7 +9,7 @@ use super::errand::{ErrandOptions, Ran, run_errand};
 use super::outside::{FetchOptions, Outside};
 use crate::config;
 use crate::error::{Context as _, Error, Result};
-use crate::model::{Bytes, Command, Context, Secret, TimeSpan, Words};
+use crate::model::{Address, Bytes, Command, Context, Place, Secret, TimeSpan, Words, check_mailbox, url_below};
 
 /// Where programs look for the one that sends mail, one after the other.
 const MAILERS: [&str; 3] = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "sendmail"];
@@ -83,125 +79,78 @@ pub struct Notice {
     pub text: String,
     /// What else a program that is told may want to know.
     pub facts: serde_json::Map<String, Value>,
+    /// What it says to one who only watches.
+    pub sign: Sign,
 }
 
-/// Who is told: `https://…` or `webhook:URL`, `slack:URL`, `mail:ADDRESS`. A URL may be `env:NAME` or `file:PATH`, where it is secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// A web hook, which gets JSON.
-    Webhook(Place),
-    /// An incoming web hook of Slack, Mattermost and others.
-    Slack(Place),
-    /// Mail.
-    Mail(String),
+/// What one who watches over something is told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sign {
+    /// It has begun.
+    Start,
+    /// It has ended well.
+    #[default]
+    Success,
+    /// It has not.
+    Fail,
 }
 
-/// Where a URL is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// Here.
-    Url(Secret),
-    /// In an environment variable.
-    Variable(String),
-    /// In a file.
-    File(PathBuf),
-}
-
-impl Place {
-    fn parse(text: &str) -> Result<Place> {
-        Ok(match text.split_once(':') {
-            Some(("env", name)) if !name.is_empty() => Place::Variable(name.to_owned()),
-            Some(("file", path)) if !path.is_empty() => Place::File(PathBuf::from(path)),
-            _ => {
-                let url = Secret::new(text);
-                crate::web::host_of(&url)?;
-                Place::Url(url)
-            }
-        })
-    }
-
-    fn url(&self) -> Result<Secret> {
-        match self {
-            Place::Url(url) => Ok(url.clone()),
-            Place::Variable(name) => config::variable(name).map(Secret::new).ok_or_else(|| {
-                Error::not_found(format!("the environment variable `{name}` is not set")).target(name.clone())
-            }),
-            Place::File(path) => {
-                let text = std::fs::read_to_string(path).during(|| format!("read `{}`", path.display()))?;
-                Ok(Secret::new(text.trim()))
-            }
+/// Where a URL is, read now. Errors: `not_found` for a variable that is not set, and what reading a file can bring.
+fn url_at(place: &Place) -> Result<Secret> {
+    match place {
+        Place::Url(url) => Ok(url.clone()),
+        Place::Variable(name) => config::variable(name).map(Secret::new).ok_or_else(|| {
+            Error::not_found(format!("the environment variable `{name}` is not set")).target(name.clone())
+        }),
+        Place::File(path) => {
+            let text = std::fs::read_to_string(path).during(|| format!("read `{}`", path.display()))?;
+            Ok(Secret::new(text.trim()))
         }
-    }
-}
-
-impl FromStr for Address {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Address> {
-        let text = text.trim();
-        let (way, rest) = text.split_once(':').unwrap_or((text, ""));
-        match way {
-            "http" | "https" => Place::parse(text).map(Address::Webhook),
-            "webhook" => Place::parse(rest).map(Address::Webhook),
-            "slack" => Place::parse(rest).map(Address::Slack),
-            "mail" | "mailto" => mailbox(rest).map(|()| Address::Mail(rest.to_owned())),
-            _ => Err(
-                Error::invalid(format!("`{}` says of nobody how to tell", way.escape_debug())).hint(
-                    "whom to tell is `https://…`, `slack:URL` or `mail:ADDRESS`; a secret URL is `slack:env:NAME`",
-                ),
-            ),
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    /// Who it is, without what is secret about it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (way, place) = match self {
-            Address::Webhook(place) => ("webhook", place),
-            Address::Slack(place) => ("slack", place),
-            Address::Mail(address) => return write!(f, "mail:{address}"),
-        };
-        match place {
-            Place::Url(url) => write!(f, "{way}:{}", crate::web::host_of(url).unwrap_or_default()),
-            Place::Variable(name) => write!(f, "{way}:env:{name}"),
-            Place::File(path) => write!(f, "{way}:file:{}", path.display()),
-        }
-    }
-}
-
-/// Whether it is an address that cannot be taken for anything else. Errors: `invalid`.
-fn mailbox(address: &str) -> Result<()> {
-    let is_odd = |letter: char| letter.is_control() || letter.is_whitespace() || "<>(),;:\"\\[]".contains(letter);
-    match address.is_empty() || address.starts_with('-') || address.contains(is_odd) {
-        true => Err(
-            Error::invalid(format!("`{}` is not a mail address", address.escape_debug()))
-                .hint("an address is such as `ops@example.org`; several are given as an array"),
-        ),
-        false => Ok(()),
     }
 }
 
 impl Outside {
-    /// Tells somebody. Errors: those of the ways to do it.
-    pub fn tell(&self, ctx: &Context, address: &Address, notice: &Notice) -> Result<()> {
+    /// Tells somebody; mail goes by this machine's program, or the one that is named. Errors: those of the ways to do it.
+    pub fn tell(&self, ctx: &Context, address: &Address, notice: &Notice, sendmail: Option<&str>) -> Result<()> {
         match address {
             Address::Webhook(place) => {
                 let mut facts = notice.facts.clone();
                 facts.insert("subject".to_owned(), json!(notice.subject));
                 facts.insert("text".to_owned(), json!(notice.text));
                 let content = Value::Object(facts);
-                self.webhook(ctx, &place.url()?, &content.to_string(), &WebhookOptions::default())
+                self.webhook(ctx, &url_at(place)?, &content.to_string(), &WebhookOptions::default())
             }
             Address::Slack(place) => {
                 let text = format!("*{}*\n{}", notice.subject, notice.text);
-                self.slack(ctx, &place.url()?, text.trim_end(), &SlackOptions::default())
+                self.slack(ctx, &url_at(place)?, text.trim_end(), &SlackOptions::default())
             }
+            Address::Ping(place) => self.ping(ctx, &url_at(place)?, notice),
             Address::Mail(to) => {
-                let to = Words(vec![to.clone()]);
-                self.mail(ctx, &to, &notice.subject, &notice.text, &MailOptions::default())
+                let options = MailOptions {
+                    sendmail: sendmail.map(str::to_owned),
+                    ..MailOptions::default()
+                };
+                self.mail(ctx, &Words(vec![to.clone()]), &notice.subject, &notice.text, &options)
             }
         }
+    }
+
+    /// Tells one who watches over jobs, in the form of healthchecks.io. Errors: as for [`Outside::webhook`].
+    fn ping(&self, ctx: &Context, url: &Secret, notice: &Notice) -> Result<()> {
+        let url = match notice.sign {
+            Sign::Start => url_below(url, "start")?,
+            Sign::Success => url.clone(),
+            Sign::Fail => url_below(url, "fail")?,
+        };
+        let text = format!("{}\n{}", notice.subject, notice.text);
+        let fetch = FetchOptions {
+            timeout: Some(PATIENCE),
+            retries: Some(2),
+            content: Some((text.trim_end().as_bytes().into(), "text/plain; charset=utf-8")),
+            repeat: true,
+            ..FetchOptions::default()
+        };
+        self.fetch(ctx, "notify::webhook", "POST", &url, &fetch).map(drop)
     }
 
     /// Sends JSON to a web hook. Errors: those of [`Outside::fetch`], an answer other than 2xx among them.
@@ -286,7 +235,7 @@ fn letter(to: &Words, subject: &str, text: &str, options: &MailOptions) -> Resul
     to.0.iter()
         .chain(more)
         .chain(senders)
-        .try_for_each(|address| mailbox(address))?;
+        .try_for_each(|address| check_mailbox(address))?;
     if to.0.is_empty() {
         return Err(Error::invalid("a mail goes to somebody").hint("give an address, or an array of them"));
     }

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use super::Plan;
 use crate::config::Proxies;
 use crate::error::{Context as _, Error, Kind, Result};
-use crate::model::{ByteSize, Bytes, Context, Secret, TimeSpan};
-use crate::web::{Answer, Client, Request, host_of};
+use crate::model::{ByteSize, Bytes, Context, Secret, TimeSpan, host_of};
+use crate::web::{Answer, Client, Request};
 
 /// Letters of an answer that its error quotes.
 const QUOTED: usize = 300;

@@ -2,6 +2,7 @@
 //!
 //! Everything here is a value: parsed once, valid from then on, with no input or output of its own.
 
+mod address;
 mod bytes;
 mod context;
 mod digest;
@@ -20,6 +21,7 @@ mod version;
 mod watcher;
 mod words;
 
+pub use address::{Address, Place, check_mailbox, host_of, url_below, url_of};
 pub use bytes::ByteSize;
 pub use context::Context;
 pub use digest::{Digest, Hasher};

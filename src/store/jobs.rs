@@ -52,6 +52,8 @@ pub struct RunRow {
     pub error: Option<String>,
     /// What it did, as a JSON object.
     pub effects: Option<String>,
+    /// Who was told, as a JSON array of objects.
+    pub notices: Option<String>,
 }
 
 fn job(row: &Row) -> rusqlite::Result<JobRow> {
@@ -67,7 +69,7 @@ fn job(row: &Row) -> rusqlite::Result<JobRow> {
 
 /// The columns of a run, in their order: to look each up by its name takes longer than to read it, and there are many rows.
 const RUN: &str =
-    "SELECT id, job, cause, scheduled, until, count, started, ended, outcome, code, attempts, error, effects FROM run";
+    "SELECT id, job, cause, scheduled, until, count, started, ended, outcome, code, attempts, error, effects, notices FROM run";
 
 fn run(row: &Row) -> rusqlite::Result<RunRow> {
     let moment = |column: usize| {
@@ -88,6 +90,7 @@ fn run(row: &Row) -> rusqlite::Result<RunRow> {
         attempts: row.get(10)?,
         error: row.get(11)?,
         effects: row.get(12)?,
+        notices: row.get(13)?,
     })
 }
 
@@ -192,6 +195,18 @@ impl Tx<'_> {
         }
     }
 
+    /// Keeps who was told of a run.
+    pub fn set_notices(&self, id: i64, notices: &str) -> Result<()> {
+        self.execute("UPDATE run SET notices = ?2 WHERE id = ?1", params![id, notices])
+            .map(drop)
+    }
+
+    /// The runs of a job before one, the newest first.
+    pub fn runs_before(&self, job: &str, id: i64, limit: u32) -> Result<Vec<RunRow>> {
+        let sql = format!("{RUN} WHERE job = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3");
+        self.all(&sql, params![job, id, limit], run)
+    }
+
     /// The last run of a job that began, whatever was missed since.
     pub fn last_run(&self, job: &str) -> Result<Option<RunRow>> {
         let sql = format!("{RUN} WHERE job = ?1 AND attempts > 0 ORDER BY id DESC LIMIT 1");
@@ -251,6 +266,7 @@ mod tests {
             attempts: 1,
             error: None,
             effects: None,
+            notices: None,
         }
     }
 

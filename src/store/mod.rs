@@ -47,7 +47,7 @@ pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
     include_str!("migrations/003-sources.sql"),
@@ -58,6 +58,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/008-trash_run.sql"),
     include_str!("migrations/009-jobs.sql"),
     include_str!("migrations/010-run_total.sql"),
+    include_str!("migrations/011-notices.sql"),
 ];
 
 /// The way out of a damaged database.

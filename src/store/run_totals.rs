@@ -91,6 +91,7 @@ mod tests {
             code: None,
             attempts: 1,
             error: None,
+            notices: None,
             effects: Some(format!("{{\"reclaimed\":{reclaimed}}}")),
         }
     }
@@ -171,7 +172,7 @@ mod tests {
         let counted = totals(&store);
         store
             .lock()
-            .execute_batch("DROP TABLE run_total; PRAGMA user_version = 9;")
+            .execute_batch("DROP TABLE run_total; ALTER TABLE run DROP COLUMN notices; PRAGMA user_version = 9;")
             .unwrap();
         drop(store);
         let store = Store::open(&dir.path().join("hoist.db")).unwrap();

@@ -48,7 +48,7 @@ const VERBATIM: [(&str, &str, usize); 15] = [
     ("trash_row", "number", 4),
     ("trash_content", "act, digest", 2),
     ("job", "name", 6),
-    ("run", "id", 13),
+    ("run", "id", 14),
     ("run_total", "job, outcome", 7),
 ];
 

@@ -13,7 +13,7 @@ use reqwest::{Certificate, Method, Url};
 use super::{AGENT, Reactor, Retry, Trouble, is_transient, of_client, proxies, retry_after};
 use crate::config::Proxies;
 use crate::error::{Error, Result};
-use crate::model::{ByteSize, Context, Secret, format_duration};
+use crate::model::{ByteSize, Context, Secret, format_duration, host_of, url_of};
 
 /// Until a connection must be there, TLS included.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -95,22 +95,6 @@ struct Trust {
     is_plain: bool,
     verify: bool,
     authorities: Vec<u8>,
-}
-
-/// Host and port of an address, as rules name them. Errors: `invalid` for what is no address of HTTP.
-pub fn host_of(url: &Secret) -> Result<String> {
-    read(url).map(|url| host(&url))
-}
-
-fn read(url: &Secret) -> Result<Url> {
-    // What is wrong about it is not quoted: it may be secret.
-    let invalid = || {
-        Error::invalid("the address is no URL of HTTP")
-            .hint("an address is such as `https://example.org/path`; one that is secret comes from `secret::env` whole")
-    };
-    let url = Url::parse(url.expose().trim()).map_err(|_| invalid())?;
-    let is_http = ["http", "https"].contains(&url.scheme()) && url.host_str().is_some();
-    if is_http { Ok(url) } else { Err(invalid()) }
 }
 
 fn host(url: &Url) -> String {
@@ -277,7 +261,7 @@ impl Step {
         Ok(Step {
             method: Method::from_bytes(request.method.as_bytes())
                 .map_err(|_| Error::invalid(format!("`{}` is not a method of HTTP", request.method)))?,
-            url: read(&request.url)?,
+            url: url_of(&request.url)?,
             headers,
             body: request.body.clone().map(bytes::Bytes::from_owner),
         })

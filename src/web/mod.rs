@@ -9,7 +9,7 @@ mod trouble;
 use crate::config::Proxies;
 use crate::error::{Error, Result};
 
-pub use client::{Answer, Client, Permit, Request, host_of};
+pub use client::{Answer, Client, Permit, Request};
 pub use reactor::Reactor;
 pub use retry::{Retry, is_transient, retry_after};
 pub use trouble::{Trouble, of_client};

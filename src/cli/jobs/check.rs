@@ -11,6 +11,7 @@ use crate::bindings::job::{checked, zone_name};
 use crate::bindings::{Console, Format};
 use crate::cli::App;
 use crate::cli::run::Told;
+use crate::config::JobHeader;
 use crate::error::{Error, Result};
 use crate::model::Schedule;
 use crate::script::runner::Source;
@@ -48,13 +49,15 @@ impl Check {
 struct Checked {
     file: String,
     schedule: Schedule,
+    header: JobHeader,
     times: Vec<Timestamp>,
 }
 
 impl Checked {
     fn read(file: &Path) -> Result<Checked> {
         let source = Source::file(file)?;
-        let Some(schedule) = source.header()?.job.schedule else {
+        let header = source.header()?.job;
+        let Some(schedule) = header.schedule.clone() else {
             return Err(Error::invalid("its header has no schedule")
                 .hint("say when it is to run by a line such as `//! schedule: 0 3 * * *`")
                 .during(format!("check the job `{}`", source.name)));
@@ -65,6 +68,7 @@ impl Checked {
             file: source.name,
             times: times.take(TIMES).collect(),
             schedule,
+            header,
         })
     }
 
@@ -74,10 +78,13 @@ impl Checked {
         for time in &self.times {
             text.push_str(&format!("  {}\n", shown(*time, self.schedule.zone())));
         }
+        for notify in &self.header.notify {
+            text.push_str(&format!("  tells {notify}\n"));
+        }
         text
     }
 
     fn json(&self) -> Value {
-        checked(&self.file, &self.schedule, &self.times)
+        checked(&self.file, &self.header, &self.times)
     }
 }

@@ -5,12 +5,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::with_session;
-use super::words::{reclaimed, relative, result, shown, took};
+use super::words::{reclaimed, relative, shown, took};
 use crate::bindings::job::{job_list, job_map, next_times, run_list, time_list, zone_name};
 use crate::bindings::{Console, Format, Session, table};
 use crate::cli::App;
 use crate::error::{Context as _, Result};
-use crate::host::{Host, Job, JobRun, RunOutcome};
+use crate::host::{Host, Job, JobRun, RunOutcome, Told};
 use crate::model::Timetable;
 
 /// Tell all jobs: what they are to do when, and what became of the last run
@@ -119,7 +119,7 @@ impl Seen {
 
     fn row(&self, now: Timestamp) -> Vec<String> {
         let last = self.last.as_ref();
-        let when = last.map(|run| format!("{}, {}", result(run), relative(run.started(), now)));
+        let when = last.map(|run| format!("{}, {}", run.result(), relative(run.started(), now)));
         vec![
             self.job.name().to_owned(),
             self.schedule(),
@@ -209,16 +209,20 @@ fn history_row(run: &JobRun, now: Timestamp) -> Vec<String> {
             _ => message,
         }
     });
+    let notices = run.notices();
+    let untold = notices.iter().filter(|told| told.error.is_some());
+    let untold = untold.map(|told| format!("{} was not told", told.to));
+    let errors: Vec<String> = error.into_iter().chain(untold).collect();
     let started = run.started().to_zoned(TimeZone::system());
     vec![
         run.id().to_string(),
         run.job().to_owned(),
         started.strftime("%Y-%m-%d %H:%M:%S").to_string(),
         run.cause().name().to_owned(),
-        result(run),
+        run.result(),
         took(run, now),
         reclaimed(run),
-        error.unwrap_or_default(),
+        errors.join("; "),
     ]
 }
 
@@ -270,7 +274,7 @@ fn last_run(run: &JobRun, zone: &TimeZone, now: Timestamp) -> String {
         "last run: {} by {}, {began}: {}",
         run.id(),
         run.cause().name(),
-        result(run)
+        run.result()
     );
     if run.outcome() == RunOutcome::Running {
         text.push_str(", and holds the lock");
@@ -280,6 +284,12 @@ fn last_run(run: &JobRun, zone: &TimeZone, now: Timestamp) -> String {
         .and_then(|error| error["message"].as_str().map(str::to_owned))
     {
         text.push_str(&format!("\n  {message}"));
+    }
+    for Told { to, error } in run.notices() {
+        text.push_str(&match error {
+            None => format!("\n  told {to}"),
+            Some(error) => format!("\n  {to} could not be told: {error}"),
+        });
     }
     text
 }
@@ -292,7 +302,7 @@ fn left_out(run: &JobRun, zone: &TimeZone) -> String {
         RunOutcome::Missed => "nobody was there to run it: is `hoist serve jobs` running, or a timer installed?",
         _ => "the run before went on, and the header says no other `overlap`",
     };
-    format!("since then: {}{}: {why}", result(run), since.unwrap_or_default())
+    format!("since then: {}{}: {why}", run.result(), since.unwrap_or_default())
 }
 
 fn print(session: &Session, text: &str) -> Result<()> {

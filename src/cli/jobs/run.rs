@@ -6,7 +6,6 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::words::result;
 use crate::bindings::{Console, Session};
 use crate::cli::App;
 use crate::cli::run::Told;
@@ -62,7 +61,7 @@ impl Run {
             Claim::NotDue => return Ok(0),
             Claim::Skipped(run) => {
                 app.terminal
-                    .talk(&format!("the job `{}` runs already: {}", self.name, result(&run)));
+                    .talk(&format!("the job `{}` runs already: {}", self.name, run.result()));
                 return Ok(if self.scheduled { 0 } else { Kind::InUse.exit_code() });
             }
         };
@@ -114,7 +113,7 @@ impl Run {
             let error = run.error().unwrap_or_default();
             let message = error["message"].as_str().unwrap_or_default();
             app.terminal
-                .talk(&format!("the job `{}` ended: {}: {message}", self.name, result(run)));
+                .talk(&format!("the job `{}` ended: {}: {message}", self.name, run.result()));
         }
         let own = run.code().and_then(|code| u8::try_from(code).ok());
         match run.outcome() {

@@ -26,16 +26,6 @@ pub(super) fn relative(time: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// `ok`, `failed (3)`, `missed 30 times`.
-pub(super) fn result(run: &JobRun) -> String {
-    let word = run.outcome().name();
-    match (run.outcome(), run.code(), run.count()) {
-        (RunOutcome::Failed, Some(code), _) => format!("{word} ({code})"),
-        (RunOutcome::Missed | RunOutcome::Skipped, _, count @ 2..) => format!("{word} {count} times"),
-        _ => word.to_owned(),
-    }
-}
-
 /// How long a run took, or has taken so far.
 pub(super) fn took(run: &JobRun, now: Timestamp) -> String {
     let so_far = || {

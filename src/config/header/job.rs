@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::notify::Notify;
 use crate::error::{Error, Result};
 use crate::model::{Schedule, parse_duration, unknown, zone};
 
@@ -104,6 +105,8 @@ pub struct JobHeader {
     pub retries: Retries,
     /// The arguments it is run with, where none are given.
     pub args: Vec<String>,
+    /// Who is told what became of its runs.
+    pub notify: Vec<Notify>,
 }
 
 /// The lines of a header about the job, with their numbers, until all of them are known.
@@ -113,9 +116,12 @@ pub(super) struct JobLines<'a> {
 }
 
 /// The keys that are about a job.
-pub(super) const KEYS: [&str; 8] = [
-    "args", "catch_up", "jitter", "overlap", "retries", "schedule", "timeout", "timezone",
+pub(super) const KEYS: [&str; 9] = [
+    "args", "catch_up", "jitter", "notify", "overlap", "retries", "schedule", "timeout", "timezone",
 ];
+
+/// Those of them that may be said several times.
+const REPEATED: [&str; 1] = ["notify"];
 
 impl<'a> JobLines<'a> {
     /// Notes a line; false if it is not about a job. Errors: `invalid` for what is said twice.
@@ -123,7 +129,8 @@ impl<'a> JobLines<'a> {
         if !KEYS.contains(&key) {
             return Ok(false);
         }
-        if let Some((line, _, _)) = self.lines.iter().find(|(_, known, _)| *known == key) {
+        let said = self.lines.iter().find(|(_, known, _)| *known == key);
+        if let Some((line, _, _)) = said.filter(|_| !REPEATED.contains(&key)) {
             return Err(Error::invalid(format!("`{key}` is said twice, in line {line} as well")));
         }
         self.lines.push((number, key, value));
@@ -145,6 +152,7 @@ impl<'a> JobLines<'a> {
                 "timeout" => limit(value).map(|timeout| job.timeout = Some(timeout)),
                 "overlap" => Overlap::parse(value).map(|overlap| job.overlap = overlap),
                 "catch_up" => truth(value).map(|catch_up| job.catch_up = catch_up),
+                "notify" => Notify::parse(value).map(|all| job.notify.extend(all)),
                 "retries" => Retries::parse(value).map(|retries| job.retries = retries),
                 _ => split_words(value).map(|args| job.args = args),
             };
@@ -245,6 +253,19 @@ mod tests {
         assert_eq!(job.args, ["--keep", "3", "a b c", ""]);
         let waits = [1, 2, 3].map(|attempt| job.retries.wait_before(attempt).as_secs());
         assert_eq!((job.retries.times, waits), (3, [10, 20, 40]));
+        let told = read(
+            "//! notify: slack:https://hooks.example.org/s3cret mail:ops@example.org\n//! notify: ping:env:PING\n//! notify: https://x.org/s3cret always",
+        );
+        let told: Vec<String> = told.unwrap().notify.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "slack:hooks.example.org when the result changes",
+                "mail:ops@example.org when the result changes",
+                "ping:env:PING at each run",
+                "webhook:x.org at each run",
+            ]
+        );
         let plain = read("//! Cleans.").unwrap();
         assert!(plain.schedule.is_none() && !plain.catch_up && plain.overlap == Overlap::Skip);
     }
@@ -260,6 +281,17 @@ mod tests {
             ("jitter: soon", "`soon` is not a duration", "units"),
             ("args: 'a", "a ' has no end", "pairs"),
             ("timezone: UTC", "a time zone without a schedule", "schedule"),
+            ("notify: always", "it names nobody", "`slack:env:SLACK_URL`"),
+            (
+                "notify: mail:a@b failure",
+                "`failure` says of nobody how to tell",
+                "`always`",
+            ),
+            (
+                "notify: ping:https://x.org/y change",
+                "gets them at each run",
+                "a line of their own",
+            ),
         ] {
             let error = read(&format!("//! Cleans.\n//! {line}\n1")).unwrap_err();
             assert!(

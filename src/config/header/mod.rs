@@ -4,6 +4,7 @@
 //! the interpreter, so that help and completion cost no more than the file.
 
 mod job;
+mod notify;
 mod parameter;
 mod words;
 
@@ -13,6 +14,7 @@ use crate::model::unknown;
 use job::JobLines;
 
 pub use job::{JobHeader, Overlap, Retries, split_words};
+pub use notify::Notify;
 pub use parameter::{Given, Parameter, Place, Type};
 pub use words::{Misuse, read_words};
 

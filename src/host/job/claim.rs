@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::Job;
 use super::history::{JobRun, Outcome};
+use super::notices::Teller;
 use crate::config::{JobHeader, Overlap};
 use crate::error::{Context as _, Error, Result};
 use crate::host::{Host, make_dir};
@@ -74,6 +75,8 @@ pub struct Ticket {
     pub(super) header: JobHeader,
     pub(super) row: RunRow,
     pub(super) lock: Lock,
+    /// Runs before it that were found to have been cut off.
+    pub(super) cut: Vec<RunRow>,
 }
 
 impl Ticket {
@@ -139,39 +142,57 @@ impl Host {
 
     fn claim(&self, ctx: &Context, job: &Job, header: JobHeader, wish: impl Fn(&Job) -> Option<Wish>) -> Result<Claim> {
         let Some(lock) = self.lock_job(ctx, job, &header)? else {
-            return self.skip(job, &wish);
+            return self.skip(job, &header, &wish);
         };
         // As it is now: whoever held the lock may have seen to it.
         let job = self.job(job.name())?;
         let Some(wish) = wish(&job) else {
             return Ok(Claim::NotDue);
         };
-        self.settle(&job)?;
-        let begun = self.store().write_durably(|tx| {
-            let is_ours = note(tx, &job, &wish)? && wish.is_to_run();
-            is_ours.then(|| begin(tx, &job, &wish)).transpose()
+        let mut cut = self.settle(&job)?;
+        let (begun, missed) = self.store().write_durably(|tx| {
+            let Some(missed) = note(tx, &job, &wish)? else {
+                return Ok((None, None));
+            };
+            match wish.is_to_run() {
+                true => Ok((Some(begin(tx, &job, &wish)?), None)),
+                false => Ok((None, missed)),
+            }
         })?;
         let Some(row) = begun else {
+            drop(lock);
+            cut.extend(missed);
+            Teller::new(self, &job, &header).tell_all(cut);
             return Ok(Claim::NotDue);
         };
         Holder::own(row.id)?.write(&lock)?;
-        Ok(Claim::Begun(Box::new(Ticket { job, header, row, lock })))
+        Ok(Claim::Begun(Box::new(Ticket {
+            job,
+            header,
+            row,
+            lock,
+            cut,
+        })))
     }
 
     /// Notes that a run is left out.
-    fn skip(&self, job: &Job, wish: &impl Fn(&Job) -> Option<Wish>) -> Result<Claim> {
-        let skipped = self.store().write_durably(|tx| {
+    fn skip(&self, job: &Job, header: &JobHeader, wish: &impl Fn(&Job) -> Option<Wish>) -> Result<Claim> {
+        let (skipped, missed) = self.store().write_durably(|tx| {
             let Some(row) = tx.job(job.name())? else {
-                return Ok(None);
+                return Ok((None, None));
             };
             let job = Job { row };
-            let Some(wish) = wish(&job) else { return Ok(None) };
-            if !note(tx, &job, &wish)? || !wish.is_to_run() {
-                return Ok(None);
+            let Some(wish) = wish(&job) else {
+                return Ok((None, None));
+            };
+            let noted = note(tx, &job, &wish)?;
+            if noted.is_none() || !wish.is_to_run() {
+                return Ok((None, noted.flatten()));
             }
             let at = wish.slot.map(|slot| slot.at);
-            leave_out(tx, &job, &wish.cause, at, Outcome::Skipped).map(Some)
+            Ok((Some(leave_out(tx, &job, &wish.cause, at, Outcome::Skipped)?), None))
         })?;
+        Teller::new(self, job, header).tell_all(missed.into_iter().collect());
         Ok(match skipped {
             Some(row) => Claim::Skipped(Box::new(self.seen_run(row))),
             None => Claim::NotDue,
@@ -262,8 +283,9 @@ impl Host {
             .hint("wait for its end")
     }
 
-    /// Records what a dead process left open, and ends what it left behind; to be called under the job's lock.
-    pub(super) fn settle(&self, job: &Job) -> Result<()> {
+    /// Records what a dead process left open, and ends what it left behind; to be called under the job's lock. Returns those runs.
+    pub(super) fn settle(&self, job: &Job) -> Result<Vec<RunRow>> {
+        let mut cut = Vec::new();
         for mut row in self.store().read(|tx| tx.open_runs(job.name()))? {
             end_task(&self.group_of(row.id))?;
             self.reap_containers(row.id);
@@ -272,16 +294,20 @@ impl Host {
             row.outcome = Some(Outcome::Interrupted.name().to_owned());
             row.effects = report.and_then(|report| serde_json::to_string(&report.effects).ok());
             self.store().write_durably(|tx| tx.update_run(&row))?;
+            cut.push(row);
         }
-        Ok(())
+        Ok(cut)
     }
 
-    /// Records what dead processes left open of all jobs.
+    /// Records what dead processes left open of all jobs, and has those who are to know told beside this.
     pub fn settle_jobs(&self) -> Result<()> {
         for job in self.jobs()? {
             let is_open = !self.store().read(|tx| tx.open_runs(job.name()))?.is_empty();
             if is_open && let Some(_lock) = self.try_lock_job(&job)? {
-                self.settle(&job)?;
+                let cut = self.settle(&job)?;
+                let header = job.header().map(|header| header.job).unwrap_or_default();
+                let teller = Teller::new(self, &job, &header);
+                let _ = std::thread::Builder::new().spawn(move || teller.tell_all(cut));
             }
         }
         Ok(())
@@ -310,22 +336,23 @@ fn wish_of(job: &Job, due: &Due) -> Option<Wish> {
     })
 }
 
-/// Notes how far the schedule is seen to, and what was missed; false if another process has done so.
-fn note(tx: &Tx, job: &Job, wish: &Wish) -> Result<bool> {
+/// Notes how far the schedule is seen to, and what was missed, of which it returns the record; `None` if another process has done so.
+fn note(tx: &Tx, job: &Job, wish: &Wish) -> Result<Option<Option<RunRow>>> {
     if let Some((before, seen)) = wish.seen
         && !tx.see_job(job.name(), before, seen)?
     {
-        return Ok(false);
+        return Ok(None);
     }
-    if let Some(missed) = wish.missed {
-        let row = RunRow {
-            until: Some(missed.last),
-            count: missed.count,
-            ..row(job, &Cause::Schedule, Some(missed.first), Some(Outcome::Missed))
-        };
-        tx.insert_run(&row)?;
-    }
-    Ok(true)
+    let Some(missed) = wish.missed else {
+        return Ok(Some(None));
+    };
+    let mut row = RunRow {
+        until: Some(missed.last),
+        count: missed.count,
+        ..row(job, &Cause::Schedule, Some(missed.first), Some(Outcome::Missed))
+    };
+    row.id = tx.insert_run(&row)?;
+    Ok(Some(Some(row)))
 }
 
 fn begin(tx: &Tx, job: &Job, wish: &Wish) -> Result<RunRow> {
@@ -370,6 +397,7 @@ fn row(job: &Job, cause: &Cause, scheduled: Option<Timestamp>, outcome: Option<O
         attempts: 0,
         error: None,
         effects: None,
+        notices: None,
     }
 }
 

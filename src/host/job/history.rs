@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::claim::Cause;
-use super::{Effects, Job};
+use super::{Effects, Job, Told};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::store::RunRow;
@@ -54,7 +54,7 @@ impl Outcome {
         names.find(|(_, one)| *one == self).map_or("failed", |(name, _)| name)
     }
 
-    fn parse(text: &str) -> Outcome {
+    pub(super) fn parse(text: &str) -> Outcome {
         let found = Outcome::NAMES.iter().find(|(name, _)| *name == text);
         found.map_or(Outcome::Failed, |(_, one)| *one)
     }
@@ -137,6 +137,22 @@ impl JobRun {
     /// What went wrong: an object of `kind`, `message`, `file`, `line`, `column` and `hint`.
     pub fn error(&self) -> Option<Value> {
         serde_json::from_str(self.row.error.as_deref()?).ok()
+    }
+
+    /// `ok`, `failed (3)`, `missed 30 times`.
+    pub fn result(&self) -> String {
+        let word = self.outcome.name();
+        match (self.outcome, self.code(), self.count()) {
+            (Outcome::Failed, Some(code), _) => format!("{word} ({code})"),
+            (Outcome::Missed | Outcome::Skipped, _, count @ 2..) => format!("{word} {count} times"),
+            _ => word.to_owned(),
+        }
+    }
+
+    /// Who was told of it, or could not be.
+    pub fn notices(&self) -> Vec<Told> {
+        let text = self.row.notices.as_deref().unwrap_or("[]");
+        serde_json::from_str(text).unwrap_or_default()
     }
 
     /// What it did.

@@ -9,6 +9,7 @@ mod effects;
 mod history;
 mod kept;
 mod metrics;
+mod notices;
 mod timers;
 mod watch;
 
@@ -25,6 +26,7 @@ use crate::store::JobRow;
 pub use claim::{Cause, Claim, Ticket};
 pub use effects::Effects;
 pub use history::{JobRun, Outcome};
+pub use notices::Told;
 pub use timers::TimerUnit;
 pub use watch::Report as RunReport;
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::claim::Ticket;
 use super::history::{JobRun, Outcome};
+use super::notices::Teller;
 use super::{Effects, Job};
 use crate::error::{Context as _, Error, Result};
 use crate::host::{Host, make_dir};
@@ -58,8 +59,11 @@ struct Try {
 }
 
 impl Ticket {
-    /// Runs the job, again if it fails and its header says so, and records how it ended; `take` gets what it writes.
+    /// Runs the job, again if it fails and its header says so, records how it ended, and tells those whom the header names, once the job is
+    /// free again; `take` gets what it writes.
     pub fn watch(mut self, host: &Host, ctx: &Context, mut take: impl FnMut(&[u8])) -> Result<JobRun> {
+        let teller = Teller::new(host, &self.job, &self.header);
+        let beginning = teller.clone().begin(self.row.id, std::mem::take(&mut self.cut));
         let ran = self.tries(host, ctx, &mut take);
         let last = ran.unwrap_or_else(|error| Try {
             outcome: Outcome::Failed,
@@ -69,7 +73,9 @@ impl Ticket {
                 effects: Effects::default(),
             },
         });
-        self.end(host, last.outcome, last.code, last.report)
+        let run = self.end(host, last.outcome, last.code, last.report)?;
+        let told = beginning.and_then(|thread| thread.join().ok());
+        Ok(teller.tell(run, told.unwrap_or_default()))
     }
 
     /// Records how the run ended, and gives the job free.
