@@ -1,87 +1,13 @@
 //! When jobs run: compared with `systemd-analyze` over ten years in zones with all kinds of clocks, and told to people.
 
-use std::process::Command;
-
 use hoist::model::{Schedule, zone};
 use jiff::Timestamp;
 
-use crate::harness::{Hoist, program};
-
-/// Those that systemd 252 gets wrong are not among them: steps that do not divide the hour lose the full one at midnight, and
-/// Morocco's clock, which goes back for a month, loses a day.
-const EVENTS: [&str; 27] = [
-    "*-*-* 02:30",
-    "*-*-* *:30",
-    "Mon..Fri 03:00",
-    "*-*~1 02:30",
-    "quarterly",
-    "weekly",
-    "Mon *-*-1..7 04:00",
-    "*-*-* 0/6:15",
-    "Sat,Sun 2,14:30:15",
-    "*-02-29 12:00",
-    "*-*-31 23:59:59",
-    "*-*-* 01..03:00/20",
-    "2026..2030-*-01",
-    "*-3,10-* 02,03:0/10",
-    "*-*~7/1 06:00",
-    "*-02~03",
-    "monthly",
-    "*-01/3-15 00:30",
-    "Wed,Fri..Sat 1..5:00",
-    "*:*:10",
-    "*-*-1/10 2:15",
-    "yearly",
-    "minutely",
-    "*-1..6/2-2..28/5 3:00",
-    "Sun 02:00",
-    "semiannually",
-    "*-12-25..31 1:05",
-];
-
-const ZONES: [&str; 7] = [
-    "UTC",
-    "Europe/Berlin",
-    "America/New_York",
-    "Australia/Lord_Howe",
-    "Asia/Kathmandu",
-    "America/Sao_Paulo",
-    "Pacific/Apia",
-];
+use crate::harness::Hoist;
+use crate::harness::calendar::{EVENTS, ZONES, told};
 
 /// How many times are compared from each beginning.
 const TIMES: usize = 100;
-
-/// The times that systemd tells, in UTC.
-fn told(event: &str, zone: &str, base: &str) -> Vec<Timestamp> {
-    let mut command: Command = program("systemd-analyze");
-    let output = command
-        .args([
-            "calendar",
-            &format!("--base-time={base} UTC"),
-            &format!("--iterations={TIMES}"),
-        ])
-        .arg(format!("{event} {zone}"))
-        .env("TZ", "UTC")
-        .output()
-        .expect("systemd-analyze is there");
-    assert!(
-        output.status.success(),
-        "{event}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = String::from_utf8(output.stdout).unwrap();
-    let lines = text.lines().filter_map(|line| line.trim().split_once(": "));
-    let times = lines.filter(|(name, _)| *name == "Next elapse" || name.starts_with("Iter. #"));
-    let time = |text: &str| {
-        let words: Vec<&str> = text.split(' ').collect();
-        format!("{}T{}Z", words[1], words[2]).parse().unwrap()
-    };
-    times
-        .filter(|(_, text)| *text != "never")
-        .map(|(_, text)| time(text))
-        .collect()
-}
 
 #[test]
 fn calendar_events_come_when_systemd_says() {
@@ -89,10 +15,10 @@ fn calendar_events_come_when_systemd_says() {
         for event in EVENTS {
             let schedule = Schedule::parse(event, &zone(name).unwrap()).unwrap();
             // Over the changes of the clocks of one year, and from ten years of rare days.
-            for base in ["2026-03-01 00:00:00", "2026-10-01 00:00:00", "2016-01-01 00:00:00"] {
-                let expected = told(event, name, base);
+            for base in ["2026-03-01T00:00:00Z", "2026-10-01T00:00:00Z", "2016-01-01T00:00:00Z"] {
+                let after: Timestamp = base.parse().unwrap();
+                let expected = told(event, name, after, TIMES);
                 assert!(!expected.is_empty(), "{event} in {name}");
-                let after: Timestamp = format!("{}Z", base.replace(' ', "T")).parse().unwrap();
                 let times = std::iter::successors(schedule.next(after), |time| schedule.next(*time));
                 let times: Vec<Timestamp> = times.take(expected.len()).collect();
                 assert_eq!(times, expected, "{event} in {name} from {base}");
@@ -118,18 +44,17 @@ fn a_timer_comes_whenever_the_schedule_does() {
         "@every 8h",
     ] {
         let schedule = Schedule::parse(text, &utc).unwrap();
-        let base = "2026-01-01 00:00:00";
+        let after: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let lists: Vec<Vec<Timestamp>> = schedule
             .calendar_events()
             .iter()
-            .map(|event| told(event.trim_end_matches(" UTC"), "UTC", base))
+            .map(|event| told(event.trim_end_matches(" UTC"), "UTC", after, TIMES))
             .collect();
         // All lists go at least as far as the one that ends first.
         let end = lists.iter().map(|list| *list.last().unwrap()).min().unwrap();
         let mut expected: Vec<Timestamp> = lists.concat().into_iter().filter(|time| *time <= end).collect();
         expected.sort();
         expected.dedup();
-        let after: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let times = std::iter::successors(schedule.next(after), |time| schedule.next(*time));
         assert_eq!(times.take(expected.len()).collect::<Vec<_>>(), expected, "{text}");
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "a helper is there before the first test that needs it")]
 
 mod bundle;
+pub(crate) mod calendar;
 pub(crate) mod certificates;
 pub(crate) mod disk;
 pub(crate) mod fault;
