@@ -43,6 +43,7 @@ mod inits;
 mod interrupts;
 mod job_notices;
 mod job_scripts;
+mod job_triggers;
 mod jobs;
 mod kills;
 mod layers;

@@ -43,6 +43,7 @@ pub fn job_map(host: &Host, job: &Job) -> Result<Dynamic> {
     set("schedule", or_unit(schedule.map(|schedule| schedule.text().to_owned())));
     set("description", or_unit(schedule.map(Schedule::words)));
     set("timezone", or_unit(schedule.map(zone_name)));
+    set("on", texts(&header.on));
     set("notify", texts(&header.notify));
     set("next", time(next));
     set(
@@ -63,6 +64,7 @@ pub fn run_map(run: &JobRun) -> Result<Dynamic> {
     set("id", run.id().into());
     set("job", run.job().to_owned().into());
     set("trigger", run.cause().name().to_owned().into());
+    set("reason", or_unit(run.reason().map(str::to_owned)));
     set("outcome", run.outcome().name().to_owned().into());
     set("ok", (run.outcome() == RunOutcome::Ok).into());
     set("scheduled", time(run.scheduled()));
@@ -194,6 +196,7 @@ pub fn checked(file: &str, header: &JobHeader, times: &[Timestamp]) -> Value {
         "timezone": schedule.map(zone_name),
         "description": schedule.map(Schedule::words),
         "next": times.iter().map(Timestamp::to_string).collect::<Vec<_>>(),
+        "on": header.on.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "notify": header.notify.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
@@ -250,7 +253,7 @@ pub mod functions {
     /// Every job, by name.
     ///
     /// Each is a map of `name`, `file`, `enabled`, `schedule` (as the header says it), `description` (the same in English), `timezone`,
-    /// `notify` (who is told of its runs, and when), `next` (the time it comes next), `running`, `last` (its last run, as `job::history` tells it) and `error` (what is wrong with
+    /// `on` (what it waits for beside that), `notify` (who is told of its runs, and when), `next` (the time it comes next), `running`, `last` (its last run, as `job::history` tells it) and `error` (what is wrong with
     /// its file now). What there is not is `()`.
     ///
     /// ```rhai
@@ -281,7 +284,8 @@ pub mod functions {
 
     /// The last twenty runs of a job, the newest first, and what was missed between them.
     ///
-    /// Each is a map of `id` (its number), `job`, `trigger` (`"schedule"`, `"catch_up"`, `"manual"`, or the event of the header),
+    /// Each is a map of `id` (its number), `job`, `trigger` (`"schedule"`, `"catch_up"`, `"manual"`, or the event of the header), `reason` (what
+    /// happened then),
     /// `outcome` (`"running"`, `"ok"`, `"failed"`, `"timeout"`, `"cancelled"`, `"replaced"`, `"interrupted"`, and of those that never
     /// began `"missed"` or `"skipped"`), `ok`, `scheduled` (the time of the schedule), `until` and `count` (the last and the number of
     /// the times it stands for), `started`, `ended`, `duration`, `code`, `attempts`, `error` (a map of `kind`, `message`, `file`,

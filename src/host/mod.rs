@@ -60,7 +60,7 @@ pub use image::{
     PulledImage, RemoveImage, SaveOptions, SketchOptions,
 };
 pub use info::Info;
-pub use job::{Cause, Claim, Effects, Job, JobRun, Outcome as RunOutcome, RunReport, Ticket, TimerUnit, Told};
+pub use job::{Actors, Cause, Claim, Effects, Job, JobRun, Outcome as RunOutcome, RunReport, Ticket, TimerUnit, Told};
 pub use notify::{MailOptions, Notice, Sign, SlackOptions, WebhookOptions, mailer};
 pub use outside::{Content as Sent, FetchOptions, Outside};
 pub use pin::Pin;

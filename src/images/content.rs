@@ -74,17 +74,16 @@ impl Content {
 
     /// Bytes of the disk it is on that are free for it.
     pub fn free_space(&self) -> Result<u64> {
-        let facts = nix::sys::statvfs::statvfs(&self.root);
-        let facts = facts.during(|| format!("look at the disk of `{}`", self.root.display()))?;
-        Ok(facts.blocks_available() * facts.fragment_size())
+        self.disk().map(|(_, free)| free)
     }
 
     /// Bytes of the disk that this is on, but for those kept for an administrator.
     pub fn disk_size(&self) -> Result<u64> {
-        let facts = nix::sys::statvfs::statvfs(&self.root);
-        let facts = facts.during(|| format!("look at the disk of `{}`", self.root.display()))?;
-        let reserved = facts.blocks_free() - facts.blocks_available();
-        Ok((facts.blocks() - reserved) * facts.fragment_size())
+        self.disk().map(|(total, _)| total)
+    }
+
+    fn disk(&self) -> Result<(u64, u64)> {
+        file::disk(&self.root).during(|| format!("look at the disk of `{}`", self.root.display()))
     }
 
     /// The bounds on what comes in.

@@ -47,7 +47,7 @@ pub use create::create;
 pub use delete::{delete, delete_after, try_delete};
 pub use detach_keys::DetachKeys;
 pub use errand::{Errand, find_program};
-pub use events::{Event, Journal};
+pub use events::{Event, Journal, RUN_FACT, Reader as EventReader};
 pub use exec::{exec, exec_detached, exec_in_front};
 pub use exit::{Exit, NotExecuted};
 pub use health::{Health, HealthCheck, HealthStatus, ProbeResult, health};

@@ -19,7 +19,7 @@ use nix::sys::signal::Signal;
 use super::cgroup::{self, Cgroup};
 use super::limits::Limits;
 use super::process::Process;
-use super::{launch, process};
+use super::{events, launch, process};
 use crate::error::{Context as _, Error, Kind, Result};
 use crate::model::Context;
 use crate::sys::pidfd::{self, End};
@@ -188,8 +188,9 @@ pub fn interrupt_apart(pid: i32) {
 
 /// Puts this process, whatever threads it has, into a group of this name, and has it asked to end when the thread that started it does.
 ///
-/// Without the right to make groups it stays where it is.
-pub fn join_task(name: &str) -> Result<()> {
+/// What it brings about is told as done by that run. Without the right to make groups it stays where it is.
+pub fn join_task(name: &str, run: i64) -> Result<()> {
+    events::act_for(run);
     // The one who started it may be dead already.
     let parent = nix::unistd::getppid();
     nix::sys::prctl::set_pdeathsig(Signal::SIGTERM).during(|| "tie the run to who watches it")?;

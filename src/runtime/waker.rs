@@ -28,6 +28,8 @@ pub struct Woken {
     pub news: bool,
     /// A child has ended.
     pub child: bool,
+    /// Something was written in the directory that is followed.
+    pub events: bool,
     /// It is asked to end: so often.
     pub ends: u32,
 }
@@ -38,6 +40,7 @@ pub struct Waker {
     signals: SignalFd,
     timer: TimerFd,
     news: Inotify,
+    events: Option<Inotify>,
 }
 
 impl Waker {
@@ -58,9 +61,21 @@ impl Waker {
                     TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
                 )?,
                 news,
+                events: None,
             })
         };
         make().during(|| "prepare to wait for jobs")
+    }
+
+    /// Is woken by what is written in this directory from now on, too, or no more.
+    pub fn follow(&mut self, dir: Option<&Path>) -> Result<()> {
+        let flags = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
+        let watch = |dir: &Path| {
+            let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+            events.add_watch(dir, flags).map(|_| events)
+        };
+        self.events = dir.map(watch).transpose().during(|| "watch what happens")?;
+        Ok(())
     }
 
     /// Sleeps up to a time, which comes also while the machine is suspended or when its clock is set; without one until it is woken.
@@ -69,8 +84,9 @@ impl Waker {
             memory::leave_code();
         }
         self.set(until).during(|| "set the timer of the jobs")?;
-        let mut fds =
-            [self.signals.as_fd(), self.timer.as_fd(), self.news.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let own = [self.signals.as_fd(), self.timer.as_fd(), self.news.as_fd()];
+        let all = own.into_iter().chain(self.events.as_ref().map(|events| events.as_fd()));
+        let mut fds: Vec<PollFd> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno).during(|| "wait for jobs"),
@@ -93,6 +109,10 @@ impl Waker {
     fn heard(&self) -> Woken {
         let mut woken = Woken {
             news: self.news.read_events().is_ok_and(|events| !events.is_empty()),
+            events: self
+                .events
+                .as_ref()
+                .is_some_and(|events| events.read_events().is_ok_and(|events| !events.is_empty())),
             ..Woken::default()
         };
         while let Ok(Some(signal)) = self.signals.read_signal() {

@@ -21,6 +21,10 @@ pub struct JobRow {
     pub added: Timestamp,
     /// The last time of its schedule that has been seen to.
     pub seen: Timestamp,
+    /// Up to when what happened has been seen to.
+    pub heard: Timestamp,
+    /// Disks that are as full as it waits for, as a JSON object of when that had it run last.
+    pub full: Option<String>,
 }
 
 /// What became of a time of a job, or of what was asked for.
@@ -32,6 +36,10 @@ pub struct RunRow {
     pub job: String,
     /// Why it began.
     pub cause: String,
+    /// What happened, in words.
+    pub reason: Option<String>,
+    /// The run that brought that about.
+    pub origin: Option<i64>,
     /// The time of the schedule, if it is of one; of several the first.
     pub scheduled: Option<Timestamp>,
     /// The last of several.
@@ -64,12 +72,15 @@ fn job(row: &Row) -> rusqlite::Result<JobRow> {
         enabled: row.get("enabled")?,
         added: read_time(row, "added")?,
         seen: read_time(row, "seen")?,
+        heard: read_time(row, "heard")?,
+        full: row.get("full")?,
     })
 }
 
 /// The columns of a run, in their order: to look each up by its name takes longer than to read it, and there are many rows.
 const RUN: &str =
-    "SELECT id, job, cause, scheduled, until, count, started, ended, outcome, code, attempts, error, effects, notices FROM run";
+    "SELECT id, job, cause, scheduled, until, count, started, ended, outcome, code, attempts, error, effects,
+    notices, reason, origin FROM run";
 
 fn run(row: &Row) -> rusqlite::Result<RunRow> {
     let moment = |column: usize| {
@@ -91,16 +102,18 @@ fn run(row: &Row) -> rusqlite::Result<RunRow> {
         error: row.get(11)?,
         effects: row.get(12)?,
         notices: row.get(13)?,
+        reason: row.get(14)?,
+        origin: row.get(15)?,
     })
 }
 
 impl Tx<'_> {
     /// Adds a job; false if its name is taken.
     pub fn insert_job(&self, row: &JobRow) -> Result<bool> {
-        let sql = "INSERT INTO job (name, file, args, enabled, added, seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                   ON CONFLICT (name) DO NOTHING";
-        let (added, seen) = (time(row.added), time(row.seen));
-        let values = params![row.name, row.file, row.args, row.enabled, added, seen];
+        let sql = "INSERT INTO job (name, file, args, enabled, added, seen, heard, full)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (name) DO NOTHING";
+        let (added, seen, heard) = (time(row.added), time(row.seen), time(row.heard));
+        let values = params![row.name, row.file, row.args, row.enabled, added, seen, heard, row.full];
         Ok(self.execute(sql, values)? > 0)
     }
 
@@ -121,20 +134,32 @@ impl Tx<'_> {
 
     /// Lets a job run by itself from a time on, or no more.
     pub fn enable_job(&self, name: &str, enabled: bool, from: Timestamp) -> Result<()> {
-        let sql = "UPDATE job SET enabled = ?2, seen = iif(?2, ?3, seen) WHERE name = ?1 AND enabled <> ?2";
+        let sql = "UPDATE job SET enabled = ?2, seen = iif(?2, ?3, seen), heard = iif(?2, ?3, heard)
+                   WHERE name = ?1 AND enabled <> ?2";
         self.execute(sql, params![name, enabled, time(from)]).map(drop)
     }
 
-    /// Notes that the schedule has been seen to up to a time; false if that is not how far it was any more.
-    pub fn see_job(&self, name: &str, before: Timestamp, seen: Timestamp) -> Result<bool> {
-        let sql = "UPDATE job SET seen = ?3 WHERE name = ?1 AND seen = ?2 AND enabled";
-        Ok(self.execute(sql, params![name, time(before), time(seen)])? > 0)
+    /// Notes how far a job has been seen to; false if that is not how far it was before any more.
+    pub fn see_job(&self, before: &JobRow, after: &JobRow) -> Result<bool> {
+        let sql = "UPDATE job SET seen = ?5, heard = ?6, full = ?7
+                   WHERE name = ?1 AND seen = ?2 AND heard = ?3 AND full IS ?4 AND enabled";
+        let (seen, heard) = (time(before.seen), time(before.heard));
+        let values = params![
+            before.name,
+            seen,
+            heard,
+            before.full,
+            time(after.seen),
+            time(after.heard),
+            after.full
+        ];
+        Ok(self.execute(sql, values)? > 0)
     }
 
     /// Adds a run, to the totals as well if it has ended; returns its number, which replaces the one of the row.
     pub fn insert_run(&self, row: &RunRow) -> Result<i64> {
-        let sql = "INSERT INTO run (job, cause, scheduled, until, count, started, ended, outcome, code, attempts, error, effects)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        let sql = "INSERT INTO run (job, cause, scheduled, until, count, started, ended, outcome, code, attempts, error, effects,
+                   reason, origin) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         let values = params![
             row.job,
             row.cause,
@@ -147,7 +172,9 @@ impl Tx<'_> {
             row.code,
             row.attempts,
             row.error,
-            row.effects
+            row.effects,
+            row.reason,
+            row.origin
         ];
         self.execute(sql, values)?;
         let id = self.0.last_insert_rowid();
@@ -244,6 +271,8 @@ mod tests {
             enabled: true,
             added: at(1),
             seen: at(1),
+            heard: at(1),
+            full: None,
         };
         assert!(store.write(|tx| tx.insert_job(&row)).unwrap());
         assert!(!store.write(|tx| tx.insert_job(&row)).unwrap());
@@ -256,6 +285,8 @@ mod tests {
             id: 0,
             job: "nightly".into(),
             cause: "schedule".into(),
+            reason: None,
+            origin: None,
             scheduled: Some(at(second)),
             until: None,
             count: 1,
@@ -274,7 +305,16 @@ mod tests {
     fn a_time_is_seen_to_once() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir);
-        let see = |before, seen| store.write(|tx| tx.see_job("nightly", at(before), at(seen))).unwrap();
+        let see = |before, seen| {
+            let row = store.read(|tx| tx.job("nightly")).unwrap().unwrap();
+            let (before, after) = ((at(before), row.heard), (at(seen), at(seen)));
+            let with = |(seen, heard)| JobRow {
+                seen,
+                heard,
+                ..row.clone()
+            };
+            store.write(|tx| tx.see_job(&with(before), &with(after))).unwrap()
+        };
         assert!(see(1, 5));
         assert!(!see(1, 5));
         store.write(|tx| tx.enable_job("nightly", false, at(9))).unwrap();

@@ -47,7 +47,7 @@ pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
     include_str!("migrations/003-sources.sql"),
@@ -59,6 +59,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/009-jobs.sql"),
     include_str!("migrations/010-run_total.sql"),
     include_str!("migrations/011-notices.sql"),
+    include_str!("migrations/012-triggers.sql"),
 ];
 
 /// The way out of a damaged database.

@@ -92,6 +92,8 @@ mod tests {
             attempts: 1,
             error: None,
             notices: None,
+            reason: None,
+            origin: None,
             effects: Some(format!("{{\"reclaimed\":{reclaimed}}}")),
         }
     }
@@ -104,6 +106,8 @@ mod tests {
             enabled: true,
             added: at(0),
             seen: at(0),
+            heard: at(0),
+            full: None,
         })
     }
 
@@ -172,7 +176,11 @@ mod tests {
         let counted = totals(&store);
         store
             .lock()
-            .execute_batch("DROP TABLE run_total; ALTER TABLE run DROP COLUMN notices; PRAGMA user_version = 9;")
+            .execute_batch(
+                "DROP TABLE run_total; ALTER TABLE run DROP COLUMN notices; ALTER TABLE run DROP COLUMN reason;
+                 ALTER TABLE run DROP COLUMN origin; ALTER TABLE job DROP COLUMN heard; ALTER TABLE job DROP COLUMN full;
+                 PRAGMA user_version = 9;",
+            )
             .unwrap();
         drop(store);
         let store = Store::open(&dir.path().join("hoist.db")).unwrap();

@@ -47,8 +47,8 @@ const VERBATIM: [(&str, &str, usize); 15] = [
     ("trash_run", "act", 2),
     ("trash_row", "number", 4),
     ("trash_content", "act, digest", 2),
-    ("job", "name", 6),
-    ("run", "id", 14),
+    ("job", "name", 8),
+    ("run", "id", 16),
     ("run_total", "job, outcome", 7),
 ];
 

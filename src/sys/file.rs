@@ -438,6 +438,14 @@ pub fn sync_filesystem(fd: BorrowedFd<'_>) -> nix::Result<()> {
     nix::unistd::syncfs(fd)
 }
 
+/// The bytes of the disk that a path is on, but for those kept for an administrator, and how many of them are free (statvfs(3)).
+pub fn disk(path: &Path) -> nix::Result<(u64, u64)> {
+    let facts = nix::sys::statvfs::statvfs(path)?;
+    let reserved = facts.blocks_free() - facts.blocks_available();
+    let total = (facts.blocks() - reserved) * facts.fragment_size();
+    Ok((total, facts.blocks_available() * facts.fragment_size()))
+}
+
 /// Makes renames within a directory last.
 pub fn sync_directory(path: &Path) -> std::io::Result<()> {
     File::open(path)?.sync_all()

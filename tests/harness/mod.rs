@@ -30,7 +30,7 @@ pub(crate) use certificates::Authority;
 pub(crate) use faulty::{Answer, Fault, Faulty};
 pub(crate) use filters::Filters;
 pub(crate) use guest::Guest;
-pub(crate) use hoist::{Hoist, PROGRAM};
+pub(crate) use hoist::{Hoist, PROGRAM, Running};
 pub(crate) use merged::Merged;
 pub(crate) use output::{Output, assert_same};
 pub(crate) use peers::Peers;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::words::shown;
@@ -13,13 +14,12 @@ use crate::cli::App;
 use crate::cli::run::Told;
 use crate::config::JobHeader;
 use crate::error::{Error, Result};
-use crate::model::Schedule;
 use crate::script::runner::Source;
 
 /// How many times to come are told.
 const TIMES: usize = 5;
 
-/// Tell what the schedule in the header of a script means, and the next five times; nothing is run
+/// Tell what the header of a script means: the schedule with the next five times, what it waits for, and who is told; nothing is run
 #[derive(Args)]
 pub(in crate::cli) struct Check {
     /// The scripts
@@ -48,7 +48,6 @@ impl Check {
 /// A script with its schedule.
 struct Checked {
     file: String,
-    schedule: Schedule,
     header: JobHeader,
     times: Vec<Timestamp>,
 }
@@ -57,26 +56,32 @@ impl Checked {
     fn read(file: &Path) -> Result<Checked> {
         let source = Source::file(file)?;
         let header = source.header()?.job;
-        let Some(schedule) = header.schedule.clone() else {
-            return Err(Error::invalid("its header has no schedule")
-                .hint("say when it is to run by a line such as `//! schedule: 0 3 * * *`")
+        if header.schedule.is_none() && header.on.is_empty() {
+            return Err(Error::invalid("its header has no schedule, and waits for nothing")
+                .hint("say when it is to run by a line such as `//! schedule: 0 3 * * *` or `//! on: image.pull`")
                 .during(format!("check the job `{}`", source.name)));
-        };
-        let first = schedule.next(Timestamp::now());
-        let times = std::iter::successors(first, |time| schedule.next(*time));
+        }
+        let after = |time: Timestamp| header.schedule.as_ref().and_then(|schedule| schedule.next(time));
+        let times = std::iter::successors(after(Timestamp::now()), |time| after(*time));
         Ok(Checked {
             file: source.name,
             times: times.take(TIMES).collect(),
-            schedule,
             header,
         })
     }
 
     fn text(&self) -> String {
-        let zone = zone_name(&self.schedule);
-        let mut text = format!("{}: {} ({zone})\n", self.file, self.schedule.words());
+        let mut text = match &self.header.schedule {
+            Some(schedule) => format!("{}: {} ({})\n", self.file, schedule.words(), zone_name(schedule)),
+            None => format!("{}: on events\n", self.file),
+        };
+        let zone = self.header.schedule.as_ref().map(|schedule| schedule.zone().clone());
+        let zone = zone.unwrap_or(TimeZone::UTC);
         for time in &self.times {
-            text.push_str(&format!("  {}\n", shown(*time, self.schedule.zone())));
+            text.push_str(&format!("  {}\n", shown(*time, &zone)));
+        }
+        for trigger in &self.header.on {
+            text.push_str(&format!("  on {trigger}: {}\n", trigger.words()));
         }
         for notify in &self.header.notify {
             text.push_str(&format!("  tells {notify}\n"));

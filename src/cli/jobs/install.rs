@@ -17,7 +17,8 @@ const CRONTABS: &str = "/etc/cron.d";
 /// Have systemd or cron run jobs, in the place of `hoist serve jobs`
 ///
 /// Prints what it takes: units of a timer for each job, or a file of lines for cron. With --write it is written to where it belongs. What
-/// runs a job claims it first, so that several may drive the same job.
+/// runs a job claims it first, so that several may drive the same job. Jobs that wait for events (`//! on:`) are looked at once a minute, where
+/// `hoist serve jobs` runs them at once.
 #[derive(Args)]
 pub(in crate::cli) struct Install {
     /// Units of systemd
@@ -80,20 +81,23 @@ impl Install {
         Path::new(if self.systemd { UNITS } else { CRONTABS })
     }
 
-    /// Those that are named, or all that have a schedule.
+    /// Those that are named, or all that run by themselves.
     fn jobs(&self, host: &Host) -> Result<Vec<Job>> {
         if !self.names.is_empty() {
             return self.names.iter().map(|name| host.job(name)).collect();
         }
         let jobs = host.jobs()?;
-        let is_timed = |job: &Job| job.header().is_ok_and(|header| header.job.schedule.is_some());
+        let is_timed = |job: &Job| {
+            let header = job.header().map(|header| header.job);
+            header.is_ok_and(|header| header.schedule.is_some() || !header.on.is_empty())
+        };
         Ok(jobs.into_iter().filter(is_timed).collect())
     }
 
     /// The names of files, and what is in them.
     fn files(&self, host: &Host, jobs: &[Job]) -> Result<Vec<(String, String)>> {
         if jobs.is_empty() {
-            let error = Error::not_found("there is no job with a schedule");
+            let error = Error::not_found("there is no job that runs by itself");
             return Err(error.hint("`hoist jobs add FILE` makes a job of a script"));
         }
         let program = std::fs::read_link("/proc/self/exe").during(|| "find this program")?;

@@ -11,7 +11,7 @@ use crate::bindings::{Console, Format, Session, table};
 use crate::cli::App;
 use crate::error::{Context as _, Result};
 use crate::host::{Host, Job, JobRun, RunOutcome, Told};
-use crate::model::Timetable;
+use crate::model::{Timetable, Trigger};
 
 /// Tell all jobs: what they are to do when, and what became of the last run
 #[derive(Args)]
@@ -73,6 +73,7 @@ pub(in crate::cli) struct Why {
 struct Seen {
     job: Job,
     table: Option<Timetable>,
+    on: Vec<Trigger>,
     problem: Option<String>,
     last: Option<JobRun>,
 }
@@ -84,6 +85,7 @@ impl Seen {
         let header = header.map(|header| header.job).unwrap_or_default();
         Ok(Seen {
             table: job.timetable(&header),
+            on: header.on,
             last: host.last_job_run(&job)?,
             problem,
             job,
@@ -91,8 +93,18 @@ impl Seen {
     }
 
     fn schedule(&self) -> String {
-        let text = |table: &Timetable| table.schedule().text().to_owned();
-        self.table.as_ref().map_or_else(|| "by order".to_owned(), text)
+        let schedule = self.table.as_ref().map(|table| table.schedule().text().to_owned());
+        let parts: Vec<String> = schedule.into_iter().chain(self.waits()).collect();
+        match parts.is_empty() {
+            true => "by order".to_owned(),
+            false => parts.join(", "),
+        }
+    }
+
+    /// `on image.pull, disk>80%`; `None` if it waits for nothing.
+    fn waits(&self) -> Option<String> {
+        let names: Vec<String> = self.on.iter().map(Trigger::name).collect();
+        (!names.is_empty()).then(|| format!("on {}", names.join(", ")))
     }
 
     fn zone(&self) -> TimeZone {
@@ -102,10 +114,10 @@ impl Seen {
 
     /// The next time in words.
     fn next(&self, now: Timestamp) -> String {
-        match (&self.problem, self.job.enabled(), &self.table) {
-            (Some(_), _, _) => "never: the file is wrong".to_owned(),
-            (_, false, _) => "disabled".to_owned(),
-            (_, _, None) => "by order".to_owned(),
+        let time = match (&self.problem, self.job.enabled(), &self.table) {
+            (Some(_), _, _) => return "never: the file is wrong".to_owned(),
+            (_, false, _) => return "disabled".to_owned(),
+            (_, _, None) => return self.waits().unwrap_or_else(|| "by order".to_owned()),
             (_, _, Some(table)) => match table.times(now).next() {
                 None => "never again".to_owned(),
                 Some(time) => {
@@ -114,7 +126,8 @@ impl Seen {
                     format!("{} ({} {zone})", relative(time, now), zoned.strftime("%a %d %b %H:%M"))
                 }
             },
-        }
+        };
+        self.waits().map_or(time.clone(), |waits| format!("{time}, or {waits}"))
     }
 
     fn row(&self, now: Timestamp) -> Vec<String> {
@@ -218,7 +231,7 @@ fn history_row(run: &JobRun, now: Timestamp) -> Vec<String> {
         run.id().to_string(),
         run.job().to_owned(),
         started.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-        run.cause().name().to_owned(),
+        trigger(run),
         run.result(),
         took(run, now),
         reclaimed(run),
@@ -252,6 +265,7 @@ impl Why {
                     table.schedule().words()
                 ));
             }
+            lines.extend(seen.on.iter().map(|on| format!("on: {on} ({})", on.words())));
             lines.extend(seen.problem.iter().map(|problem| format!("file: {problem}")));
             lines.push(match &seen.last {
                 None => "last run: none yet".to_owned(),
@@ -270,12 +284,7 @@ impl Why {
 
 fn last_run(run: &JobRun, zone: &TimeZone, now: Timestamp) -> String {
     let began = format!("{} ({})", shown(run.started(), zone), relative(run.started(), now));
-    let mut text = format!(
-        "last run: {} by {}, {began}: {}",
-        run.id(),
-        run.cause().name(),
-        run.result()
-    );
+    let mut text = format!("last run: {} by {}, {began}: {}", run.id(), trigger(run), run.result());
     if run.outcome() == RunOutcome::Running {
         text.push_str(", and holds the lock");
     }
@@ -292,6 +301,12 @@ fn last_run(run: &JobRun, zone: &TimeZone, now: Timestamp) -> String {
         });
     }
     text
+}
+
+/// `manual`, `image.pull (app:1)`.
+fn trigger(run: &JobRun) -> String {
+    let name = run.cause().name().to_owned();
+    run.reason().map_or(name.clone(), |reason| format!("{name} ({reason})"))
 }
 
 fn left_out(run: &JobRun, zone: &TimeZone) -> String {

@@ -23,17 +23,13 @@ const EARLY: SignedDuration = SignedDuration::from_secs(2);
 /// allows more, by `//! allow:`.
 #[derive(Args)]
 pub(in crate::cli) struct Run {
-    /// Run it only if it is due by its schedule, as timers do; a run that is not due is no error
+    /// Run it only if it is due by its schedule or by what happened, as timers do; a run that is not due is no error
     #[arg(long)]
     scheduled: bool,
 
     /// When it was found to be due
     #[arg(long, value_name = "TIME", hide = true, requires = "scheduled")]
     at: Option<Timestamp>,
-
-    /// Why it is run, in place of a person's wish
-    #[arg(long, value_name = "EVENT", hide = true)]
-    event: Option<String>,
 
     /// Show nothing of what it prints
     #[arg(long)]
@@ -75,8 +71,7 @@ impl Run {
 
     fn claim(&self, host: &Host, ctx: &Context) -> Result<Claim> {
         if !self.scheduled {
-            let cause = self.event.clone().map_or(Cause::Manual, Cause::Event);
-            return host.claim_for(ctx, &self.name, &cause);
+            return host.claim_for(ctx, &self.name, &Cause::Manual);
         }
         if let Some(at) = self.at {
             return host.claim_due(ctx, &self.name, at);

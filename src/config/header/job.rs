@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::notify::Notify;
 use crate::error::{Error, Result};
-use crate::model::{Schedule, parse_duration, unknown, zone};
+use crate::model::{Schedule, Trigger, parse_duration, unknown, zone};
 
 /// The first wait before a run is tried again, where the header names none.
 const BACK_OFF: Duration = Duration::from_secs(30);
@@ -93,6 +93,8 @@ impl Retries {
 pub struct JobHeader {
     /// When it is to run.
     pub schedule: Option<Schedule>,
+    /// What it waits for beside that.
+    pub on: Vec<Trigger>,
     /// A time of which each machine waits a share of its own.
     pub jitter: Duration,
     /// How long a run may take.
@@ -116,12 +118,12 @@ pub(super) struct JobLines<'a> {
 }
 
 /// The keys that are about a job.
-pub(super) const KEYS: [&str; 9] = [
-    "args", "catch_up", "jitter", "notify", "overlap", "retries", "schedule", "timeout", "timezone",
+pub(super) const KEYS: [&str; 10] = [
+    "args", "catch_up", "jitter", "notify", "on", "overlap", "retries", "schedule", "timeout", "timezone",
 ];
 
 /// Those of them that may be said several times.
-const REPEATED: [&str; 1] = ["notify"];
+const REPEATED: [&str; 2] = ["notify", "on"];
 
 impl<'a> JobLines<'a> {
     /// Notes a line; false if it is not about a job. Errors: `invalid` for what is said twice.
@@ -153,6 +155,7 @@ impl<'a> JobLines<'a> {
                 "overlap" => Overlap::parse(value).map(|overlap| job.overlap = overlap),
                 "catch_up" => truth(value).map(|catch_up| job.catch_up = catch_up),
                 "notify" => Notify::parse(value).map(|all| job.notify.extend(all)),
+                "on" => Trigger::parse_line(value).map(|all| job.on.extend(all)),
                 "retries" => Retries::parse(value).map(|retries| job.retries = retries),
                 _ => split_words(value).map(|args| job.args = args),
             };
@@ -280,6 +283,7 @@ mod tests {
             ("timeout: 0s", "cannot end before it began", "no limit"),
             ("jitter: soon", "`soon` is not a duration", "units"),
             ("args: 'a", "a ' has no end", "pairs"),
+            ("on: image.pul", "`image.pul` is nothing that happens", "`image.pull`"),
             ("timezone: UTC", "a time zone without a schedule", "schedule"),
             ("notify: always", "it names nobody", "`slack:env:SLACK_URL`"),
             (

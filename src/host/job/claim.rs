@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use super::Job;
 use super::history::{JobRun, Outcome};
 use super::notices::Teller;
+use super::triggers::Call;
 use crate::config::{JobHeader, Overlap};
 use crate::error::{Context as _, Error, Result};
 use crate::host::{Host, make_dir};
 use crate::model::{Context, Due, Missed, Slot};
 use crate::runtime::{Holder, end_task};
-use crate::store::{RunRow, Tx};
+use crate::store::{JobRow, RunRow, Tx};
 use crate::sys::file::{self, Lock};
 
 /// How long one who holds a lock may take to say so; others hold it for a moment.
@@ -94,55 +95,107 @@ impl Ticket {
 /// What is to be recorded with a run.
 struct Wish {
     cause: Cause,
+    /// What happened, in words.
+    reason: Option<String>,
+    /// The run that brought it about.
+    origin: Option<i64>,
     /// The time it is of.
     slot: Option<Slot>,
-    missed: Option<Missed>,
-    /// How far the schedule had been seen to, and is then.
-    seen: Option<(Timestamp, Timestamp)>,
+    missed: Vec<(Cause, Missed)>,
+    /// How far the job is seen to then, if this is about that.
+    after: Option<JobRow>,
+    /// Whether there is more to do than to note that, and what was missed.
+    runs: bool,
 }
 
 impl Wish {
-    /// Whether there is more to do than to note what was missed.
-    fn is_to_run(&self) -> bool {
-        self.slot.is_some() || self.seen.is_none()
+    /// To run for this reason, whatever is due.
+    fn of(cause: Cause) -> Wish {
+        Wish {
+            cause,
+            reason: None,
+            origin: None,
+            slot: None,
+            missed: Vec::new(),
+            after: None,
+            runs: true,
+        }
+    }
+
+    /// To see to what is due by the schedule.
+    fn scheduled(job: &Job, due: &Due) -> Option<Wish> {
+        let seen = due.seen()?;
+        let is_late = due.run.is_some_and(|slot| slot.is_late);
+        Some(Wish {
+            slot: due.run,
+            missed: due.missed.map(|missed| (Cause::Schedule, missed)).into_iter().collect(),
+            after: Some(JobRow {
+                seen,
+                ..job.row.clone()
+            }),
+            runs: due.run.is_some(),
+            ..Wish::of(if is_late { Cause::CatchUp } else { Cause::Schedule })
+        })
+    }
+
+    /// To see to what happened, too: one run is for both.
+    fn and(wish: Option<Wish>, job: &Job, call: Option<Call>) -> Option<Wish> {
+        let Some(call) = call else { return wish };
+        let is_scheduled = wish.as_ref().is_some_and(|wish| wish.runs);
+        let mut wish = wish.unwrap_or_else(|| Wish {
+            runs: false,
+            ..Wish::of(call.cause.clone())
+        });
+        let after = wish.after.get_or_insert_with(|| job.row.clone());
+        (after.heard, after.full) = (call.heard, call.full);
+        wish.missed
+            .extend(call.missed.map(|missed| (call.cause.clone(), missed)));
+        if call.runs {
+            wish.runs = true;
+            wish.origin = call.origin;
+            if !is_scheduled {
+                (wish.cause, wish.reason) = (call.cause, call.reason);
+            }
+        }
+        Some(wish)
     }
 }
 
 impl Host {
-    /// Claims the run of a job that is due by its schedule, as of `now`; what was missed is noted.
+    /// Claims the run of a job that is due by its schedule or by what happened, as of `now`; what was missed is noted.
     ///
     /// Of several that ask at the same time, in whatever processes, one gets it. Errors: those of the header.
     pub fn claim_due(&self, ctx: &Context, name: &str, now: Timestamp) -> Result<Claim> {
         let job = self.job(name)?;
         let header = job.header()?.job;
-        let due = |job: &Job| -> Option<Wish> {
-            let table = job.timetable(&header).filter(|_| job.enabled())?;
-            wish_of(job, &table.look(job.seen(), now))
+        let happened = match job.enabled() {
+            true => self.happened(&job, &header, now)?,
+            false => return Ok(Claim::NotDue),
         };
-        if due(&job).is_none() {
-            return Ok(Claim::NotDue);
+        let due = |job: &Job| -> Option<Wish> {
+            let table = job.timetable(&header);
+            let wish = table.and_then(|table| Wish::scheduled(job, &table.look(job.seen(), now)));
+            let wish = Wish::and(wish, job, self.call_of(job, &header, &happened, now));
+            wish.filter(|_| job.enabled())
+        };
+        match due(&job) {
+            None => Ok(Claim::NotDue),
+            // Who runs now is not to be disturbed for what is only noted.
+            Some(wish) if !wish.runs => self.pass_over(&job, &header, false, &due),
+            Some(_) => self.claim(ctx, &job, header.clone(), due),
         }
-        self.claim(ctx, &job, header.clone(), due)
     }
 
     /// Claims a run of a job for another reason. Errors: those of the header.
     pub fn claim_for(&self, ctx: &Context, name: &str, cause: &Cause) -> Result<Claim> {
         let job = self.job(name)?;
         let header = job.header()?.job;
-        let wish = |_: &Job| {
-            Some(Wish {
-                cause: cause.clone(),
-                slot: None,
-                missed: None,
-                seen: None,
-            })
-        };
-        self.claim(ctx, &job, header, wish)
+        self.claim(ctx, &job, header, |_: &Job| Some(Wish::of(cause.clone())))
     }
 
     fn claim(&self, ctx: &Context, job: &Job, header: JobHeader, wish: impl Fn(&Job) -> Option<Wish>) -> Result<Claim> {
         let Some(lock) = self.lock_job(ctx, job, &header)? else {
-            return self.skip(job, &header, &wish);
+            return self.pass_over(job, &header, true, &wish);
         };
         // As it is now: whoever held the lock may have seen to it.
         let job = self.job(job.name())?;
@@ -154,14 +207,14 @@ impl Host {
             let Some(missed) = note(tx, &job, &wish)? else {
                 return Ok((None, None));
             };
-            match wish.is_to_run() {
+            match wish.runs {
                 true => Ok((Some(begin(tx, &job, &wish)?), None)),
-                false => Ok((None, missed)),
+                false => Ok((None, Some(missed))),
             }
         })?;
         let Some(row) = begun else {
             drop(lock);
-            cut.extend(missed);
+            cut.extend(missed.into_iter().flatten());
             Teller::new(self, &job, &header).tell_all(cut);
             return Ok(Claim::NotDue);
         };
@@ -175,24 +228,29 @@ impl Host {
         })))
     }
 
-    /// Notes that a run is left out.
-    fn skip(&self, job: &Job, header: &JobHeader, wish: &impl Fn(&Job) -> Option<Wish>) -> Result<Claim> {
+    /// Notes what is due without running it: what was missed, and that a run is left out while the one before goes on.
+    fn pass_over(
+        &self,
+        job: &Job,
+        header: &JobHeader,
+        is_busy: bool,
+        wish: &impl Fn(&Job) -> Option<Wish>,
+    ) -> Result<Claim> {
         let (skipped, missed) = self.store().write_durably(|tx| {
             let Some(row) = tx.job(job.name())? else {
                 return Ok((None, None));
             };
             let job = Job { row };
-            let Some(wish) = wish(&job) else {
+            let Some(wish) = wish(&job).filter(|wish| is_busy || !wish.runs) else {
                 return Ok((None, None));
             };
             let noted = note(tx, &job, &wish)?;
-            if noted.is_none() || !wish.is_to_run() {
-                return Ok((None, noted.flatten()));
+            if noted.is_none() || !wish.runs {
+                return Ok((None, noted));
             }
-            let at = wish.slot.map(|slot| slot.at);
-            Ok((Some(leave_out(tx, &job, &wish.cause, at, Outcome::Skipped)?), None))
+            Ok((Some(leave_out(tx, &job, &wish, Outcome::Skipped)?), None))
         })?;
-        Teller::new(self, job, header).tell_all(missed.into_iter().collect());
+        Teller::new(self, job, header).tell_all(missed.unwrap_or_default());
         Ok(match skipped {
             Some(row) => Claim::Skipped(Box::new(self.seen_run(row))),
             None => Claim::NotDue,
@@ -324,47 +382,40 @@ impl Host {
     }
 }
 
-/// What is due, as a wish; `None` if nothing is.
-fn wish_of(job: &Job, due: &Due) -> Option<Wish> {
-    let seen = due.seen()?;
-    let is_late = due.run.is_some_and(|slot| slot.is_late);
-    Some(Wish {
-        cause: if is_late { Cause::CatchUp } else { Cause::Schedule },
-        slot: due.run,
-        missed: due.missed,
-        seen: Some((job.seen(), seen)),
-    })
-}
-
-/// Notes how far the schedule is seen to, and what was missed, of which it returns the record; `None` if another process has done so.
-fn note(tx: &Tx, job: &Job, wish: &Wish) -> Result<Option<Option<RunRow>>> {
-    if let Some((before, seen)) = wish.seen
-        && !tx.see_job(job.name(), before, seen)?
+/// Notes how far a job is seen to, and what was missed, of which it returns the records; `None` if another process has done so.
+fn note(tx: &Tx, job: &Job, wish: &Wish) -> Result<Option<Vec<RunRow>>> {
+    if let Some(after) = &wish.after
+        && !tx.see_job(&job.row, after)?
     {
         return Ok(None);
     }
-    let Some(missed) = wish.missed else {
-        return Ok(Some(None));
-    };
-    let mut row = RunRow {
-        until: Some(missed.last),
-        count: missed.count,
-        ..row(job, &Cause::Schedule, Some(missed.first), Some(Outcome::Missed))
-    };
-    row.id = tx.insert_run(&row)?;
-    Ok(Some(Some(row)))
+    let missed = wish.missed.iter().map(|(cause, missed)| {
+        let mut row = RunRow {
+            until: Some(missed.last),
+            count: missed.count,
+            ..row(job, cause, Some(missed.first), Some(Outcome::Missed))
+        };
+        row.id = tx.insert_run(&row)?;
+        Ok(row)
+    });
+    missed.collect::<Result<_>>().map(Some)
 }
 
 fn begin(tx: &Tx, job: &Job, wish: &Wish) -> Result<RunRow> {
     let slot = wish.slot.map(|slot| slot.at);
-    let mut row = row(job, &wish.cause, slot, None);
-    row.attempts = 1;
+    let mut row = RunRow {
+        reason: wish.reason.clone(),
+        origin: wish.origin,
+        attempts: 1,
+        ..row(job, &wish.cause, slot, None)
+    };
     row.id = tx.insert_run(&row)?;
     Ok(row)
 }
 
 /// Notes a time that has no run. Of several in a row there is one record.
-fn leave_out(tx: &Tx, job: &Job, cause: &Cause, at: Option<Timestamp>, outcome: Outcome) -> Result<RunRow> {
+fn leave_out(tx: &Tx, job: &Job, wish: &Wish, outcome: Outcome) -> Result<RunRow> {
+    let (at, cause) = (wish.slot.map(|slot| slot.at), &wish.cause);
     let last = tx.runs(Some(job.name()), 1)?.into_iter().next();
     let same = |last: &RunRow| {
         last.outcome.as_deref() == Some(outcome.name()) && last.cause == cause.name() && last.attempts == 0
@@ -376,7 +427,10 @@ fn leave_out(tx: &Tx, job: &Job, cause: &Cause, at: Option<Timestamp>, outcome: 
         tx.update_run(&last)?;
         return Ok(last);
     }
-    let mut row = row(job, cause, at, Some(outcome));
+    let mut row = RunRow {
+        reason: wish.reason.clone(),
+        ..row(job, cause, at, Some(outcome))
+    };
     row.id = tx.insert_run(&row)?;
     Ok(row)
 }
@@ -387,6 +441,8 @@ fn row(job: &Job, cause: &Cause, scheduled: Option<Timestamp>, outcome: Option<O
         id: 0,
         job: job.name().to_owned(),
         cause: cause.name().to_owned(),
+        reason: None,
+        origin: None,
         scheduled,
         until: None,
         count: 1,

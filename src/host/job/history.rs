@@ -83,6 +83,11 @@ impl JobRun {
         Cause::parse(&self.row.cause)
     }
 
+    /// What happened that it began for, in words.
+    pub fn reason(&self) -> Option<&str> {
+        self.row.reason.as_deref()
+    }
+
     /// How it ended.
     pub fn outcome(&self) -> Outcome {
         self.outcome

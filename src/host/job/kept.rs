@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::host::{ContainerFilter, Host, RemoveContainer};
+use crate::runtime::RUN_FACT as RUN;
 
-/// The label with the number of the run.
-const RUN: &str = "hoist.run";
 /// The label of those that stay.
 const KEEP: &str = "hoist.keep";
 

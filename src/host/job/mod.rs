@@ -11,6 +11,7 @@ mod kept;
 mod metrics;
 mod notices;
 mod timers;
+mod triggers;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub use effects::Effects;
 pub use history::{JobRun, Outcome};
 pub use notices::Told;
 pub use timers::TimerUnit;
+pub use triggers::Actors;
 pub use watch::Report as RunReport;
 
 /// The longest name of a job.
@@ -66,6 +68,11 @@ impl Job {
     /// Up to when its schedule has been seen to.
     pub fn seen(&self) -> Timestamp {
         self.row.seen
+    }
+
+    /// Up to when what happened has been seen to.
+    pub fn heard(&self) -> Timestamp {
+        self.row.heard
     }
 
     /// What its header says. Errors: `not_found` and what reading a file can bring, `invalid` for a header that is wrong.
@@ -111,6 +118,8 @@ impl Host {
             enabled: true,
             added: now,
             seen: now,
+            heard: now,
+            full: None,
         };
         if !self.store().write_durably(|tx| tx.insert_job(&row))? {
             return Err(Error::already_exists(format!("there is a job `{}` already", row.name))

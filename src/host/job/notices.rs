@@ -189,9 +189,10 @@ impl Teller {
         let began = run.started().to_zoned(zone).strftime("%a %Y-%m-%d %H:%M:%S %:z");
         match run.duration() {
             Some(took) => lines.push(format!(
-                "run {} by {}, {began}, took {}",
+                "run {} by {}{}, {began}, took {}",
                 run.id(),
                 run.cause().name(),
+                run.reason().map(|reason| format!(" ({reason})")).unwrap_or_default(),
                 format_duration(took)
             )),
             None => lines.push(format!("noted {began}")),
@@ -248,6 +249,7 @@ fn facts(run: &JobRun) -> serde_json::Map<String, Value> {
         "run": run.id(),
         "outcome": run.outcome().name(),
         "trigger": run.cause().name(),
+        "reason": run.reason(),
         "scheduled": run.scheduled().map(|time| time.to_string()),
         "count": run.count(),
         "started": run.started().to_string(),

@@ -1,7 +1,8 @@
 //! The words by which systemd or cron runs a job: units of a timer, and lines of a crontab.
 //!
 //! A timer may come when nothing is due: it asks, and the claim decides. So what cannot be said in its words is asked for each minute,
-//! and several may drive the same job. Whoever asks waits for the machine's share of the jitter.
+//! and several may drive the same job. Whoever asks waits for the machine's share of the jitter. Jobs that wait for events are asked for each
+//! minute, too: whoever asks reads the journal from where the last one came to.
 
 use std::path::Path;
 
@@ -20,10 +21,10 @@ pub struct TimerUnit {
 }
 
 impl Host {
-    /// The timer of a job, and the service that it starts; `program` is this one. Errors: those of the header; `invalid` without a schedule.
+    /// The timer of a job, and the service that it starts; `program` is this one. Errors: those of the header; `invalid` for one that only runs by order.
     pub fn job_units(&self, job: &Job, program: &Path) -> Result<[TimerUnit; 2]> {
-        let schedule = schedule_of(job)?;
-        let about = job.header()?.about.first().cloned().unwrap_or_default();
+        let (header, times) = (job.header()?, times_of(job)?);
+        let about = header.about.first().cloned().unwrap_or_default();
         let name = format!("hoist-job-{}", job.name());
         let words = self.timer_words(job, program);
         let words: Vec<String> = words.iter().map(|word| systemd_word(word)).collect();
@@ -34,11 +35,11 @@ impl Host {
             specifiers(&about),
             words.join(" ")
         );
-        let events: String = schedule
-            .calendar_events()
-            .iter()
-            .map(|event| format!("OnCalendar={event}\n"))
-            .collect();
+        let events = times.map_or_else(
+            || vec!["*-*-* *:*:00".to_owned()],
+            |schedule| schedule.calendar_events(),
+        );
+        let events: String = events.iter().map(|event| format!("OnCalendar={event}\n")).collect();
         let timer = format!(
             "[Unit]\nDescription=Timer of the Hoist job {}\n\n[Timer]\n{events}AccuracySec=1s\n\
              # A time that came while the machine was off is noted, and made up for if the header says so.\nPersistent=true\n\n\
@@ -59,10 +60,10 @@ impl Host {
 
     /// The line of a file in `/etc/cron.d` that runs a job (crontab(5)). Errors: as for its units.
     pub fn job_cron_line(&self, job: &Job, program: &Path) -> Result<String> {
-        let schedule = schedule_of(job)?;
+        let times = times_of(job)?.map_or_else(|| "* * * * *".to_owned(), |schedule| schedule.crontab().to_owned());
         let words = self.timer_words(job, program);
         let words: Vec<String> = words.iter().map(|word| cron_word(word)).collect();
-        Ok(format!("{} root {}\n", schedule.crontab(), words.join(" ")))
+        Ok(format!("{times} root {}\n", words.join(" ")))
     }
 
     fn timer_words(&self, job: &Job, program: &Path) -> Vec<String> {
@@ -80,12 +81,19 @@ impl Host {
     }
 }
 
-fn schedule_of(job: &Job) -> Result<Schedule> {
-    job.header()?.job.schedule.ok_or_else(|| {
-        Error::invalid(format!("the header of the job `{}` has no schedule", job.name()))
-            .target(job.name())
-            .hint("say when it is to run by a line such as `//! schedule: 0 3 * * *`")
-    })
+/// When a job is asked for: by its schedule, or each minute.
+fn times_of(job: &Job) -> Result<Option<Schedule>> {
+    let header = job.header()?.job;
+    match (header.on.is_empty(), header.schedule) {
+        (false, _) => Ok(None),
+        (true, Some(schedule)) => Ok(Some(schedule)),
+        (true, None) => Err(Error::invalid(format!(
+            "the header of the job `{}` has no schedule, and waits for nothing",
+            job.name()
+        ))
+        .target(job.name())
+        .hint("say when it is to run by a line such as `//! schedule: 0 3 * * *` or `//! on: image.pull`")),
+    }
 }
 
 /// A word of `ExecStart` (systemd.service(5)).

@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -23,6 +24,17 @@ use crate::sys::file;
 
 /// A file larger than this is set aside. Two of them hold some ten thousand events.
 const LARGEST: u64 = 2 << 20;
+
+/// The fact of an event that says which run of a job brought it about; containers that a run makes have a label of that name.
+pub const RUN_FACT: &str = "hoist.run";
+
+/// The run of a job that this process is.
+static ACTING: OnceLock<i64> = OnceLock::new();
+
+/// Has all events of this process say that this run brought them about.
+pub(in crate::runtime) fn act_for(run: i64) {
+    let _ = ACTING.set(run);
+}
 
 /// Something that happened, in Docker's words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +101,10 @@ impl Journal {
     }
 
     fn try_add(&self, event: &Event) -> std::io::Result<()> {
-        let mut line = serde_json::to_vec(event)?;
+        let mut line = match ACTING.get() {
+            Some(run) => serde_json::to_vec(&event.clone().with(RUN_FACT, run.to_string()))?,
+            None => serde_json::to_vec(event)?,
+        };
         line.push(b'\n');
         let path = self.current();
         let open = || file::open_or_make(&path, OFlag::O_WRONLY | OFlag::O_APPEND, 0o600);
@@ -131,7 +146,7 @@ impl Journal {
         since: Option<Timestamp>,
         mut take: impl FnMut(Event) -> Result<bool>,
     ) -> Result<()> {
-        fs::create_dir_all(&self.dir).during(|| format!("make `{}`", self.dir.display()))?;
+        self.place()?;
         let inotify = self.watch()?;
         let mut reader = Reader::new(self, since)?;
         loop {
@@ -145,6 +160,19 @@ impl Journal {
                 waited => waited?,
             }
         }
+    }
+
+    /// The events after a time, oldest first. Errors: those of reading the files.
+    pub fn after(&self, time: Timestamp) -> Result<Vec<Event>> {
+        let mut events = Reader::new(self, Some(time))?.read(self)?;
+        events.retain(|event| event.time > time);
+        Ok(events)
+    }
+
+    /// Where it is; made if it is not there.
+    pub fn place(&self) -> Result<&Path> {
+        fs::create_dir_all(&self.dir).during(|| format!("make `{}`", self.dir.display()))?;
+        Ok(&self.dir)
     }
 
     fn watch(&self) -> Result<Inotify> {
@@ -171,12 +199,14 @@ fn wait(ctx: &model::Context, inotify: &Inotify) -> Result<()> {
 }
 
 /// Reads the files of a journal as they grow.
-struct Reader {
+#[derive(Debug)]
+pub struct Reader {
     /// Oldest first. One that was set aside may get a last line from a writer that had it open.
     files: Vec<Source>,
     since: Option<Timestamp>,
 }
 
+#[derive(Debug)]
 struct Source {
     file: File,
     inode: u64,
@@ -185,7 +215,8 @@ struct Source {
 }
 
 impl Reader {
-    fn new(journal: &Journal, since: Option<Timestamp>) -> Result<Reader> {
+    /// One of the events from `since` on; without it of those to come.
+    pub fn new(journal: &Journal, since: Option<Timestamp>) -> Result<Reader> {
         let mut reader = Reader {
             files: Vec::new(),
             since: Some(since.unwrap_or_else(Timestamp::now)),
@@ -215,8 +246,8 @@ impl Reader {
         Ok(())
     }
 
-    /// What has been added since it was last asked.
-    fn read(&mut self, journal: &Journal) -> Result<Vec<Event>> {
+    /// What has been added since it was last asked. Errors: those of reading the files.
+    pub fn read(&mut self, journal: &Journal) -> Result<Vec<Event>> {
         // What was set aside is read to its end before the one that took its place.
         let mut lines = self.lines()?;
         self.open(&journal.current())?;

@@ -4,10 +4,12 @@
 //! late: what it decides is when to ask, never whether something runs twice.
 
 mod agenda;
+mod ears;
+mod listener;
 mod metrics;
 mod notify;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
@@ -15,8 +17,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::error::Result;
 use crate::host::{Host, Job};
-use crate::model::Timetable;
+use crate::model::{Timetable, Trigger};
 use crate::runtime::{Waker, Woken, ended_apart, interrupt_apart, start_apart};
+
+use ears::Ears;
+use listener::Listener;
 
 pub use agenda::Agenda;
 use metrics::Metrics;
@@ -46,7 +51,12 @@ pub struct Scheduler<'a> {
     waker: Waker,
     metrics: Option<Metrics>,
     agenda: Agenda,
+    ears: Ears,
+    /// There while a job waits for events.
+    listener: Option<Listener>,
     scripts: HashMap<String, Script>,
+    /// How many of them run by themselves.
+    count: usize,
     /// Processes that were started, by number.
     running: HashMap<i32, String>,
     /// What is due and has to wait for others to end, with when it was.
@@ -60,6 +70,7 @@ struct Script {
     file: std::path::PathBuf,
     written: Option<SystemTime>,
     table: Option<Timetable>,
+    on: Vec<Trigger>,
 }
 
 impl<'a> Scheduler<'a> {
@@ -77,7 +88,10 @@ impl<'a> Scheduler<'a> {
             tell,
             waker,
             agenda: Agenda::default(),
+            ears: Ears::default(),
+            listener: None,
             scripts: HashMap::new(),
+            count: 0,
             running: HashMap::new(),
             waiting: VecDeque::new(),
             looked: Instant::now(),
@@ -97,9 +111,8 @@ impl<'a> Scheduler<'a> {
         (self.tell)(&self.summary(Timestamp::now()));
         loop {
             let now = Timestamp::now();
-            for name in self.agenda.due(now) {
-                self.waiting.push_back((name, now));
-            }
+            let due: BTreeSet<String> = self.agenda.due(now).into_iter().chain(self.ears.due(now)).collect();
+            self.waiting.extend(due.into_iter().map(|name| (name, now)));
             self.start();
             self.renew_metrics();
             let woken = self.sleep(self.wake(now))?;
@@ -114,6 +127,11 @@ impl<'a> Scheduler<'a> {
             } else if self.looked.elapsed() >= LONGEST.unsigned_abs() {
                 self.reload()?;
             }
+            if let Some(listener) = self.listener.as_mut().filter(|_| woken.events)
+                && let Err(error) = listener.listen(self.host, &mut self.ears)
+            {
+                (self.tell)(&format!("what happens is not heard: {error}"));
+            }
         }
     }
 
@@ -123,8 +141,9 @@ impl<'a> Scheduler<'a> {
             return None;
         }
         let longest = now.checked_add(LONGEST).unwrap_or(now);
-        let next = self.agenda.next(now).map_or(longest, |(next, _)| next);
-        Some(next.min(longest))
+        let next = self.agenda.next(now).map(|(next, _)| next);
+        let next = next.into_iter().chain(self.ears.next()).min();
+        Some(next.map_or(longest, |next| next.min(longest)))
     }
 
     /// Sleeps, as long as a manager that restarts what hangs bears it; what has ended meanwhile is seen to.
@@ -151,20 +170,54 @@ impl<'a> Scheduler<'a> {
     fn reload(&mut self) -> Result<()> {
         self.looked = Instant::now();
         let jobs = self.host.jobs()?;
-        for job in &jobs {
-            let is_busy = self.running.values().any(|name| name == job.name())
-                || self.waiting.iter().any(|(name, _)| name == job.name());
-            let is_new = self.read(job);
-            match self.scripts.get(job.name()).and_then(|script| script.table.clone()) {
-                Some(table) if job.enabled() && (is_new || !is_busy) => self.agenda.set(job.name(), table, job.seen()),
-                Some(_) if job.enabled() => {}
-                _ => self.agenda.retain(|name| name != job.name()),
-            }
-        }
+        jobs.iter().for_each(|job| self.take_over(job));
         let is_there = |name: &str| jobs.binary_search_by(|job| job.name().cmp(name)).is_ok();
         self.agenda.retain(is_there);
+        self.ears.retain(is_there);
         self.scripts.retain(|name, _| is_there(name));
         self.waiting.retain(|(name, _)| is_there(name));
+        let runs = |script: &Script| script.table.is_some() || !script.on.is_empty();
+        let active = jobs.iter().filter(|job| job.enabled());
+        self.count = active
+            .filter(|job| self.scripts.get(job.name()).is_some_and(runs))
+            .count();
+        self.follow(&jobs)
+    }
+
+    fn take_over(&mut self, job: &Job) {
+        let now = Timestamp::now();
+        let is_busy = self.running.values().any(|name| name == job.name())
+            || self.waiting.iter().any(|(name, _)| name == job.name());
+        let is_new = self.read(job);
+        let script = self.scripts.get(job.name()).filter(|_| job.enabled());
+        match script.and_then(|script| script.table.clone()) {
+            Some(table) if is_new || !is_busy => self.agenda.set(job.name(), table, job.seen()),
+            Some(_) => {}
+            None => self.agenda.retain(|name| name != job.name()),
+        }
+        match script.map(|script| script.on.as_slice()).filter(|on| is_heard(on)) {
+            Some(on) if is_new || !is_busy => self.ears.set(job.name(), on, job.heard()),
+            Some(_) => {}
+            None => self.ears.retain(|name| name != job.name()),
+        }
+        if script.is_some_and(|script| !is_busy && self.host.has_disk_news(job, &script.on, now)) {
+            self.waiting.push_back((job.name().to_owned(), now));
+        }
+    }
+
+    /// Reads the journal as long as a job waits for what it tells.
+    fn follow(&mut self, jobs: &[Job]) -> Result<()> {
+        if self.ears.is_empty() {
+            self.listener = None;
+            return self.waker.follow(None);
+        }
+        if self.listener.is_none() {
+            let heard = jobs.iter().map(|job| (job.name().to_owned(), job.heard()));
+            let listener = Listener::new(self.host, &heard.collect(), &mut self.ears)?;
+            self.waker.follow(Some(listener.place()?))?;
+            // What came between reading it and watching it.
+            self.listener.insert(listener).listen(self.host, &mut self.ears)?;
+        }
         Ok(())
     }
 
@@ -181,7 +234,8 @@ impl<'a> Scheduler<'a> {
         let script = Script {
             file: job.file().to_owned(),
             written,
-            table: header.ok().and_then(|header| job.timetable(&header.job)),
+            table: header.as_ref().ok().and_then(|header| job.timetable(&header.job)),
+            on: header.map(|header| header.job.on).unwrap_or_default(),
         };
         self.scripts.insert(job.name().to_owned(), script);
         true
@@ -233,7 +287,7 @@ impl<'a> Scheduler<'a> {
     }
 
     fn summary(&self, now: Timestamp) -> String {
-        let count = match self.agenda.len() {
+        let count = match self.count {
             0 => "no jobs to run".to_owned(),
             1 => "1 job to run".to_owned(),
             count => format!("{count} jobs to run"),
@@ -243,4 +297,9 @@ impl<'a> Scheduler<'a> {
             None => count,
         }
     }
+}
+
+/// Whether one of these waits for what the journal tells.
+fn is_heard(triggers: &[Trigger]) -> bool {
+    triggers.iter().any(|trigger| trigger.disk().is_none())
 }
