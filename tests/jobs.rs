@@ -331,3 +331,28 @@ fn a_script_has_jobs_run_and_learns_what_became_of_them() {
     );
     assert_eq!(told, json!([true, "manual", "failed", 1, false, 2, 1]));
 }
+
+#[test]
+fn what_is_no_script_is_no_job() {
+    let hoist = Hoist::new();
+    let host_name = hoist.write("hostname", "vm\n");
+    let broken = hoist.write("broken.rhai", "//! A job.\nlet x = ;\n");
+    for (path, place) in [(&host_name, ":1:1: "), (&broken, ":2:9: ")] {
+        let path = path.to_str().unwrap();
+        let output = hoist.run(&["jobs", "add", path]);
+        assert_eq!(output.status.code(), Some(2), "{path}");
+        assert!(output.stderr.contains(&format!("{path}{place}")), "{}", output.stderr);
+        assert!(output.stderr.contains("`hoist check`"), "{}", output.stderr);
+    }
+    let added = hoist.value(&format!("attempt(|| job::add({broken:?})).error.kind"));
+    assert_eq!(added, json!("invalid"));
+    let doubtful = script(&hoist, "doubtful", &[], "image::prune(#{ older_then: 1.days })");
+    let doubtful = doubtful.to_str().unwrap();
+    let output = hoist.run(&["jobs", "add", doubtful]).success();
+    assert!(
+        output.stderr.contains(&format!("warn: {doubtful}:2:")),
+        "{}",
+        output.stderr
+    );
+    assert!(output.stderr.contains("older_then"), "{}", output.stderr);
+}

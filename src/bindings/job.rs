@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use rhai::{Array, Dynamic, INT, Map, export_module};
+use rhai::{Array, Dynamic, INT, Map, NativeCallContext, export_module};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use super::session::Session;
 use super::time::Time;
 use super::value::{from_json, from_serde};
 use crate::config::JobHeader;
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::host::{Cause, Claim, Host, Job, JobRun, RunOutcome};
 use crate::model::Schedule;
 
@@ -144,11 +144,24 @@ pub(super) struct NextOptions {
     count: Option<usize>,
 }
 
-fn add(session: &Session, file: &str, options: Map) -> Result<Dynamic> {
+fn add(ctx: &NativeCallContext, session: &Session, file: &str, options: Map) -> Result<Dynamic> {
+    check_script(ctx, file)?;
     let options: AddOptions = options::parse(options)?;
     let host = session.host()?;
     let job = host.add_job(Path::new(file), options.name.as_deref(), options.args.as_deref())?;
     job_map(host, &job)
+}
+
+/// Errors: `invalid`, with the place, for what is no script; as for reading it.
+fn check_script(ctx: &NativeCallContext, file: &str) -> Result<()> {
+    let code = std::fs::read_to_string(file).during(|| format!("add the job `{file}`"))?;
+    let parsed = ctx.engine().compile(code.replacen("#!", "//", 1));
+    parsed.map(drop).map_err(|error| {
+        let (line, column) = (error.position().line(), error.position().position());
+        let place = format!("{file}:{}:{}", line.unwrap_or(1), column.unwrap_or(1));
+        let error = Error::invalid(format!("{place}: {}", error.err_type()));
+        error.hint("a job is made of a script; `hoist check` shows what is wrong with it")
+    })
 }
 
 fn history(session: &Session, name: &str, options: Map) -> Result<Array> {
@@ -209,7 +222,7 @@ pub mod functions {
     /// Makes a job of a script, under its file's name and with the arguments of its header; returns it as in `job::list()`.
     ///
     /// The file stays where it is, and is read at each run. Throws `already_exists` when there is a job of this name, `not_found` when
-    /// there is no such file, `invalid` when its header is wrong.
+    /// there is no such file, `invalid` when it is no script or its header is wrong.
     ///
     /// ```rhai
     /// let file = fs::temp_file();
@@ -220,7 +233,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "add", return_raw)]
     pub fn add_short(ctx: NativeCallContext, file: &str) -> Scripted<Dynamic> {
-        native(&ctx, |session| super::add(session, file, Map::new()))
+        native(&ctx, |session| super::add(&ctx, session, file, Map::new()))
     }
 
     /// Makes a job of a script; returns it as in `job::list()`.
@@ -235,7 +248,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "add", return_raw)]
     pub fn add(ctx: NativeCallContext, file: &str, options: Map) -> Scripted<Dynamic> {
-        native(&ctx, |session| super::add(session, file, options))
+        native(&ctx, |session| super::add(&ctx, session, file, options))
     }
 
     /// Removes a job with its history and logs; the script stays.

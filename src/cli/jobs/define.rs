@@ -1,17 +1,21 @@
 //! `hoist jobs add|remove|enable|disable`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
 
 use super::with_session;
+use crate::bindings::Console as _;
 use crate::cli::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::script::check::{Problem, check};
+use crate::script::runner::Source;
 
 /// Make a job of a script: it runs by itself, when its header says
 ///
-/// The file stays where it is and is read at each run. `hoist serve jobs` runs what is due, or systemd or cron: see `hoist jobs install`.
+/// The file stays where it is and is read at each run. `hoist serve jobs` runs what is due, or systemd or cron: see `hoist jobs install`. What
+/// cannot be a script is refused; what else `hoist check` finds is told.
 #[derive(Args)]
 pub(in crate::cli) struct Add {
     /// Its name; the file's without this
@@ -53,6 +57,7 @@ pub(in crate::cli) struct Disable {
 
 impl Add {
     pub(super) fn execute(self, app: &App) -> Result<u8> {
+        check_script(app, &self.file)?;
         with_session(app, |session| {
             let args = (!self.args.is_empty()).then_some(self.args.as_slice());
             let job = session.perform("job::add", &[], || {
@@ -62,6 +67,30 @@ impl Add {
             Ok(())
         })
     }
+}
+
+/// Tells what is wrong with a script. Errors: `invalid`, with the place, for what is none; as for reading it.
+fn check_script(app: &App, file: &Path) -> Result<()> {
+    let source = Source::file(file)?;
+    // Nearly any text can be parsed: a word is a variable. What has no header is to be right for that.
+    let has_header = source.code.lines().any(|line| line.trim_start().starts_with("//!"));
+    for finding in check(&source) {
+        let place = format!("{}:{}:{}", source.name, finding.line, finding.column);
+        match finding.problem {
+            // It is told with its line when the header is read.
+            Problem::Header => {}
+            problem if problem == Problem::Syntax || (!has_header && !problem.is_harmless()) => {
+                let hint = finding.hint.map(|hint| format!("{hint}; ")).unwrap_or_default();
+                let error = Error::invalid(format!("{place}: {}", finding.message));
+                return Err(error
+                    .during("add the job")
+                    .hint(format!("{hint}`hoist check` shows all that is wrong")));
+            }
+            problem if problem.is_harmless() => {}
+            _ => app.terminal.talk(&format!("warn: {place}: {}", finding.message)),
+        }
+    }
+    Ok(())
 }
 
 impl Remove {
