@@ -1,4 +1,4 @@
-//! Lines and their indentation; lines that are too long, and the commas at their ends.
+//! Lines and their indentation, and the commas at their ends.
 
 use std::collections::HashSet;
 
@@ -6,9 +6,9 @@ use super::spacing::{Role, is_apart, roles};
 use super::{closes, opens};
 use crate::script::tokens::{Kind, Token, tokens};
 
-const INDENT: usize = 4;
+pub(super) const INDENT: usize = 4;
 /// Columns of a line, if it can be broken at all.
-const WIDEST: usize = 120;
+pub(super) const WIDEST: usize = 120;
 
 /// A script laid out.
 pub(super) fn layout(code: &str) -> String {
@@ -30,18 +30,19 @@ pub(super) fn layout(code: &str) -> String {
     };
     loop {
         let lines = page.lines();
-        let Some(group) = lines.iter().find_map(|line| page.to_break(line)) else {
+        let breaks: Vec<usize> = lines.iter().flat_map(|line| page.breaks_of(line)).collect();
+        if breaks.is_empty() {
             return page.text(&lines);
-        };
-        page.break_up(group);
+        }
+        page.breaks.extend(breaks);
     }
 }
 
 /// A line: its tokens, and how deep it is.
-struct Line {
-    first: usize,
-    end: usize,
-    indent: usize,
+pub(super) struct Line {
+    pub(super) first: usize,
+    pub(super) end: usize,
+    pub(super) indent: usize,
     is_after_blank: bool,
 }
 
@@ -54,12 +55,12 @@ struct Open {
     start: usize,
 }
 
-struct Page<'a> {
+pub(super) struct Page<'a> {
     code: &'a str,
-    tokens: Vec<Token<'a>>,
-    roles: Vec<Role>,
+    pub(super) tokens: Vec<Token<'a>>,
+    pub(super) roles: Vec<Role>,
     /// For what opens, what closes it.
-    pairs: Vec<Option<usize>>,
+    pub(super) pairs: Vec<Option<usize>>,
     /// For what closes, what opens it.
     openers: Vec<Option<usize>>,
     /// Tokens that begin a line although they did not.
@@ -87,7 +88,7 @@ impl Page<'_> {
         self.code[start..self.tokens[at].start].matches('\n').count()
     }
 
-    fn begins_line(&self, at: usize) -> bool {
+    pub(super) fn begins_line(&self, at: usize) -> bool {
         at == 0 || self.newlines(at) > 0 || self.breaks.contains(&at)
     }
 
@@ -174,37 +175,8 @@ impl Page<'_> {
         operator && has_operand
     }
 
-    /// The bracket that is to be broken up because its line is too long.
-    fn to_break(&self, line: &Line) -> Option<usize> {
-        let has_comment = self.tokens[line.end - 1].kind == Kind::LineComment;
-        let end = line.end - usize::from(has_comment);
-        let width =
-            |range: std::ops::Range<usize>| self.line_text(range).lines().last().unwrap_or_default().chars().count();
-        if end <= line.first || line.indent * INDENT + width(line.first..end) <= WIDEST {
-            return None;
-        }
-        let is_whole =
-            |at: &usize| self.pairs[*at].is_some_and(|close| close < end && close > at + 1) && self.is_list(*at);
-        let outer = (line.first..end).filter(is_whole).max_by_key(|at| {
-            let close = self.pairs[*at].unwrap_or(*at);
-            (width(*at..close + 1), std::cmp::Reverse(*at))
-        })?;
-        Some(self.innermost(outer, &is_whole))
-    }
-
-    /// The list that ends what it stands in, as the options of a call do.
-    fn innermost(&self, outer: usize, is_whole: &dyn Fn(&usize) -> bool) -> usize {
-        let Some(close) = self.pairs[outer] else { return outer };
-        let begins_item = |at: usize| at == outer + 1 || self.tokens[at - 1].is(",");
-        let last = (outer + 1..close).find(|at| begins_item(*at) && is_whole(at) && self.pairs[*at] == Some(close - 1));
-        match last.filter(|at| !self.tokens[*at].is("(")) {
-            Some(inner) => self.innermost(inner, is_whole),
-            None => outer,
-        }
-    }
-
     /// Whether it opens items between commas: an array, a map or the arguments of a call.
-    fn is_list(&self, at: usize) -> bool {
+    pub(super) fn is_list(&self, at: usize) -> bool {
         let token = &self.tokens[at];
         let is_definition =
             at >= 2 && self.tokens[at - 2].is_word("fn") || at >= 4 && self.tokens[at - 4].is_word("fn");
@@ -212,27 +184,6 @@ impl Page<'_> {
         token.is("#{")
             || token.is("[") && !is_index
             || token.is("(") && self.roles[at] == Role::TightOpen && !is_definition
-    }
-
-    /// Puts each item on a line of its own.
-    fn break_up(&mut self, open: usize) {
-        let Some(close) = self.pairs[open] else { return };
-        self.breaks.extend([open + 1, close]);
-        let (mut at, mut in_pipes) = (open + 1, false);
-        while at < close {
-            if let Some(end) = self.pairs[at] {
-                at = end;
-            }
-            in_pipes = match self.roles[at] {
-                Role::PipeOpen => true,
-                Role::PipeClose => false,
-                _ => in_pipes,
-            };
-            if self.tokens[at].is(",") && !in_pipes && at + 1 < close {
-                self.breaks.insert(at + 1);
-            }
-            at += 1;
-        }
     }
 
     fn text(&self, lines: &[Line]) -> String {
@@ -249,7 +200,7 @@ impl Page<'_> {
     }
 
     /// The tokens of a line with spaces between them, and the commas that belong there.
-    fn line_text(&self, range: std::ops::Range<usize>) -> String {
+    pub(super) fn line_text(&self, range: std::ops::Range<usize>) -> String {
         let mut text = String::new();
         for at in range.clone() {
             if self.is_idle_comma(at) {

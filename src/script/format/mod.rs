@@ -2,6 +2,7 @@
 //!
 //! Only white space and commas before closing brackets change. Where a line ends is up to whoever writes, unless it is too long.
 
+mod breaks;
 mod layout;
 mod spacing;
 

@@ -86,6 +86,89 @@ fn a_long_line_is_broken_where_its_items_are() {
     assert_eq!(format("t", &formatted).unwrap(), formatted);
 }
 
+/// So long that nothing stands beside it on a line.
+const LONG: &str =
+    "\"a text which is so long that nothing else has room beside it, whatever that may be, on one line of a script\"";
+
+#[test]
+fn a_long_line_is_broken_as_a_person_would() {
+    for (code, expected) in [
+        ("if x { print(LONG); }", "if x {\n    print(LONG);\n}\n"),
+        (
+            "let x = if a { f(LONG) } else if b { 1 } else { 2 };",
+            "let x = if a {\n    f(LONG)\n} else if b {\n    1\n} else {\n    2\n};\n",
+        ),
+        (
+            "try { a(); b(LONG); } catch (e) { c() }",
+            "try {\n    a();\n    b(LONG);\n} catch (e) {\n    c()\n}\n",
+        ),
+        (
+            "fn f(x) { if x { y } g(LONG) }",
+            "fn f(x) {\n    if x { y }\n    g(LONG)\n}\n",
+        ),
+        (
+            "switch x { 1 => f(LONG), _ => { 3 } }",
+            "switch x {\n    1 => f(LONG),\n    _ => { 3 }\n}\n",
+        ),
+        (
+            "list.map(|x| #{ a: x, b: LONG });",
+            "list.map(|x| #{\n    a: x,\n    b: LONG,\n});\n",
+        ),
+        (
+            "defer(|| { let x = 1; f(LONG) });",
+            "defer(|| {\n    let x = 1;\n    f(LONG)\n});\n",
+        ),
+        (
+            "list.map(|x| if x { a(LONG) } else { 2 })",
+            "list.map(|x| if x {\n    a(LONG)\n} else {\n    2\n})\n",
+        ),
+        (
+            "f(|| { 1 }, LONG, #{ a: 1 });",
+            "f(\n    || { 1 },\n    LONG,\n    #{ a: 1 },\n);\n",
+        ),
+        (
+            "eq(f(x), [[1, LONG], [2, 3]]);",
+            "eq(f(x), [\n    [1, LONG],\n    [2, 3],\n]);\n",
+        ),
+        (
+            "let n = list.a().filter(|x| x == LONG).b().len();",
+            "let n = list\n    .a()\n    .filter(\n        |x| x == LONG,\n    )\n    .b()\n    .len();\n",
+        ),
+        (
+            "let m = #{\n    a: 1, b: LONG, c: 3,\n};",
+            "let m = #{\n    a: 1,\n    b: LONG,\n    c: 3,\n};\n",
+        ),
+        (
+            "let x = a && LONG == b || c;",
+            "let x = a\n    && LONG == b\n    || c;\n",
+        ),
+        // Nothing is won by a line of its own.
+        ("print(LONG);", "print(LONG);\n"),
+    ] {
+        let (code, expected) = (code.replace("LONG", LONG), expected.replace("LONG", LONG));
+        assert_eq!(format("t", &code).unwrap(), expected, "{code}");
+        assert_eq!(format("t", &expected).unwrap(), expected, "again: {code}");
+        assert_eq!(tree(&code), tree(&expected), "{code}");
+    }
+}
+
+#[test]
+fn all_scripts_of_the_project_are_in_their_form() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = scripts(&root.join("scripts"))
+        .into_iter()
+        .chain(scripts(&root.join("stdlib")));
+    let (mut others, mut count) = (Vec::new(), 0);
+    for path in files {
+        count += 1;
+        let code = std::fs::read_to_string(&path).unwrap();
+        if format("t", &code).unwrap() != code {
+            others.push(path);
+        }
+    }
+    assert!(count > 60 && others.is_empty(), "run `hoist fmt` over {others:?}");
+}
+
 #[test]
 fn what_does_not_parse_is_refused_with_its_place() {
     let error = format("t.rhai", "let x = 1;\nlet y = ;").unwrap_err();
