@@ -381,7 +381,7 @@ impl Conditions<'_> {
     fn use_of(&self, volume: &Volume) -> std::result::Result<String, String> {
         let shown = match volume.used_by() {
             [] => "unused".to_owned(),
-            users => format!("used by container `{}`", users.join("`, `")),
+            users => super::image::used_by(users),
         };
         let is_unused = volume.used_by().is_empty();
         if self.filter.unused.is_some_and(|wanted| wanted != is_unused) || (self.prune && !is_unused) {

@@ -1,9 +1,14 @@
 //! "Did you mean …?" for names that were mistyped.
 
+use super::synonyms::known_as;
 use crate::error::Error;
 
-/// The candidate nearest to `name`, if any is near enough to have been meant.
+/// The candidate that other tools call `name`, or else the nearest, if any is near enough to have been meant.
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    if let Some(known) = known_as(name, &candidates) {
+        return Some(known);
+    }
     let allowed = (name.chars().count() / 3).max(1);
     let ranked = candidates
         .into_iter()

@@ -1,9 +1,16 @@
 //! Docker's words, for those who have them in their fingers: what each is called here.
 
 /// A word of Docker's command line, and a line that does the same.
-const WORDS: [(&str, &str); 40] = [
+const WORDS: [(&str, &str); 41] = [
     ("attach", "container::get(\"NAME\").follow(|line| print(line))"),
-    ("commit", "container::get(\"NAME\").commit(\"IMAGE\")"),
+    (
+        "build",
+        "image::from_host(\"IMAGE\", [\"/bin/sh\"]), container::get(\"NAME\").commit(\"IMAGE\"): there are no Dockerfiles",
+    ),
+    (
+        "commit",
+        "container::get(\"NAME\").commit(\"IMAGE\", #{changes: [`CMD [\"sh\"]`]})",
+    ),
     (
         "cp",
         "container::get(\"NAME\").copy_out(\"/path\", \"here\"), .copy_in(\"here\", \"/path\")",
@@ -27,7 +34,7 @@ const WORDS: [(&str, &str); 40] = [
     ("load", "image::load(\"FILE\")"),
     ("login", "registry::login(\"HOST\", \"USER\", \"PASSWORD\")"),
     ("logout", "registry::logout(\"HOST\")"),
-    ("logs", "container::get(\"NAME\").logs()"),
+    ("logs", "container::get(\"NAME\").logs(), .follow(|line| print(line))"),
     ("ls", "image::list(), container::list()"),
     ("pause", "container::get(\"NAME\").pause()"),
     ("port", "container::get(\"NAME\").ports"),
@@ -58,11 +65,42 @@ pub(super) fn meaning(word: &str) -> Option<&'static str> {
     WORDS.iter().find(|row| row.0 == word).map(|row| row.1)
 }
 
-/// The word of Docker's that a line begins with, if it is one of a shell rather than of the language.
-pub(super) fn command(line: &str) -> Option<&'static str> {
+/// What a line is here that begins with a word of Docker's, if it is one of a shell rather than of the language.
+pub(super) fn command(line: &str) -> Option<String> {
+    let meant = word_of(line).and_then(meaning)?;
+    let talks = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.contains(['i', 't']);
+    let mut words = line.split_whitespace().skip_while(|word| PROGRAMS.contains(word));
+    let verb = words.find(|word| *word != "container")?;
+    let wants_terminal = ["exec", "run", "attach", "start"].contains(&verb) && words.any(talks);
+    Some(match wants_terminal {
+        true => format!(
+            "{meant}; to talk with a program, run `hoist {}` in a shell",
+            after_program(line)
+        ),
+        false => meant.to_owned(),
+    })
+}
+
+const PROGRAMS: [&str; 3] = ["docker", "podman", "hoist"];
+
+/// The words without those of a program before them; `run` behind `container`, as the short one runs scripts.
+fn after_program(line: &str) -> String {
+    let words: Vec<&str> = line
+        .split_whitespace()
+        .skip_while(|word| PROGRAMS.contains(word))
+        .collect();
+    let group = if words.first() == Some(&"run") {
+        "container "
+    } else {
+        ""
+    };
+    format!("{group}{}", words.join(" "))
+}
+
+fn word_of(line: &str) -> Option<&str> {
     let mut words = line.split_whitespace();
     let first = words.next()?;
-    let word = if matches!(first, "docker" | "podman" | "hoist") {
+    let word = if PROGRAMS.contains(&first) {
         words.next()?
     } else {
         first
@@ -75,7 +113,7 @@ pub(super) fn command(line: &str) -> Option<&'static str> {
         ("image" | "container" | "system", Some(word)) => word,
         (word, _) => word,
     };
-    meaning(word)
+    Some(word)
 }
 
 /// What is meant by a function that is not there, if its name is one of Docker's words.
@@ -84,6 +122,7 @@ pub(super) fn missing(report: &str) -> Option<&'static str> {
     let word = match name.rsplit_once([':', '.']) {
         Some(("image:", "ls")) => "images",
         Some(("image:", "rm" | "delete" | "rmi")) => "rmi",
+        Some(("image:", "rename")) => "tag",
         Some(("container:", "ls")) => "ps",
         Some((_, word)) => word,
         None => name,
@@ -124,6 +163,7 @@ mod tests {
         for (line, wanted) in [
             ("ps", meaning("ps")),
             ("docker ps -a", meaning("ps")),
+            ("docker build -t x .", meaning("build")),
             ("docker image ls", meaning("images")),
             ("podman container rm x", meaning("rm")),
             ("hoist images", meaning("images")),
@@ -131,7 +171,13 @@ mod tests {
             ("image::list()", None),
             ("", None),
         ] {
-            assert_eq!(command(line), wanted, "{line}");
+            assert_eq!(command(line).as_deref(), wanted, "{line}");
         }
+        let talk = command("docker run -it debian").unwrap();
+        assert!(
+            talk.ends_with("run `hoist container run -it debian` in a shell"),
+            "{talk}"
+        );
+        assert!(command("exec -it web sh").unwrap().contains("`hoist exec -it web sh`"));
     }
 }

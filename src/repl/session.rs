@@ -141,7 +141,7 @@ impl Conversation {
             Reply::Value(value) => self.print_value(context, &value),
             Reply::Error(report) => {
                 self.talk(&report);
-                if let Some(line) = docker::command(input).or_else(|| docker::missing(&report)) {
+                if let Some(line) = docker::command(input).or_else(|| docker::missing(&report).map(str::to_owned)) {
                     self.talk(&format!("help: here that is {line}"));
                 }
             }
@@ -422,7 +422,7 @@ mod tests {
             ("rmi x", "help: here that is image::remove(\"IMAGE\")"),
             (
                 "container::logs(\"x\")",
-                "help: here that is container::get(\"NAME\").logs()",
+                "help: here that is container::get(\"NAME\").logs(), .follow(|line| print(line))",
             ),
             ("[1].rm()", "help: here that is container::get(\"NAME\").remove()"),
         ] {

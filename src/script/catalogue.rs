@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::docs::{self, Function, Use};
 use crate::bindings::NAMESPACES;
-use crate::model::suggest;
+use crate::model::{known_as, suggest};
 
 /// Functions that every value has, of whatever type.
 const COMMON: [&str; 4] = ["to_string", "to_debug", "to_json", "to_map"];
@@ -116,6 +116,38 @@ impl Catalogue {
         suggest(name, self.names(|f| f.receiver() == Some(kind)))
     }
 
+    /// What to say of `value.name` where a type has no such property.
+    pub fn property_hint(&self, kind: &str, name: &str) -> Option<String> {
+        let is_method = self.methods(kind, name).any(|f| f.receiver() == Some(kind));
+        if !is_method {
+            return self
+                .member_meant(kind, name)
+                .map(|near| did_you_mean(&self.written(kind, near)));
+        }
+        let getters = self.names(|f| matches!(&f.usage, Use::Getter(own) if own == kind));
+        let getters: Vec<&str> = getters.into_iter().collect();
+        Some(match known_as(name, &getters) {
+            Some(near) => format!("did you mean `{near}`? `.{name}()` is a method"),
+            None => format!("it is a method, with brackets: `.{name}()`"),
+        })
+    }
+
+    /// What to say of `value.name(…)` where a type has no such method.
+    pub fn method_hint(&self, kind: &str, name: &str) -> Option<String> {
+        match self.getter(kind, name) {
+            Some(_) => Some(format!("it is a property, without brackets: `.{name}`")),
+            None => self.member_meant(kind, name).map(did_you_mean),
+        }
+    }
+
+    /// A member as it is written behind a property that was mistyped: a method with its brackets.
+    fn written(&self, kind: &str, name: &str) -> String {
+        match self.getter(kind, name) {
+            Some(_) => name.to_owned(),
+            None => format!("{name}()"),
+        }
+    }
+
     /// The names in a namespace, sorted.
     pub fn names_in(&self, namespace: &str) -> BTreeSet<&str> {
         self.names(|f| matches!(&f.usage, Use::Namespace(own) if own == namespace))
@@ -130,6 +162,11 @@ impl Catalogue {
     pub fn module_meant(&self, name: &str) -> Option<&'static str> {
         suggest(name, NAMESPACES.iter().map(|group| group.name))
     }
+}
+
+/// The question that leads to a name.
+pub fn did_you_mean(name: &str) -> String {
+    format!("did you mean `{name}`?")
 }
 
 /// `it is called as …`, with the overloads there are; nothing where they are too many to help.

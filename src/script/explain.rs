@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use rhai::{Dynamic, Engine, EvalAltResult, Map};
 
-use super::catalogue::{called_as, catalogue};
+use super::catalogue::{called_as, catalogue, did_you_mean};
 use super::docs::Function;
 use super::outline::Outline;
 use crate::bindings::failure::message;
+use crate::bindings::objects;
 use crate::bindings::value::{plain_type, text, with_article};
 use crate::model::suggest;
 
@@ -66,10 +67,6 @@ fn quoted(text: &str) -> String {
     } else {
         parts.join("`")
     }
-}
-
-fn did_you_mean(name: &str) -> String {
-    format!("did you mean `{name}`?")
 }
 
 fn phrase(kind: &str) -> String {
@@ -204,8 +201,20 @@ fn function_not_found(signature: &str, code: &str) -> (String, Option<String>) {
         );
         return (message, hint);
     }
+    if let Some(answer) = method_not_found(&call) {
+        return answer;
+    }
     let message = format!("there is no function `{}`", call.full_name());
     (message, unknown_function_hint(&call, &outline))
+}
+
+/// A method that an object has not, but something like it.
+fn method_not_found(call: &Call<'_>) -> Option<(String, Option<String>)> {
+    let kind = call.given.first().filter(|_| call.namespace.is_none())?;
+    let is_object = objects().iter().any(|shape| shape.name == kind);
+    let hint = catalogue().method_hint(kind, call.name).filter(|_| is_object)?;
+    let message = format!("{} has no method `{}`", with_article(kind), call.name);
+    Some((message, Some(hint)))
 }
 
 fn is_operator(name: &str) -> bool {
@@ -236,11 +245,8 @@ fn property_not_found(text: &str) -> Option<(String, Option<String>)> {
         return None;
     };
     let kind = plain_type(kind);
-    let near = catalogue().member_meant(kind, name);
-    Some((
-        format!("{} has no property `{name}`", with_article(kind)),
-        near.map(did_you_mean),
-    ))
+    let hint = catalogue().property_hint(kind, name);
+    Some((format!("{} has no property `{name}`", with_article(kind)), hint))
 }
 
 #[cfg(test)]
@@ -276,7 +282,7 @@ mod tests {
             (
                 "parallel_map([1])",
                 "`parallel_map` cannot be called with (array)",
-                "it is called as `parallel_map(items: array, closure: closure) -> array` or `parallel_map(items: array, closure: closure, options: map) -> array`",
+                "it is called as `parallel_map(items: any, closure: closure) -> array` or `parallel_map(items: any, closure: closure, options: map) -> array`",
             ),
             ("fss::read(\"x\")", "there is no module `fss`", "did you mean `fs::`?"),
             (
@@ -300,6 +306,22 @@ mod tests {
                 "a Duration has no property `minuts`",
                 "did you mean `minutes`?",
             ),
+            (
+                "1.hours.Minutes",
+                "a Duration has no property `Minutes`",
+                "did you mean `minutes`?",
+            ),
+            (
+                "1.hours.abs",
+                "a Duration has no property `abs`",
+                "it is a method, with brackets: `.abs()`",
+            ),
+            (
+                "1.hours.minutes()",
+                "a Duration has no method `minutes`",
+                "it is a property, without brackets: `.minutes`",
+            ),
+            ("[1].length()", "there is no function `length`", "did you mean `len`?"),
             ("1.hours - \"x\"", "`-` does not work on a Duration and a string", ""),
             (
                 "fn greet(x) { x } gret(1)",

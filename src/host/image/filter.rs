@@ -271,7 +271,13 @@ impl Conditions {
         let mut reasons = Vec::new();
         flag(filter.dangling, image.dangling(), "dangling", &mut reasons)?;
         flag(filter.intermediate, image.intermediate(), "intermediate", &mut reasons)?;
-        flag(filter.unused, image.used_by().is_empty(), "unused", &mut reasons)?;
+        match (filter.unused, image.used_by()) {
+            (None, _) => {}
+            (Some(true), []) => reasons.push("unused".to_owned()),
+            (Some(false), []) => return Err("unused".to_owned()),
+            (Some(true), users) => return Err(used_by(users)),
+            (Some(false), users) => reasons.push(used_by(users)),
+        }
         Ok(reasons.join(", "))
     }
 
@@ -398,6 +404,22 @@ impl ImageFilter {
             .iter()
             .all(|size| size.is_none());
         flags && names && times && amounts && keep_last.is_none() && !all
+    }
+}
+
+/// By which containers, of many the first ones.
+pub(in crate::host) fn used_by(users: &[String]) -> String {
+    const MOST: usize = 3;
+    let (shown, left) = users.split_at(users.len().min(MOST));
+    let names = shown
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    match (users.len(), left.len()) {
+        (1, _) => format!("used by container {names}"),
+        (_, 0) => format!("used by containers {names}"),
+        (_, more) => format!("used by containers {names} and {more} more"),
     }
 }
 

@@ -31,6 +31,7 @@ pub use archive::{FromHostOptions, ImportOptions, SaveOptions};
 pub(super) use commit::Changes;
 pub use commit::CommitOptions;
 pub use filter::ImageFilter;
+pub(in crate::host) use filter::used_by;
 pub use listing::Matching;
 pub use pull::{Policy, PullOptions, PulledImage};
 pub use remove::RemoveImage;
