@@ -89,7 +89,7 @@ fn retry_with(ctx: &NativeCallContext, attempts: i64, closure: &FnPtr, options: 
 pub mod functions {
     use super::super::closure;
     use super::super::options;
-    use super::super::parallel::{self, Parallel};
+    use super::super::parallel::{self, Parallel, ParallelMap};
     use super::{Retry, retry_with};
     use crate::bindings::duration::{self, Duration};
     use crate::bindings::failure::{is_unwinding, throw};
@@ -101,33 +101,33 @@ pub mod functions {
     ///
     /// The first error cancels the other calls and is thrown. Variables the closure captures are copies: what it assigns to them is lost.
     /// What several calls print is marked, line by line, with the item where that is a short text, else with its number: `[b] done`.
+    /// `items` is an array, a range, or what else `for` goes over.
     ///
     /// ```rhai
     /// assert::eq(parallel_map([1, 2, 3], |n| n * n), [1, 4, 9]);
+    /// assert::eq(parallel_map(0..3, |n| n * 10), [0, 10, 20]);
     /// ```
     #[rhai_fn(name = "parallel_map", return_raw)]
-    pub fn parallel_map(ctx: NativeCallContext, items: Array, closure: FnPtr) -> Scripted<Array> {
+    pub fn parallel_map(ctx: NativeCallContext, items: Dynamic, closure: FnPtr) -> Scripted<Array> {
         parallel_map_with(ctx, items, closure, Map::new())
     }
 
     /// Calls a closure with every item, several at a time, and returns the results in order.
     ///
-    /// Options: `jobs` (how many at a time; default: as many as there are processors, at least 4), `on_error` (`"stop"`, the default,
-    /// or `"collect"`, which returns `#{ok, value, error}` per item), `timeout` (of each call).
+    /// Options: `jobs` (how many at a time; default: as many as there are processors, at least 4), `per_host` (how many at a time of the
+    /// items that name the same machine, as an address such as `https://ghcr.io/v2/` or by the registry of an image's name; default: no
+    /// limit), `on_error` (`"stop"`, the default, or `"collect"`, which returns `#{ok, value, error}` per item), `timeout` (of each call).
     ///
     /// ```rhai
     /// let results = parallel_map(["1s", "soon"], |text| duration(text), #{ on_error: "collect", jobs: 2 });
     /// assert::eq(results.map(|r| r.ok), [true, false]);
+    /// let names = ["ghcr.io/team/a:1", "ghcr.io/team/b:1", "registry.lan:5000/c:1"];
+    /// assert::eq(parallel_map(names, |name| name.len(), #{ jobs: 8, per_host: 2 }), [16, 16, 21]);
     /// ```
     #[rhai_fn(name = "parallel_map", return_raw)]
-    pub fn parallel_map_with(ctx: NativeCallContext, items: Array, closure: FnPtr, options: Map) -> Scripted<Array> {
-        let options: Parallel = native(&ctx, |_| options::parse(options))?;
-        let items: Vec<Dynamic> = items.into_iter().map(closure::snapshot).collect();
-        let closure = closure::detached(&closure);
-        let name = |number: usize| parallel::name_of(&items[number]);
-        parallel::run(&ctx, items.len(), &options, name, |number| {
-            closure::call(&ctx, &closure, (items[number].clone(),))
-        })
+    pub fn parallel_map_with(ctx: NativeCallContext, items: Dynamic, closure: FnPtr, options: Map) -> Scripted<Array> {
+        let options: ParallelMap = native(&ctx, |_| options::parse(options))?;
+        parallel::map(&ctx, items, &closure, &options)
     }
 
     /// Calls closures side by side and returns their results in order.
@@ -144,7 +144,7 @@ pub mod functions {
 
     /// Calls closures side by side and returns their results in order.
     ///
-    /// Options: as for `parallel_map`.
+    /// Options: `jobs`, `on_error` and `timeout`, as for `parallel_map`.
     ///
     /// ```rhai
     /// let results = parallel([|| 1, || throw "no"], #{ on_error: "collect" });
@@ -167,13 +167,7 @@ pub mod functions {
                 closures.collect::<Result<Vec<FnPtr>>>()?,
             ))
         })?;
-        parallel::run(
-            &ctx,
-            closures.len(),
-            &options,
-            |_| None,
-            |number| closure::call(&ctx, &closures[number], ()),
-        )
+        parallel::calls(&ctx, &closures, &options)
     }
 
     /// Calls a closure until it succeeds, at most so many times, and returns its result.

@@ -15,7 +15,7 @@ use super::flow::Retry;
 use super::fs::Removal;
 use super::image::namespace::LoadOptions;
 use super::job::{AddOptions, HistoryOptions, NextOptions};
-use super::parallel::Parallel;
+use super::parallel::{Parallel, ParallelMap};
 use super::registry::access::LoginOptions;
 use crate::host::{
     Asking, CacheFilter, CheckOptions, CommitOptions, ContainerFilter, ContainerOptions, CopyOptions, EntryOptions,
@@ -96,7 +96,7 @@ const OPTIONS: &[(&str, Keys)] = &[
     ("notify::slack", of::<SlackOptions>),
     ("notify::webhook", of::<WebhookOptions>),
     ("parallel", of::<Parallel>),
-    ("parallel_map", of::<Parallel>),
+    ("parallel_map", of::<ParallelMap>),
     ("registry::copy", of::<CopyOptions>),
     ("registry::delete", of::<Asking>),
     ("registry::delete_tag", of::<Asking>),

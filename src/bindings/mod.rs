@@ -93,6 +93,7 @@ pub mod text;
 pub mod time;
 pub mod toml;
 pub mod trash;
+mod turns;
 pub mod units;
 pub mod volume;
 pub mod yaml;

@@ -1,24 +1,36 @@
 //! Closures run side by side on threads, with results in order, and under a time limit of their own.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
-use rhai::{Array, Dynamic, EvalAltResult, Map, NativeCallContext};
+use rhai::{AST, Array, CallFnOptions, Dynamic, Engine, EvalAltResult, FnPtr, Map, NativeCallContext, Scope};
 use serde::Deserialize;
 
 use super::duration::Duration;
 use super::failure::{Failure, Scripted, caught, is_unwinding, throw};
-use super::scope;
 use super::session::Session;
+use super::turns::Turns;
+use super::value::type_phrase;
+use super::{closure, scope};
 use crate::error::{Context as _, Error};
-use crate::model::Context;
+use crate::host;
+use crate::model::{Context, Reference, Secret};
 
-/// The options of `parallel_map` and `parallel`.
+/// The options of `parallel`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Parallel {
     jobs: Option<NonZeroUsize>,
+    on_error: OnError,
+    timeout: Option<Duration>,
+}
+
+/// The options of `parallel_map`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ParallelMap {
+    jobs: Option<NonZeroUsize>,
+    per_host: Option<NonZeroUsize>,
     on_error: OnError,
     timeout: Option<Duration>,
 }
@@ -43,15 +55,100 @@ impl Parallel {
     }
 }
 
+/// Calls closures side by side.
+pub fn calls(ctx: &NativeCallContext, closures: &[FnPtr], options: &Parallel) -> Scripted<Array> {
+    let task = |number: usize| closure::call(ctx, &closures[number], ());
+    run(ctx, options, Turns::new(closures.len()), closures.len(), |_| None, task)
+}
+
+/// Calls a closure with each item.
+pub fn map(ctx: &NativeCallContext, items: Dynamic, closure: &FnPtr, options: &ParallelMap) -> Scripted<Array> {
+    let items: Vec<Dynamic> = items_of(ctx, items)?.into_iter().map(closure::snapshot).collect();
+    let closure = closure::detached(closure);
+    let turns = match options.per_host {
+        Some(most) => Turns::at_hosts(most.get(), items.iter().map(host_of)),
+        None => Turns::new(items.len()),
+    };
+    let ours = Parallel {
+        jobs: options.jobs,
+        on_error: options.on_error,
+        timeout: options.timeout,
+    };
+    let name = |number: usize| name_of(&items[number]);
+    run(ctx, &ours, turns, items.len(), name, |number| {
+        closure::call(ctx, &closure, (items[number].clone(),))
+    })
+}
+
+/// What `for` would go over, one after the other.
+#[expect(
+    deprecated,
+    reason = "the interpreter calls it volatile, not deprecated; a test would tell"
+)]
+fn items_of(ctx: &NativeCallContext, items: Dynamic) -> Scripted<Array> {
+    static LOOP: LazyLock<AST> = LazyLock::new(|| {
+        let code = "fn each(items, take) { for item in items { take.call(item); } }";
+        Engine::new_raw().compile(code).unwrap_or_default()
+    });
+    let items = items.flatten();
+    if items.is_array() {
+        return Ok(items.cast::<Array>());
+    }
+    let what = type_phrase(&items);
+    let gathered = Arc::new(Mutex::new(Array::new()));
+    let (most, list) = (ctx.engine().max_array_size(), gathered.clone());
+    let take = FnPtr::from_fn("take", move |ctx, args| {
+        let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.len() >= most {
+            let error = Error::invalid(format!("`parallel_map` goes over at most {most} items"));
+            return Err(throw(&ctx, &Session::of(&ctx), error));
+        }
+        list.extend(args.first().map(|item| (*item).clone()));
+        Ok(Dynamic::UNIT)
+    })?;
+    let (options, engine) = (CallFnOptions::new().eval_ast(false), ctx.engine());
+    let went = engine.call_fn_with_options::<()>(options, &mut Scope::new(), &LOOP, "each", (items, take));
+    went.map_err(|thrown| match *thrown {
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) => refused(ctx, inner, &what),
+        _ => refused(ctx, thrown, &what),
+    })?;
+    Ok(std::mem::take(
+        &mut *gathered.lock().unwrap_or_else(PoisonError::into_inner),
+    ))
+}
+
+/// Why there is nothing to go over.
+fn refused(ctx: &NativeCallContext, thrown: Box<EvalAltResult>, what: &str) -> Box<EvalAltResult> {
+    if !matches!(thrown.unwrap_inner(), EvalAltResult::ErrorFor(_)) {
+        return thrown;
+    }
+    let error = Error::invalid(format!(
+        "`parallel_map` goes over what `for` goes over, such as an array or a range, got {what}"
+    ));
+    let hint = "`.keys()`, `.values()` and `.entries()` of a map are arrays";
+    let error = if what == "a map" { error.hint(hint) } else { error };
+    throw(ctx, &Session::of(ctx), error)
+}
+
+/// The machine that an item names: that of an address, or the registry of an image's name.
+fn host_of(item: &Dynamic) -> Option<String> {
+    let text = item.as_immutable_string_ref().ok()?;
+    match text.contains("://") {
+        true => host::host_of(&Secret::new(text.to_string())).ok(),
+        false => text.parse::<Reference>().ok().map(|name| name.registry().to_owned()),
+    }
+}
+
 /// Runs `count` tasks and returns their results in order. `task` is called with the number of the task.
 ///
 /// The first failure cancels the other tasks and is thrown, unless failures are collected.
 ///
 /// What several tasks print is marked with their names, which are numbers where `name` has none.
-pub fn run(
+fn run(
     ctx: &NativeCallContext,
-    count: usize,
     options: &Parallel,
+    turns: Turns,
+    count: usize,
     name: impl Fn(usize) -> Option<String> + Sync,
     task: impl Fn(usize) -> Scripted<Dynamic> + Sync,
 ) -> Scripted<Array> {
@@ -71,7 +168,7 @@ pub fn run(
     };
     let group = Tasks {
         context: session.context().child(),
-        next: AtomicUsize::new(0),
+        turns,
         failed: OnceLock::new(),
         results: (0..count).map(|_| Mutex::default()).collect(),
     };
@@ -102,7 +199,7 @@ pub fn run(
 
 struct Tasks {
     context: Context,
-    next: AtomicUsize,
+    turns: Turns,
     failed: OnceLock<Box<EvalAltResult>>,
     results: Vec<Mutex<Dynamic>>,
 }
@@ -128,9 +225,8 @@ impl Tasks {
     ) {
         let _scope = scope::enter(self.context.clone());
         let _stop = CancelOnPanic(&self.context);
-        loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(slot) = self.results.get(number) else { return };
+        while let Some(turn) = self.turns.take() {
+            let number = turn.number;
             if let Err(error) = self.context.check() {
                 return self.fail(throw(ctx, session, error));
             }
@@ -144,7 +240,7 @@ impl Tasks {
                 (result, OnError::Collect) => outcome(result),
                 (Ok(value), OnError::Stop) => value,
             };
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = value;
+            *self.results[number].lock().unwrap_or_else(PoisonError::into_inner) = value;
         }
     }
 
@@ -158,7 +254,7 @@ impl Tasks {
 const LONGEST_NAME: usize = 24;
 
 /// What the branch for an item is called: the item's text where that is short, and tells it from others.
-pub fn name_of(item: &Dynamic) -> Option<String> {
+fn name_of(item: &Dynamic) -> Option<String> {
     let text = match super::object::Shape::find(item) {
         Some(shape) => shape.text(item),
         None if item.is_string() || item.is_int() || item.is_char() => item.to_string(),
@@ -252,6 +348,55 @@ mod tests {
             .run("let list = []; for i in 0..50 { list.push(i); } parallel_map(list, |i| enter(), #{ jobs: 2 })")
             .unwrap();
         assert!((1..=2).contains(&most.load(Ordering::SeqCst)));
+    }
+
+    #[test]
+    fn items_come_from_whatever_a_loop_goes_over() {
+        let engine = testing::engine();
+        for (items, expected) in [
+            ("0..4", "[0,2,4,6]"),
+            ("1..=3", "[2,4,6]"),
+            ("range(0, 10, 4)", "[0,8,16]"),
+            ("\"ab\"", "[\"aa\",\"bb\"]"),
+            ("0..0", "[]"),
+        ] {
+            let script = format!("parallel_map({items}, |i| i + i)");
+            assert_eq!(eval(&engine, &script), expected, "{items}");
+        }
+        let refused = |script: &str| {
+            Failure::of(&engine.eval::<Dynamic>(script).unwrap_err())
+                .error()
+                .to_string()
+        };
+        assert!(refused("parallel_map(7, |i| i)").ends_with("got a number"));
+        let many = refused("parallel_map(0..1000000000000, |i| i)");
+        assert!(many.ends_with("goes over at most 10000000 items"), "{many}");
+        let error = engine.eval::<Dynamic>("parallel_map(#{a: 1}, |i| i)").unwrap_err();
+        assert!(Failure::of(&error).error().way_out().unwrap().contains("`.entries()`"));
+    }
+
+    #[test]
+    fn no_more_than_the_given_number_are_at_one_host() {
+        let mut engine = testing::engine();
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let seen = most.clone();
+        engine.register_fn("visit", move |name: &str| {
+            if !name.starts_with("ghcr.io/") && !name.starts_with("https://ghcr.io/") {
+                return;
+            }
+            seen.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::yield_now();
+            running.fetch_sub(1, Ordering::SeqCst);
+        });
+        let script = r#"
+            let names = parallel_map(0..40, |i| if i % 4 == 0 { `debian:${i}` } else if i % 4 == 1 { `https://ghcr.io/v2/${i}` } else { `ghcr.io/a:${i}` });
+            parallel_map(names, |name| visit(name), #{ jobs: 8, per_host: 2 }).len()"#;
+        assert_eq!(eval(&engine, script), "40");
+        assert!((1..=2).contains(&most.load(Ordering::SeqCst)), "{most:?}");
+        let wrong = engine
+            .eval::<Dynamic>("parallel([|| 1], #{ per_host: 1 })")
+            .unwrap_err();
+        assert_eq!(Failure::of(&wrong).error().message(), "unknown option `per_host`");
     }
 
     #[test]

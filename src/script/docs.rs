@@ -388,7 +388,7 @@ mod tests {
             "array.group_by(closure: closure) -> map",
             "Duration.days -> float",
             "number.mib -> number",
-            "parallel_map(items: array, closure: closure, options: map) -> array",
+            "parallel_map(items: any, closure: closure, options: map) -> array",
             "assert::throws(closure: closure) -> Error",
             "env::get(name: string, fallback: any) -> any",
         ] {
