@@ -273,58 +273,67 @@ impl Call<'_> {
     /// What the options of a container give it of what is outside.
     fn container_options(&self, demands: &mut Vec<Demand>) {
         let Some(options) = self.options() else { return };
-        let words = |key: &str| words(options.get(key));
-        let mut add = |effect, target| demands.push(Demand::new(effect, target));
-        if words("pull").iter().any(|policy| policy != "never") {
-            self.text(0)
-                .into_iter()
-                .for_each(|name| add(Effect::Pull, self.name(&name)));
+        let image = self.text(0).map(|name| self.name(&name));
+        of_options(&options, image, &|path| Some(self.path(path)), demands);
+    }
+}
+
+/// What the options of a container give it of what is outside. `file` is what a path means, if that is known.
+pub(super) fn of_options(
+    options: &Map,
+    image: Option<Target>,
+    file: &dyn Fn(&str) -> Option<Target>,
+    demands: &mut Vec<Demand>,
+) {
+    let words = |key: &str| words(options.get(key));
+    let mut add = |effect, target| demands.push(Demand::new(effect, target));
+    if words("pull").iter().any(|policy| policy != "never") {
+        image.into_iter().for_each(|image| add(Effect::Pull, image));
+    }
+    let volumes = words("volumes")
+        .into_iter()
+        .filter_map(|text| Some(text.split_once(':')?.0.to_owned()));
+    let mounts = options.get("mounts").map(mounts).unwrap_or_default();
+    for source in volumes.chain(mounts) {
+        match source.starts_with(['/', '.']) {
+            true => file(&source).into_iter().for_each(|path| add(Effect::Fs, path)),
+            false => add(Effect::Write, Target::Object(vec![source])),
         }
-        let volumes = words("volumes")
-            .into_iter()
-            .filter_map(|text| Some(text.split_once(':')?.0.to_owned()));
-        let mounts = options.get("mounts").map(mounts).unwrap_or_default();
-        for source in volumes.chain(mounts) {
-            match source.starts_with(['/', '.']) {
-                true => add(Effect::Fs, self.path(&source)),
-                false => add(Effect::Write, Target::Object(vec![source])),
+    }
+    let security = words("security_opt");
+    let profiles = security
+        .iter()
+        .filter_map(|text| text.strip_prefix("seccomp="))
+        .map(str::to_owned);
+    let files = ["env_file", "init_binary", "seccomp", "secrets"]
+        .into_iter()
+        .flat_map(words);
+    for word in files.chain(profiles) {
+        let path = word.split_once('=').map_or(word.as_str(), |(_, path)| path);
+        if !["default", "unconfined", "builtin"].contains(&path) {
+            file(path).into_iter().for_each(|path| add(Effect::Fs, path));
+        }
+    }
+    for option in ["network", "pid", "ipc", "uts", "cgroupns"] {
+        for word in words(option) {
+            match word.strip_prefix("container:") {
+                Some(name) => add(Effect::Exec, Target::Object(vec![name.to_owned()])),
+                None if word == "host" && option == "network" => add(Effect::Net, Target::Any),
+                None if word == "host" => add(Effect::Exec, Target::Machine(option)),
+                None => {}
             }
         }
-        let security = words("security_opt");
-        let profiles = security
-            .iter()
-            .filter_map(|text| text.strip_prefix("seccomp="))
-            .map(str::to_owned);
-        let files = ["env_file", "init_binary", "seccomp", "secrets"]
-            .into_iter()
-            .flat_map(words);
-        for file in files.chain(profiles) {
-            let path = file.split_once('=').map_or(file.as_str(), |(_, path)| path);
-            if !["default", "unconfined", "builtin"].contains(&path) {
-                add(Effect::Fs, self.path(path));
-            }
-        }
-        for option in ["network", "pid", "ipc", "uts", "cgroupns"] {
-            for word in words(option) {
-                match word.strip_prefix("container:") {
-                    Some(name) => add(Effect::Exec, Target::Object(vec![name.to_owned()])),
-                    None if word == "host" && option == "network" => add(Effect::Net, Target::Any),
-                    None if word == "host" => add(Effect::Exec, Target::Machine(option)),
-                    None => {}
-                }
-            }
-        }
-        let loosens = |word: &String| word.contains("unconfined") || word.contains("disable");
-        if security.iter().any(loosens) {
-            add(Effect::Exec, Target::Machine("security_opt"));
-        }
-        if words("seccomp").iter().any(loosens) {
-            add(Effect::Exec, Target::Machine("seccomp"));
-        }
-        for option in ["privileged", "devices", "device_cgroup_rules", "cap_add"] {
-            if options.get(option).is_some_and(is_given) {
-                add(Effect::Exec, Target::Machine(option));
-            }
+    }
+    let loosens = |word: &String| word.contains("unconfined") || word.contains("disable");
+    if security.iter().any(loosens) {
+        add(Effect::Exec, Target::Machine("security_opt"));
+    }
+    if words("seccomp").iter().any(loosens) {
+        add(Effect::Exec, Target::Machine("seccomp"));
+    }
+    for option in ["privileged", "devices", "device_cgroup_rules", "cap_add"] {
+        if options.get(option).is_some_and(is_given) {
+            add(Effect::Exec, Target::Machine(option));
         }
     }
 }
@@ -358,7 +367,7 @@ fn object(container: &Container) -> Target {
 }
 
 /// A program by its name and the file it is; one that is given as a file by that alone.
-fn program(name: &str) -> Target {
+pub(super) fn program(name: &str) -> Target {
     let file = program_of(name).map(|path| match Target::file(&path) {
         Target::Path(path) => path.display().to_string(),
         _ => path.display().to_string(),
@@ -368,18 +377,18 @@ fn program(name: &str) -> Target {
 }
 
 /// A registry, without the path of a login.
-fn host(text: &str) -> Target {
+pub(super) fn host(text: &str) -> Target {
     let host = text.split('/').next().unwrap_or(text);
     Target::Host(if host == "index.docker.io" { "docker.io" } else { host }.to_owned())
 }
 
-fn host_of(text: &str) -> Target {
+pub(super) fn host_of(text: &str) -> Target {
     text.parse::<Reference>()
         .map_or_else(|_| host(text), |name| Target::Host(name.registry().to_owned()))
 }
 
 /// The path before the first part with a wildcard.
-fn root_of(pattern: &str) -> String {
+pub(super) fn root_of(pattern: &str) -> String {
     let plain = pattern.find(['*', '?', '[', '{']).map_or(pattern, |at| &pattern[..at]);
     match (plain.len() == pattern.len(), plain.rfind('/')) {
         (true, _) => plain.to_owned(),

@@ -96,6 +96,7 @@ pub mod trash;
 mod turns;
 pub mod units;
 pub mod volume;
+pub mod written;
 pub mod yaml;
 
 use std::sync::LazyLock;

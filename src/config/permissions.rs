@@ -20,7 +20,7 @@ impl Demand {
     }
 
     /// ``delete `app:1` ``.
-    fn words(&self) -> String {
+    pub fn words(&self) -> String {
         let verb = match self.effect {
             Effect::Read => "read",
             Effect::Pull => "pull",
@@ -44,7 +44,7 @@ impl Demand {
     }
 
     /// `delete=app:1`, as rules are written.
-    fn rule(&self) -> String {
+    pub fn rule(&self) -> String {
         match self.target.shown() {
             Some(target) => format!("{}={target}", self.effect),
             None => self.effect.to_string(),
@@ -100,6 +100,11 @@ impl Rules {
     /// Whether nothing is forbidden.
     pub fn is_open(&self) -> bool {
         self.allow.is_none() && self.deny.is_empty()
+    }
+
+    /// Whether it may be done.
+    pub fn allows(&self, demand: &Demand) -> bool {
+        self.judge(demand).is_ok()
     }
 
     /// The rule that forbids it; `Ok` if none does.

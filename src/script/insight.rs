@@ -331,7 +331,7 @@ impl<'a> Insight<'a> {
             return Some(format!("`{word}`: {}", described(&key)));
         }
         let outline = Outline::of(self.code);
-        if let Some(own) = outline.functions.iter().find(|f| f.name == word) {
+        if let Some(own) = outline.overloads(word).next() {
             return Some(format!("```rhai\nfn {}\n```\n\n{}", own.signature(), own.manual));
         }
         let group = NAMESPACES.iter().find(|group| group.name == word)?;
@@ -364,7 +364,7 @@ impl<'a> Insight<'a> {
             true => {
                 let name = lead.get(open.checked_sub(1)?)?.text;
                 let outline = Outline::of(self.code);
-                let own = outline.functions.iter().filter(|f| f.name == name);
+                let own = outline.overloads(name);
                 own.map(|f| {
                     let parameters = f.parameters.iter().map(|parameter| parameter.0.to_owned());
                     (f.signature(), parameters.collect(), f.manual.clone())

@@ -1,6 +1,6 @@
 //! What a script defines, with the places that the parser does not keep: functions, their parameters, and which names are assigned.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::tokens::{Token, tokens};
 
@@ -32,6 +32,8 @@ impl Defined<'_> {
 pub struct Outline<'a> {
     /// Its functions, in their order.
     pub functions: Vec<Defined<'a>>,
+    /// Where those of a name are among them.
+    named: HashMap<&'a str, Vec<usize>>,
     /// Names of variables that something is assigned to after they were declared.
     pub assigned: HashSet<&'a str>,
     /// Names of constants that functions use, as in `global::LIMIT`.
@@ -45,8 +47,7 @@ impl<'a> Outline<'a> {
         let mut outline = Outline::default();
         for (at, token) in tokens.iter().enumerate() {
             if token.is_word("fn") {
-                let function = defined(&tokens, at);
-                outline.functions.extend(function);
+                outline.add(defined(&tokens, at));
             } else if token.is_word("global") && tokens.get(at + 1).is_some_and(|next| next.is("::")) {
                 outline.globals.extend(tokens.get(at + 2).map(|name| name.text));
             } else if is_assigned(&tokens, at) {
@@ -56,10 +57,21 @@ impl<'a> Outline<'a> {
         outline
     }
 
+    fn add(&mut self, function: Option<Defined<'a>>) {
+        let Some(function) = function else { return };
+        self.named.entry(function.name).or_default().push(self.functions.len());
+        self.functions.push(function);
+    }
+
+    /// The functions of a name.
+    pub fn overloads(&self, name: &str) -> impl Iterator<Item = &Defined<'a>> {
+        let places = self.named.get(name).map(Vec::as_slice).unwrap_or_default();
+        places.iter().map(|at| &self.functions[*at])
+    }
+
     /// The function of a name that takes so many arguments.
     pub fn function(&self, name: &str, arity: usize) -> Option<&Defined<'a>> {
-        let mut named = self.functions.iter().filter(|function| function.name == name);
-        named.find(|function| function.parameters.len() == arity)
+        self.overloads(name).find(|function| function.parameters.len() == arity)
     }
 }
 
@@ -70,9 +82,10 @@ fn defined<'a>(tokens: &[Token<'a>], at: usize) -> Option<Defined<'a>> {
         next += 2;
     }
     let name = tokens.get(next)?;
-    let open = tokens.get(next + 1).filter(|token| token.is("("))?;
-    let inner = tokens.iter().skip_while(|token| token.start <= open.start);
+    tokens.get(next + 1).filter(|token| token.is("("))?;
+    let inner = &tokens[next + 2..];
     let parameters = inner
+        .iter()
         .take_while(|token| !token.is(")"))
         .filter(|token| !token.is(",") && !token.is_comment())
         .map(|token| (token.text, token.start));

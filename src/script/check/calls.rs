@@ -1,6 +1,6 @@
 //! Calls: whether there is such a function, with so many arguments and these options, and whether the header allows it.
 
-use rhai::{Expr, FnCallExpr, Position};
+use rhai::{Array, Dynamic, Expr, FnCallExpr, Map, Position};
 
 use super::Problem;
 use super::kinds::{self, Kind};
@@ -8,14 +8,10 @@ use super::walk::Walk;
 use crate::bindings::is_namespace;
 use crate::bindings::keys::{OptionKey, of_function};
 use crate::bindings::value::with_article;
-use crate::bindings::{command, effects};
-use crate::model::{suggest, unknown};
-use crate::script::catalogue::{called_as, catalogue};
+use crate::bindings::{command, effects, written};
+use crate::model::{Effect, suggest, unknown};
+use crate::script::catalogue::{called_as, catalogue, did_you_mean};
 use crate::script::docs::Function;
-
-fn did_you_mean(name: &str) -> String {
-    format!("did you mean `{name}`?")
-}
 
 fn arguments(count: usize) -> String {
     match count {
@@ -27,6 +23,31 @@ fn arguments(count: usize) -> String {
 
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
+/// Whether the call has what a method is called on before it, and not as its first argument.
+fn receiver_of(function: &Function, call: &FnCallExpr) -> bool {
+    function.arity() > call.args.len()
+}
+
+/// What an argument is certain to be: `None` where that depends on more than its words.
+fn literal(expr: &Expr) -> Option<Dynamic> {
+    match expr {
+        Expr::StringConstant(text, _) => Some(text.clone().into()),
+        Expr::BoolConstant(flag, _) => Some((*flag).into()),
+        Expr::IntegerConstant(number, _) => Some((*number).into()),
+        Expr::Array(items, _) => {
+            let items = items.iter().map(|item| literal(item).unwrap_or_default());
+            Some(items.collect::<Array>().into())
+        }
+        Expr::Map(parts, _) => {
+            let known = parts.0.iter();
+            let known = known.filter_map(|(name, value)| Some((name.name.as_str().into(), literal(value)?)));
+            Some(known.collect::<Map>().into())
+        }
+        Expr::DynamicConstant(value, _) => Some((**value).clone()).filter(|value| !value.is_fnptr()),
+        _ => None,
+    }
 }
 
 impl Walk<'_> {
@@ -89,7 +110,7 @@ impl Walk<'_> {
 
     /// A function that is not there, or not with so many arguments.
     fn wrong_call(&mut self, name: &str, count: usize, position: Position) {
-        let own: Vec<_> = self.outline.functions.iter().filter(|f| f.name == name).collect();
+        let own: Vec<_> = self.outline.overloads(name).collect();
         let count = arguments(count);
         if !own.is_empty() {
             let signatures: Vec<String> = own.iter().map(|f| format!("`{}`", f.signature())).collect();
@@ -244,10 +265,7 @@ impl Walk<'_> {
     }
 
     fn no_method(&mut self, kind: &str, name: &str, position: Position) {
-        let hint = match catalogue().getter(kind, name) {
-            Some(_) => Some(format!("it is a property, without brackets: `.{name}`")),
-            None => catalogue().member_meant(kind, name).map(did_you_mean),
-        };
+        let hint = catalogue().method_hint(kind, name);
         let message = format!("{} has no method `{name}`", with_article(kind));
         self.find(Problem::Unknown, position, message, hint);
     }
@@ -258,11 +276,7 @@ impl Walk<'_> {
         if let Some(getter) = catalogue().getter(kind, name) {
             return kinds::kind(&getter.returns);
         }
-        let is_method = catalogue().methods(kind, name).any(|f| f.receiver() == Some(kind));
-        let hint = match is_method {
-            true => Some(format!("it is a method, with brackets: `.{name}()`")),
-            false => catalogue().member_meant(kind, name).map(did_you_mean),
-        };
+        let hint = catalogue().property_hint(kind, name);
         let message = format!("{} has no property `{name}`", with_article(kind));
         self.find(Problem::Unknown, position, message, hint);
         None
@@ -282,15 +296,29 @@ impl Walk<'_> {
                 self.check_keys(argument, &keys, "option");
             }
         }
+        self.judge_rights(&name, call, receiver_of(function, call), position);
+    }
+
+    /// What the header does not allow: an effect at all, or with what is written.
+    fn judge_rights(&mut self, name: &str, call: &FnCallExpr, has_receiver: bool, position: Position) {
         let Some(allowed) = &self.allowed else { return };
-        let needed = effects::certain(&name)
-            .into_iter()
-            .find(|effect| !allowed.contains(effect));
-        if let Some(effect) = needed {
-            let message = format!("the script's header does not allow `{name}`");
-            let hint = format!("add `{effect}` to its line `//! allow:`");
-            self.find(Problem::Denied, position, message, Some(hint));
-        }
+        let has_rule = |effect: &Effect| allowed.allow.iter().flatten().any(|rule| rule.effect == *effect);
+        let missing = effects::certain(name).into_iter().find(|effect| !has_rule(effect));
+        let (what, rule) = match missing {
+            Some(effect) => (format!("`{name}`"), effect.to_string()),
+            None => {
+                let receiver = has_receiver.then_some(None);
+                let args = receiver.into_iter().chain(call.args.iter().map(literal));
+                let demands = written::demands(name, &args.collect::<Vec<_>>());
+                let Some(demand) = demands.iter().find(|demand| !allowed.allows(demand)) else {
+                    return;
+                };
+                (format!("`{name}` to {}", demand.words()), demand.rule())
+            }
+        };
+        let message = format!("the script's header does not allow {what}");
+        let hint = format!("add `{rule}` to its line `//! allow:`");
+        self.find(Problem::Denied, position, message, Some(hint));
     }
 
     /// Keys of a literal map that the function does not know.

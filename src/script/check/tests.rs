@@ -115,6 +115,18 @@ fn what_is_wrong_is_found_where_it_is_and_all_of_it() {
             "2:1 denied: the script's header does not allow `image::prune` (add `delete` to its line `//! allow:`)",
         ),
         (
+            "//! allow: pull=docker.io/library/*\nimage::pull(\"ghcr.io/x\"); image::pull(\"debian\"); image::pull(args[0])",
+            "2:1 denied: the script's header does not allow `image::pull` to pull `ghcr.io/x:latest` (add `pull=ghcr.io/x:latest` to its line `//! allow:`)",
+        ),
+        (
+            "//! allow: run=app:*, fs=/backup\ncontainer::run(\"app:1\", \"x\", #{ volumes: [\"/backup/a:/a\", \"/srv/b:/b\"] })",
+            "2:1 denied: the script's header does not allow `container::run` to use the files in `/srv/b` (add `fs=/srv/b` to its line `//! allow:`)",
+        ),
+        (
+            "//! allow: exec=web, delete=app:*\nlet c = container::get(\"db\"); c.stop(); image::remove(\"app:1\"); image::remove([\"app:1\", \"db:1\"])",
+            "2:65 denied: the script's header does not allow `image::remove` to delete `db:1` (add `delete=db:1` to its line `//! allow:`)",
+        ),
+        (
             "import \"std/names\" as names; names::prts(\"a\")",
             "1:30 unknown: there is no function `names::prts` (did you mean `names::parts`?)",
         ),
@@ -166,6 +178,18 @@ fn what_is_wrong_is_found_where_it_is_and_all_of_it() {
         (
             "image::get(\"a\").history",
             "1:17 unknown: an Image has no property `history` (it is a method, with brackets: `.history()`)",
+        ),
+        (
+            "image::get(\"a\").tag",
+            "1:17 unknown: an Image has no property `tag` (did you mean `tags`? `.tag()` is a method)",
+        ),
+        (
+            "let c = container::get(\"a\"); print(c.State + c.Id + c.names); c.delete()",
+            "1:38 unknown: a Container has no property `State` (did you mean `status`?)\n1:48 unknown: a Container has no property `Id` (did you mean `id`?)\n1:55 unknown: a Container has no property `names` (did you mean `name`?)\n1:65 unknown: a Container has no method `delete` (did you mean `remove`?)",
+        ),
+        (
+            "container::ls(); container::get(\"a\").stop(#{Timeout: 1})",
+            "1:1 unknown: there is no function `container::ls` (did you mean `container::list`?)\n1:45 option: unknown option `Timeout` (did you mean `timeout`? valid: signal, timeout)",
         ),
         (
             "(time::now() - time::now()).minuts",

@@ -13,8 +13,8 @@ use super::kinds::{self, Kind};
 use super::{Finding, Problem};
 use crate::bindings::args::TOLD;
 use crate::bindings::keys::OptionKey;
-use crate::config::{Header, Parameter};
-use crate::model::{Effect, suggest};
+use crate::config::{Header, Parameter, Rules};
+use crate::model::suggest;
 use crate::script::engine;
 use crate::script::outline::Outline;
 use crate::script::runner::Source;
@@ -39,8 +39,9 @@ pub(super) struct Import {
 
 pub(super) struct Walk<'a> {
     pub(super) outline: &'a Outline<'a>,
+    lines: &'a Lines<'a>,
     /// What the header allows, if it says so.
-    pub(super) allowed: Option<Vec<Effect>>,
+    pub(super) allowed: Option<Rules>,
     /// What the header declares, as the script finds it in `arg::`; `None` where the header cannot be read.
     told: Option<Vec<String>>,
     pub(super) imports: HashMap<String, Import>,
@@ -72,13 +73,15 @@ fn told(header: &Header) -> Vec<String> {
 
 /// All that is wrong with a script that can be parsed.
 pub(super) fn walk(source: &Source, ast: &AST, header: Option<&Header>) -> Vec<Finding> {
-    let (engine, outline) = (engine::parser(), Outline::of(&source.code));
+    let (engine, outline, lines) = (engine::parser(), Outline::of(&source.code), Lines::new(&source.code));
     let (closures, functions): (Vec<_>, Vec<_>) = ast.iter_fn_def().partition(|f| f.name.starts_with("anon$"));
     let mut walk = Walk {
         outline: &outline,
-        allowed: header
-            .and_then(|header| header.allow.as_ref())
-            .map(|rules| rules.iter().map(|rule| rule.effect).collect()),
+        lines: &lines,
+        allowed: header.and_then(|header| header.allow.clone()).map(|rules| Rules {
+            allow: Some(rules),
+            deny: Vec::new(),
+        }),
         told: header.map(told),
         imports: HashMap::new(),
         mentioned: HashSet::new(),
@@ -190,7 +193,7 @@ impl Walk<'_> {
     /// Whether what comes after a statement is never reached.
     fn ends(&self, statement: &Stmt) -> bool {
         let all = |statements: &[Stmt]| statements.iter().any(|statement| self.ends(statement));
-        let exits = |name: &str| name == "exit" && !self.outline.functions.iter().any(|f| f.name == "exit");
+        let exits = |name: &str| name == "exit" && self.outline.overloads("exit").next().is_none();
         match statement {
             Stmt::Return(..) | Stmt::BreakLoop(..) => true,
             Stmt::FnCall(call, _) => call.namespace.is_empty() && exits(&call.name),
@@ -299,7 +302,7 @@ impl Walk<'_> {
     }
 
     fn function(&mut self, function: &Shared<ScriptFuncDef>) {
-        let lines = Lines::new(&self.source.code);
+        let lines = self.lines;
         let known = self.outline.function(&function.name, function.params.len());
         let mark = self.variables.len();
         for name in &function.params {
@@ -448,7 +451,7 @@ impl Walk<'_> {
         if name == "args" {
             return Some("array");
         }
-        if !self.outline.functions.iter().any(|function| function.name == name) {
+        if self.outline.overloads(name).next().is_none() {
             self.unknown_variable(name, position);
         }
         None
@@ -545,7 +548,7 @@ impl Walk<'_> {
             )
         };
         let is_module = ast.statements().iter().all(declares);
-        let lines = Lines::new(&self.source.code);
+        let lines = self.lines;
         for function in &self.outline.functions {
             let is_offered = is_module && !function.is_private;
             if is_offered || function.name.starts_with('_') || self.mentioned.contains(function.name) {
