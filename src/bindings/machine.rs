@@ -32,12 +32,13 @@ pub mod functions {
     ///
     /// Options: `env` (a map; values may be secrets), `clear_env` (default `false`: nothing but those variables), `workdir`, `stdin` (text,
     /// a blob or a secret), `timeout`, `stream` (default `false`: pass output through as well), `check` (default `true`: throw `exit_status`
-    /// for a code other than 0).
+    /// for a code other than 0), `max_output` (default 16 MiB: a program that writes more is ended, and `invalid` thrown).
     ///
     /// ```rhai
     /// let run = host::exec(["sh", "-c", "read word; echo $word $MODE; exit 3"], #{ stdin: "hello\n", env: #{ MODE: "x" }, check: false });
     /// assert::eq([run.code, run.text()], [3, "hello x"]);
     /// assert::throws("timeout", || host::exec(["sleep", "60"], #{ timeout: 50.millis }));
+    /// assert::throws("invalid", || host::exec(["yes"], #{ max_output: 1.mib }));
     /// ```
     #[rhai_fn(name = "exec", return_raw)]
     pub fn exec_options(ctx: NativeCallContext, command: Dynamic, options: Map) -> Scripted<Run> {

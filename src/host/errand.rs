@@ -11,7 +11,7 @@ use super::container::last_words;
 use super::container::{Sink, shown};
 use crate::config;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Bytes, Command, Context, Secret, TimeSpan, format_duration};
+use crate::model::{ByteSize, Bytes, Command, Context, Secret, TimeSpan, format_duration};
 use crate::runtime::{Errand, find_program};
 
 /// Options of `host::exec`.
@@ -32,7 +32,12 @@ pub struct ErrandOptions {
     pub stream: bool,
     /// How long it may run.
     pub timeout: Option<TimeSpan>,
+    /// How much it may write to both outputs, which are kept in memory; 16 MiB otherwise.
+    pub max_output: Option<ByteSize>,
 }
+
+/// What a program may write unless told otherwise, as what an answer of HTTP may bring.
+const MOST_OUTPUT: ByteSize = ByteSize(16 << 20);
 
 /// What a program did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +109,7 @@ pub fn run_errand(
         dir: options.workdir.clone(),
         stdin: options.stdin.clone().unwrap_or_default().0,
     };
-    let ran = attended(ctx, &errand, options.timeout, sink)?;
+    let ran = attended(ctx, &errand, options, sink)?;
     if options.check.unwrap_or(true) {
         ran.checked(&words)
     } else {
@@ -112,14 +117,20 @@ pub fn run_errand(
     }
 }
 
-fn attended(ctx: &Context, errand: &Errand, limit: Option<TimeSpan>, sink: Sink) -> Result<Ran> {
+fn attended(ctx: &Context, errand: &Errand, options: &ErrandOptions, sink: Sink) -> Result<Ran> {
+    let limit = options.timeout;
+    let most = options.max_output.unwrap_or(MOST_OUTPUT);
     let inner = limit.map_or_else(|| ctx.child(), |limit| ctx.with_timeout(limit.0));
     let (mut stdout, mut stderr, began) = (Vec::new(), Vec::new(), Instant::now());
     let code = errand.run(&inner, &mut |is_error, bytes| {
+        if (stdout.len() + stderr.len() + bytes.len()) as u64 > most.0 {
+            return Err(too_much(&errand.words, most));
+        }
         if is_error { &mut stderr } else { &mut stdout }.extend_from_slice(bytes);
         if let Some(sink) = sink {
             sink(is_error, bytes);
         }
+        Ok(())
     });
     let code = code.map_err(|error| match limit {
         Some(limit) if inner.owns_timeout(&error) => Error::timeout(format!(
@@ -135,4 +146,12 @@ fn attended(ctx: &Context, errand: &Errand, limit: Option<TimeSpan>, sink: Sink)
         stderr,
         duration: began.elapsed(),
     })
+}
+
+fn too_much(words: &[String], most: ByteSize) -> Error {
+    let error = Error::invalid(format!(
+        "command `{}` wrote more than {most}, and was ended",
+        shown(words)
+    ));
+    error.hint("the option `max_output` takes more; what is large is better written to a file by the command itself")
 }

@@ -40,12 +40,15 @@ pub struct Errand {
     pub stdin: Vec<u8>,
 }
 
+/// Takes what a program writes; the flag is true for standard error. Where it fails, the program is ended.
+pub(super) type Listener<'a> = dyn FnMut(bool, &[u8]) -> Result<()> + 'a;
+
 impl Errand {
-    /// Runs it to its end, hands on what it writes (the flag is true for standard error), and gives its code: 128 + n after signal n.
+    /// Runs it to its end, hands on what it writes, and gives its code: 128 + n after signal n.
     ///
     /// It has no terminal. What it leaves running goes on, unless the context ends first: then all of it is told to end, and killed two seconds
-    /// later. Errors: `not_found`, `denied`, `timeout`, `cancelled`.
-    pub fn run(&self, ctx: &model::Context, output: &mut dyn FnMut(bool, &[u8])) -> Result<i32> {
+    /// later. Errors: `not_found`, `denied`, `timeout`, `cancelled`, those of the listener.
+    pub fn run(&self, ctx: &model::Context, output: &mut Listener<'_>) -> Result<i32> {
         let what = || format!("run `{}`", self.program.display());
         let mark = random_hex(16)?;
         let mut child = self.command(&mark).spawn().during(what)?;
@@ -83,7 +86,7 @@ impl Errand {
     }
 
     /// Feeds and hears it until it ends. What a process of its own that lives on may still write is not waited for.
-    fn attend(&self, ctx: &model::Context, child: &mut Child, output: &mut dyn FnMut(bool, &[u8])) -> Result<()> {
+    fn attend(&self, ctx: &model::Context, child: &mut Child, output: &mut Listener<'_>) -> Result<()> {
         let what = || format!("wait for `{}`", self.program.display());
         let end = pidfd::open(child.id().cast_signed()).during(what)?;
         let mut input = Feed::new(child.stdin.take(), &self.stdin).during(what)?;
@@ -95,7 +98,7 @@ impl Errand {
             let has_ended = wait(ctx, end.as_fd(), &input, &heard).during(what)?;
             input.go_on();
             for (is_error, ear) in [false, true].into_iter().zip(&mut heard) {
-                ear.hear(&mut |bytes| output(is_error, bytes));
+                ear.hear(&mut |bytes| output(is_error, bytes))?;
             }
             if has_ended {
                 return Ok(());
@@ -169,19 +172,20 @@ impl Ear {
     }
 
     /// Takes what there is now, or so much of it that others have their turn.
-    fn hear(&mut self, output: &mut dyn FnMut(&[u8])) {
+    fn hear(&mut self, output: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         const TURNS: usize = 16;
         let mut memory = vec![0; 64 << 10];
         for _ in 0..TURNS {
-            let Some(pipe) = &mut self.0 else { return };
+            let Some(pipe) = &mut self.0 else { break };
             match pipe.read(&mut memory) {
                 Ok(0) => self.0 = None,
-                Ok(count) => output(&memory[..count]),
-                Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => return,
+                Ok(count) => output(&memory[..count])?,
+                Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => break,
                 Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) => self.0 = None,
             }
         }
+        Ok(())
     }
 }
 
@@ -315,6 +319,7 @@ mod tests {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let code = errand.run(&model::Context::new(), &mut |is_error, bytes| {
             if is_error { &mut err } else { &mut out }.extend_from_slice(bytes);
+            Ok(())
         });
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (code.unwrap(), text(out), text(err))
@@ -365,6 +370,7 @@ mod tests {
             if pids.lines().count() == 3 {
                 ctx.cancel();
             }
+            Ok(())
         });
         assert_eq!(ended.unwrap_err().kind(), Kind::Cancelled);
         for pid in pids.lines().map(|line| line.parse().unwrap()) {
@@ -373,6 +379,20 @@ mod tests {
                 "{pid}: {pids}"
             );
         }
+    }
+
+    #[test]
+    fn it_ends_when_nobody_takes_what_it_writes() {
+        let mut taken = 0;
+        let ended = shell("while :; do echo yes; done").run(&model::Context::new(), &mut |_, bytes| {
+            taken += bytes.len();
+            if taken > 1 << 20 {
+                Err(Error::invalid("enough"))
+            } else {
+                Ok(())
+            }
+        });
+        assert_eq!(ended.unwrap_err().message(), "enough");
     }
 
     #[test]
