@@ -558,14 +558,21 @@ pub mod methods {
         native(&ctx, |_| this.rename(name))
     }
 
-    /// All that is known of the container, in Docker's field names.
+    /// All that is known of the container now, in Docker's field names.
+    ///
+    /// Throws `not_found` once the container is removed.
     ///
     /// ```rhai,images
-    /// assert::eq(container::create("tools", ["true"]).inspect().State.Status, "created");
+    /// let c = container::create("tools", ["true"]);
+    /// assert::eq(c.inspect().State.Status, "created");
+    /// c.update(#{ restart: "always" });
+    /// assert::eq(c.inspect().HostConfig.RestartPolicy.Name, "always");
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn inspect(ctx: NativeCallContext, this: &mut Container) -> Scripted<Dynamic> {
-        native(&ctx, |session| Ok(value::from_json(&this.inspect(&session.context())?)))
+        native(&ctx, |session| {
+            Ok(value::from_json(&this.reload()?.inspect(&session.context())?))
+        })
     }
 
     /// Reads the facts again, and returns the container with them.
