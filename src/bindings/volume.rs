@@ -35,13 +35,13 @@ impl Object for Volume {
 /// Volumes: made, listed, removed.
 #[export_module(manifest)]
 pub mod functions {
-    use crate::bindings::filter::filtered;
+    use crate::bindings::filter;
     use crate::bindings::options;
     use crate::bindings::prelude::*;
     use crate::bindings::report::Report;
     use crate::bindings::subject;
-    use crate::bindings::value::{list, or_unit};
-    use crate::host::{Volume, VolumeFilter, VolumeOptions};
+    use crate::bindings::value::or_unit;
+    use crate::host::{Volume, VolumeOptions};
 
     /// Makes an empty volume, or gives the one that has the name already.
     ///
@@ -138,9 +138,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "list", return_raw)]
     pub fn list_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Array> {
-        filtered(&ctx, filter, |session, filter: &VolumeFilter, matching| {
-            Ok(list(session.host()?.volumes(filter, matching)?))
-        })
+        filter::listed::<Volume>(&ctx, filter)
     }
 
     /// Removes a volume with what is in it.
@@ -183,10 +181,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "prune", return_raw)]
     pub fn prune_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Report> {
-        filtered(&ctx, filter, |session, filter: &VolumeFilter, matching| {
-            let report = session.host()?.prune_volumes(&session.context(), filter, matching)?;
-            Ok(report.into())
-        })
+        filter::pruned::<Volume>(&ctx, filter)
     }
 
     /// The volumes that `volume::prune()` would remove.
@@ -210,9 +205,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "select", return_raw)]
     pub fn select_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Array> {
-        filtered(&ctx, filter, |session, filter: &VolumeFilter, matching| {
-            Ok(list(session.host()?.select_volumes(filter, matching)?))
-        })
+        filter::selected::<Volume>(&ctx, filter)
     }
 }
 

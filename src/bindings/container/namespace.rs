@@ -54,14 +54,14 @@ fn make(session: &Session, image: &Dynamic, command: Option<Command>, options: M
 #[export_module(manifest)]
 pub mod functions {
     use super::{detach, make, run_to_end};
-    use crate::bindings::filter::filtered;
+    use crate::bindings::filter;
     use crate::bindings::prelude::*;
     use crate::bindings::report::Report;
     use crate::bindings::run::Run;
     use crate::bindings::subject;
     use crate::bindings::subject::command_or_options;
-    use crate::bindings::value::{list, or_unit};
-    use crate::host::{Container, ContainerFilter};
+    use crate::bindings::value::or_unit;
+    use crate::host::Container;
 
     /// Runs the command of an image in a new container to its end, removes the container, and returns the `Run`.
     ///
@@ -307,9 +307,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "list", return_raw)]
     pub fn list_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Array> {
-        filtered(&ctx, filter, |session, filter: &ContainerFilter, matching| {
-            Ok(list(session.host()?.containers(filter, matching)?))
-        })
+        filter::listed::<Container>(&ctx, filter)
     }
 
     /// The container of that name, id, or start of an id.
@@ -374,10 +372,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "prune", return_raw)]
     pub fn prune_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Report> {
-        filtered(&ctx, filter, |session, filter: &ContainerFilter, matching| {
-            let report = session.host()?.prune_containers(&session.context(), filter, matching)?;
-            Ok(report.into())
-        })
+        filter::pruned::<Container>(&ctx, filter)
     }
 
     /// The containers that `container::prune()` would remove.
@@ -401,8 +396,6 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "select", return_raw)]
     pub fn select_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Array> {
-        filtered(&ctx, filter, |session, filter: &ContainerFilter, matching| {
-            Ok(list(session.host()?.select_containers(filter, matching)?))
-        })
+        filter::selected::<Container>(&ctx, filter)
     }
 }

@@ -128,13 +128,13 @@ pub mod functions {
     use std::path::Path;
 
     use super::{LoadOptions, change, entry, history_of, save_to, tell};
-    use crate::bindings::filter::filtered;
+    use crate::bindings::filter;
     use crate::bindings::image::transfer::pull_from;
     use crate::bindings::prelude::*;
     use crate::bindings::report::Report;
     use crate::bindings::value::{from_json, list, or_unit};
     use crate::bindings::{options, subject};
-    use crate::host::{Image, ImageFilter};
+    use crate::host::Image;
 
     /// The images at the top level, newest first: all but intermediate ones.
     ///
@@ -161,9 +161,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "list", return_raw)]
     pub fn list_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Array> {
-        filtered(&ctx, filter, |session, filter: &ImageFilter, matching| {
-            Ok(list(session.host()?.images(filter, matching)?))
-        })
+        filter::listed::<Image>(&ctx, filter)
     }
 
     /// The image of that name, id, start of an id, or digest.
@@ -468,9 +466,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "prune", return_raw)]
     pub fn prune_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Report> {
-        filtered(&ctx, filter, |session, filter: &ImageFilter, matching| {
-            Ok(session.host()?.prune_images(filter, matching)?.into())
-        })
+        filter::pruned::<Image>(&ctx, filter)
     }
 
     /// The images that `image::prune()` would remove.
@@ -492,9 +488,7 @@ pub mod functions {
     /// ```
     #[rhai_fn(name = "select", return_raw)]
     pub fn select_filter(ctx: NativeCallContext, filter: Map) -> Scripted<Array> {
-        filtered(&ctx, filter, |session, filter: &ImageFilter, matching| {
-            Ok(list(session.host()?.select_images(filter, matching)?))
-        })
+        filter::selected::<Image>(&ctx, filter)
     }
 
     /// How an image came to be, newest step first, as maps of `id`, `created`, `created_by`, `comment`, `author`, `size` and
