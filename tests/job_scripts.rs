@@ -59,7 +59,7 @@ fn by_night_what_is_old_and_unused_goes() {
     let [dry, done] = run(&hoist, "nightly-prune", NAMES);
     dry.success().stderr_has(&["image::prune", "old:1"]);
     done.success()
-        .stdout_has(&["removed old:1: ", "0 containers and 1 images removed"]);
+        .stdout_has(&["old:1", "removed", "1 images and 0 containers removed"]);
     assert_eq!(hoist.value(NAMES), json!(["old:prod", "web:1"]));
 }
 
@@ -88,8 +88,11 @@ fn a_disk_that_is_full_loses_what_was_not_used_for_longest() {
     add(&hoist, "disk-guard", &["--free", "100", "--younger", "0s"]);
     let [dry, done] = run(&hoist, "disk-guard", NAMES);
     dry.fails_with(4).stderr_has(&["image::prune", "spare:1"]);
-    done.fails_with(4)
-        .stdout_has(&["removed spare:1 (", "least recently used", "kept web:1: not unused"]);
+    done.fails_with(4).stdout_has(&[
+        "removed spare:1 (",
+        "least recently used",
+        "kept web:1: used by container `web`",
+    ]);
     assert_eq!(hoist.value(NAMES), json!(["web:1"]));
     let calm = [
         "jobs",

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use regex::Regex;
 
+use crate::harness::served::Served;
 use crate::harness::{Hoist, Output};
 
 /// What a pipeline finds: a store with images and containers of some ages and names.
@@ -32,7 +33,7 @@ const STATE: &str = r#"
 /// The pipelines, and their words.
 const PIPELINES: &[(&str, &[&str])] = &[
     (
-        "nightly-prune",
+        "jobs/nightly-prune",
         &[
             "--older-than",
             "0s",
@@ -71,16 +72,119 @@ const PIPELINES: &[(&str, &[&str])] = &[
     ("backup-images", &["out/backup", "--reference", "tools:*"]),
 ];
 
-fn prepared() -> Hoist {
-    let hoist = Hoist::new();
-    hoist.eval(WORLD).success();
-    fs::create_dir(hoist.file("out")).unwrap();
-    hoist
+/// Images that pipelines between registries find in the first of two, and a part of them in the second.
+const PUBLISHED: &str = r#"
+    for tag in ["1.0.0", "1.1.0", "2.0.0"] {
+        image::from_host("made:1", ["/bin/true"], #{labels: #{tag: tag}});
+        image::push("made:1", "FROM/team/app:" + tag);
+    }
+    registry::tag("FROM/team/app:1.0.0", "latest");
+    registry::copy("FROM/team/app:1.1.0", "TO/mirror/app:1.1.0");
+    registry::copy("FROM/team/app:1.0.0", "TO/mirror/app:2.0.0");
+    0"#;
+
+/// What is in both afterwards.
+const IN_REGISTRIES: &str = r#"
+    for place in ["FROM", "TO"] {
+        for repository in registry::repos(place).sort_natural() {
+            print(`${place}/${repository} ${registry::tags(`${place}/${repository}`).sort_natural().join(" ")}`);
+        }
+    }
+    for path in fs::glob("out/*").sort_natural() { print("file " + fs::basename(path)); }"#;
+
+/// The pipelines between registries, and their words: `FROM` and `TO` are two of them.
+const BETWEEN_REGISTRIES: &[(&str, &[&str])] = &[
+    ("mirror", &["list.toml"]),
+    ("promote", &["FROM/team/app:2.0.0", "TO/prod/app:2.0.0"]),
+    (
+        "prune-tags",
+        &[
+            "FROM/team/app",
+            "--older-than",
+            "0s",
+            "--keep-last",
+            "1",
+            "--tags",
+            "[0-9]*",
+        ],
+    ),
+    (
+        "airgap-export",
+        &["out/bundle", "FROM/team/app:1.0.0", "FROM/team/app:latest"],
+    ),
+    ("airgap-import", &["bundle", "TO/mirror"]),
+    ("sync-check", &["FROM/team/app", "TO/mirror/app"]),
+];
+
+/// Where pipelines run: a store, and maybe two registries.
+struct World {
+    hoist: Hoist,
+    registries: Vec<(&'static str, Served, Hoist)>,
+}
+
+impl World {
+    fn with_images() -> World {
+        let world = World {
+            hoist: Hoist::new(),
+            registries: Vec::new(),
+        };
+        world.hoist.eval(WORLD).success();
+        world.with_places()
+    }
+
+    fn with_registries() -> World {
+        let registries = ["FROM", "TO"].map(|name| {
+            let store = Hoist::new();
+            let served = Served::start(&store, &["--write", "--delete"]);
+            (name, served, store)
+        });
+        let world = World {
+            hoist: Hoist::new(),
+            registries: registries.into(),
+        };
+        world.hoist.eval(&world.named(PUBLISHED)).success();
+        let list =
+            "[[mirror]]\nfrom = \"FROM/team/app\"\nto = \"TO/mirror/app\"\nsemver = \">=1.1\"\ndelete_extra = true\n";
+        world.hoist.write("list.toml", world.named(list));
+        let path = script("airgap-export");
+        let name = world.named("FROM/team/app:1.0.0");
+        world.hoist.run(&["run", &path, "bundle", &name]).success();
+        world.with_places()
+    }
+
+    fn with_places(self) -> World {
+        fs::create_dir(self.hoist.file("out")).unwrap();
+        self
+    }
+
+    /// A text in which registries are as they are called here.
+    fn named(&self, text: &str) -> String {
+        let registries = self.registries.iter();
+        registries.fold(text.to_owned(), |text, (name, served, _)| {
+            text.replace(name, served.name())
+        })
+    }
+
+    fn state(&self) -> &'static str {
+        if self.registries.is_empty() {
+            STATE
+        } else {
+            IN_REGISTRIES
+        }
+    }
+}
+
+fn script(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scripts/{name}.rhai"));
+    path.to_str().unwrap().to_owned()
 }
 
 /// The text without what is another each time.
-fn steady(text: &str, hoist: &Hoist) -> String {
-    let mut text = text.replace(&hoist.dir().display().to_string(), "DIR");
+fn steady(text: &str, world: &World) -> String {
+    let mut text = text.replace(&world.hoist.dir().display().to_string(), "DIR");
+    for (name, served, _) in &world.registries {
+        text = text.replace(served.name(), name);
+    }
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("scripts")
         .display()
@@ -90,6 +194,7 @@ fn steady(text: &str, hoist: &Hoist) -> String {
         (r"(made|last used) \S+ ago", "$1 SPAN ago"),
         (r"sha256:[0-9a-f]{64}|\b[0-9a-f]{64}\b", "DIGEST"),
         (r"\b[0-9a-f]{12}\b", "ID"),
+        (r"image-[0-9a-f]{16}", "image-NAME"),
         (r"\b\d+(\.\d+)?(B|kB|MB|GB)\b", "SIZE"),
         (r"\d{4}-\d\d-\d\d(T[0-9:.]+Z)?", "TIME"),
         (r"\b\d+(\.\d+)?(ms|µs|us|ns)\b|\b\d+\.\d+s\b", "SPAN"),
@@ -102,57 +207,67 @@ fn steady(text: &str, hoist: &Hoist) -> String {
     text
 }
 
-fn told(text: &mut String, what: &str, hoist: &Hoist, output: &Output) {
+fn told(text: &mut String, what: &str, world: &World, output: &Output) {
     let code = output.status.code().unwrap_or(-1);
-    let _ = write!(text, "=== {what}: {code}\n{}", steady(&output.stdout, hoist));
-    let talk = steady(&output.stderr, hoist);
+    let _ = write!(text, "=== {what}: {code}\n{}", steady(&output.stdout, world));
+    let talk = steady(&output.stderr, world);
     if !talk.is_empty() {
         let _ = write!(text, "--- said\n{talk}");
     }
 }
 
-fn state(text: &mut String, hoist: &Hoist) {
-    let output = hoist.script(STATE, &[]).success();
-    let _ = write!(text, "--- there is\n{}", steady(&output.stdout, hoist));
+fn state(text: &mut String, world: &World) {
+    let output = world.hoist.script(&world.named(world.state()), &[]).success();
+    let _ = write!(text, "--- there is\n{}", steady(&output.stdout, world));
 }
 
 /// All that a pipeline tells.
-fn all(name: &str, words: &[&str]) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scripts/{name}.rhai"));
-    let path = path.to_str().unwrap();
-    let mut text = String::new();
-    let hoist = prepared();
-    told(
-        &mut text,
-        "dry run",
-        &hoist,
-        &hoist.run(&[&["--dry-run", "run", path], words].concat()),
-    );
-    let planned = hoist.run(&[&["plan", "-o", "plan.json", path, "--"], words].concat());
-    told(&mut text, "plan", &hoist, &planned);
-    state(&mut text, &hoist);
+fn all(name: &str, words: &[&str], prepared: fn() -> World) -> String {
+    let path = script(name);
+    let (mut text, world) = (String::new(), prepared());
+    let run = |world: &World, before: &[&str], between: &[&str]| {
+        let named: Vec<String> = words.iter().map(|word| world.named(word)).collect();
+        let named: Vec<&str> = named.iter().map(String::as_str).collect();
+        world.hoist.run(&[before, &[&path], between, &named].concat())
+    };
+    world.hoist.run(&["check", &path]).success();
+    told(&mut text, "dry run", &world, &run(&world, &["--dry-run", "run"], &[]));
+    let planned = run(&world, &["plan", "-o", "plan.json"], &["--"]);
+    told(&mut text, "plan", &world, &planned);
+    state(&mut text, &world);
     if planned.status.success() {
-        told(&mut text, "apply", &hoist, &hoist.run(&["apply", "plan.json"]));
-        state(&mut text, &hoist);
+        told(&mut text, "apply", &world, &world.hoist.run(&["apply", "plan.json"]));
+        state(&mut text, &world);
     }
     let other = prepared();
-    told(&mut text, "run", &other, &other.run(&[&["run", path], words].concat()));
+    told(&mut text, "run", &other, &run(&other, &["run"], &[]));
     state(&mut text, &other);
     text
 }
 
-#[test]
-fn each_tells_what_it_would_do_plans_it_and_does_it() {
+#[track_caller]
+fn assert_told(pipelines: &[(&str, &[&str])], prepared: fn() -> World) {
     let expected = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pipelines");
     let mut faults = Vec::new();
-    for (name, words) in PIPELINES {
-        let found = all(name, words);
-        let known = fs::read_to_string(expected.join(format!("{name}.txt"))).unwrap_or_default();
+    for (name, words) in pipelines {
+        let found = all(name, words, prepared);
+        let file = name.rsplit('/').next().unwrap_or(name);
+        let known = fs::read_to_string(expected.join(format!("{file}.txt"))).unwrap_or_default();
         if found != known {
-            faults.push(format!("##### {name}\n{found}"));
+            faults.push(format!("##### {file}\n{found}"));
         }
     }
     assert!(faults.is_empty(), "not as expected:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn each_tells_what_it_would_do_plans_it_and_does_it() {
+    assert_told(PIPELINES, World::with_images);
+}
+
+#[test]
+fn so_does_each_between_registries() {
+    assert_told(BETWEEN_REGISTRIES, World::with_registries);
 }
 
 #[test]

@@ -317,6 +317,8 @@ fn scripts_tell_how_they_are_used() {
         "export-import.rhai",
         "restore-images.rhai",
         "retag.rhai",
+        "mirror.rhai",
+        "airgap-import.rhai",
     ] {
         let path = script(name);
         let output = hoist.run(&["run", path.to_str().unwrap()]).fails_with(2);
