@@ -59,6 +59,12 @@ fn read(text: &str) -> Vec<Told> {
             (None, None) => last.docker.push(line),
         }
     }
+    for told in &mut all {
+        // Docker removes them in any order.
+        if told.docker.first().is_some_and(|line| line == "Deleted Volumes:") {
+            told.docker[1..].sort();
+        }
+    }
     all
 }
 
@@ -147,6 +153,142 @@ fn a_command_of_ones_own_comes_first() {
     own(&["helo"])
         .fails_with(2)
         .stderr_has(&["did you mean `hoist hello`?"]);
+}
+
+#[test]
+fn flags_of_every_command_may_stand_behind_one_as_well() {
+    let (hoist, other) = (Hoist::with_busybox(), Hoist::new());
+    let (root, run_root) = (other.root(), other.run_root());
+    let elsewhere = [
+        "--root",
+        root.to_str().unwrap(),
+        "--run-root",
+        run_root.to_str().unwrap(),
+    ];
+    hoist
+        .run(&[&["images", "-q"], &elsewhere[..]].concat())
+        .success()
+        .stdout_is("");
+    hoist
+        .run(&["rmi", "busybox", "--dry-run"])
+        .success()
+        .stderr_has(&["dry run: nothing was changed", "image::remove"]);
+    hoist
+        .run(&["rmi", "--deny-delete", "busybox"])
+        .fails_with(3)
+        .stderr_has(&["is not allowed to delete"]);
+    // A command's own flags come first, and words of another command line are left alone.
+    hoist
+        .run(&["images", "--format", "{{.Repository}}"])
+        .success()
+        .stdout_is("busybox\n");
+    hoist
+        .run(&["container", "run", "--rm", "busybox", "echo", "--dry-run"])
+        .success()
+        .stdout_is("--dry-run\n");
+    hoist
+        .run(&["ps", "--log-level", "loud"])
+        .fails_with(2)
+        .stderr_has(&["invalid value 'loud' for '--log-level"]);
+    hoist
+        .run(&["docker", "ps", "--dry-run"])
+        .fails_with(125)
+        .stderr_has(&["unknown flag: --dry-run"]);
+}
+
+#[test]
+fn who_asks_for_what_docker_has_alone_is_told_what_there_is() {
+    let hoist = Hoist::new();
+    hoist
+        .run(&["run", "--publish", "80:80", "web"])
+        .fails_with(2)
+        .stderr_has(&["`hoist run` runs scripts", "`--publish`", "hoist container run"]);
+    for words in [["-p", "80:80"], ["--publish", "80:80"], ["-P", ""]] {
+        hoist
+            .run(&["container", "run", words[0], words[1], "web"])
+            .fails_with(125)
+            .stderr_has(&["unknown", "publishes no ports", "--network host"]);
+    }
+    hoist
+        .run(&["build", "."])
+        .fails_with(2)
+        .stderr_has(&["Hoist reads no Dockerfiles", "`hoist commit`"]);
+    hoist
+        .run(&["network", "ls"])
+        .fails_with(2)
+        .stderr_has(&["--network container:NAME"]);
+}
+
+#[test]
+fn files_go_into_containers_and_out_of_them_as_tar_on_the_standard_streams() {
+    let hoist = Hoist::with_busybox();
+    hoist
+        .eval(r#"container::run_detached("busybox", ["sleep", "1000"], #{name: "web"}); ()"#)
+        .success();
+    hoist
+        .run(&["exec", "web", "sh", "-c", "echo kept > /tmp/file"])
+        .success();
+    let packed = hoist.file("packed.tar");
+    let mut out = hoist.command(&["cp", "web:/tmp/file", "-"]).into_command();
+    out.stdout(std::fs::File::create(&packed).unwrap());
+    assert!(out.status().unwrap().success());
+    let mut names = program("tar");
+    names.arg("-tf").arg(&packed);
+    crate::harness::Output::of(names, None).success().stdout_is("file\n");
+    let tar = std::fs::read(&packed).unwrap();
+    hoist.command(&["cp", "-", "web:/root"]).stdin(tar).output().success();
+    hoist
+        .run(&["exec", "web", "cat", "/root/file"])
+        .success()
+        .stdout_is("kept\n");
+}
+
+#[test]
+fn sizes_are_shown_and_a_program_goes_on_in_the_background() {
+    let hoist = Hoist::with_busybox();
+    hoist
+        .eval(r#"container::run_detached("busybox", ["sleep", "1000"], #{name: "web"}); ()"#)
+        .success();
+    hoist
+        .run(&[
+            "exec",
+            "-d",
+            "web",
+            "sh",
+            "-c",
+            "head -c 100000 /dev/zero > /big; touch /done; sleep 1000",
+        ])
+        .success()
+        .stdout_is("");
+    let end = std::time::Instant::now() + crate::harness::PATIENCE;
+    while hoist.value(r#"container::get("web").diff().some(|one| one.path == "/done")"#) != true {
+        assert!(std::time::Instant::now() < end, "it does not go on");
+    }
+    let shown = hoist.run(&["ps", "--size", "--format", "{{.Size}}"]).success().stdout;
+    let sizes = Regex::new(r"^1\d\dkB \(virtual [0-9.]+MB\)\n$").unwrap();
+    assert!(sizes.is_match(&shown), "{shown}");
+    hoist.run(&["ps", "-s"]).success().stdout_has(&["SIZE", "(virtual "]);
+}
+
+#[test]
+fn a_person_who_removes_an_image_is_told_how_to_take_it_back() {
+    let hoist = Hoist::with_busybox().keeping_trash("1h");
+    hoist
+        .eval(r#"for tag in ["app:1", "app:2"] { image::tag("busybox", tag); }"#)
+        .success();
+    // Not a program that reads what is said, and not where nothing can be taken back.
+    hoist.run(&["rmi", "app:1"]).success().stderr_is("");
+    hoist.eval("system::empty_trash()").success();
+    let on_screen = |words: &[&str]| hoist.command(words).env("TERM", "xterm").on_screen();
+    let mut screen = on_screen(&["rmi", "app:2", "--trash", "0"]);
+    screen.wait_for("Untagged: app:2");
+    assert_eq!(screen.code(), 0);
+    assert!(!screen.shown().contains("hoist undo"), "{}", screen.shown());
+    let mut screen = on_screen(&["rmi", "busybox"]);
+    screen.wait_for("`hoist undo` takes the removal back");
+    assert_eq!(screen.code(), 0);
+    hoist.run(&["undo"]).success();
+    assert_eq!(hoist.value(r#"image::exists("busybox")"#), true);
 }
 
 /// A shell with completion set up, on a store with an image `busybox` and a container `web`.

@@ -3,12 +3,13 @@
 
 use std::path::PathBuf;
 
-use super::App;
 use super::complete::propose;
+use super::elsewhere;
 use super::run::Told;
+use super::{App, anywhere};
 use crate::bindings::Console;
 use crate::bindings::command::{self, Invoked};
-use crate::config::{Config, Given, Header, Misuse, Parameter, Type, read_words};
+use crate::config::{Config, Given, Header, Misuse, Parameter, Type, part_words, read_words};
 use crate::error::{Error, Kind, Result};
 use crate::model::suggest;
 use crate::runtime::Conversation;
@@ -47,6 +48,8 @@ pub(super) struct Ready {
     invoked: Invoked,
     source: Source,
     told: Told,
+    /// Flags of every command that stood behind this one.
+    pub(super) global: Vec<String>,
 }
 
 /// A command and how it was called.
@@ -101,7 +104,11 @@ pub(super) fn call(program: &'static str, words: &[String]) -> Result<Called> {
             None => Called::Nothing,
         });
     };
-    let read = read_words(&face.header, rest);
+    let (rest, global) = match program {
+        "docker" => (rest.to_vec(), Vec::new()),
+        _ => part_words(&face.header, rest, anywhere::takes_word),
+    };
+    let read = read_words(&face.header, &rest);
     let mut values = match read {
         Ok(values) => values,
         Err(Misuse::Help) => return Ok(Said::help(face.help())),
@@ -127,10 +134,8 @@ pub(super) fn call(program: &'static str, words: &[String]) -> Result<Called> {
     Ok(Called::Ready(Box::new(Ready {
         invoked: Invoked::new(program, &face.name, conversation),
         source: face.source,
-        told: Told {
-            words: rest.to_vec(),
-            values,
-        },
+        told: Told { words: rest, values },
+        global,
     })))
 }
 
@@ -239,6 +244,26 @@ impl Face {
         text
     }
 
+    /// What to do instead: of a flag that Docker has and this command has not, or of one that nobody has.
+    fn way_out(&self, misuse: &Misuse) -> Option<String> {
+        let letter;
+        let flag = match misuse {
+            Misuse::UnknownFlag(flag) => flag.as_str(),
+            Misuse::UnknownLetter(short, _) => {
+                letter = short.to_string();
+                letter.as_str()
+            }
+            _ => return None,
+        };
+        if let Some(other) = elsewhere::flag(flag).filter(|_| self.header.has_options) {
+            return Some(other.to_owned());
+        }
+        let names = self.header.flags().map(|flag| flag.name.as_str());
+        let is_ours = self.program != "docker" && flag.len() > 1;
+        let near = suggest(flag, names).filter(|_| is_ours)?;
+        Some(format!("did you mean `--{near}`?"))
+    }
+
     /// In Docker's words, with the nearest name where Docker says nothing.
     fn refuse(&self, misuse: &Misuse) -> Called {
         let (program, name) = (self.program, &self.name);
@@ -272,14 +297,8 @@ impl Face {
                 WRONG_COUNT,
             ),
         };
-        let names = self.header.flags().map(|flag| flag.name.as_str());
-        let hint = match misuse {
-            Misuse::UnknownFlag(flag) if program != "docker" => suggest(flag, names),
-            _ => None,
-        };
-        let hint = hint
-            .map(|near| format!("\nhelp: did you mean `--{near}`?"))
-            .unwrap_or_default();
+        let hint = self.way_out(misuse).map(|hint| format!("\nhelp: {hint}"));
+        let hint = hint.unwrap_or_default();
         Said::complaint(format!("{what}{hint}\n\n{end}"), code)
     }
 }

@@ -1,9 +1,11 @@
 //! The command line: what the program is told, and the only code that prints besides the REPL.
 
+mod anywhere;
 mod check;
 mod command;
 mod complete;
 mod doc;
+mod elsewhere;
 mod eval;
 mod format;
 mod jobs;
@@ -310,16 +312,24 @@ pub fn main() -> ExitCode {
     if let Some(words) = oci::words() {
         return oci::main(words);
     }
-    let words = std::env::args_os();
-    let line = match CommandLine::read(&as_docker(words)) {
+    let words = as_docker(std::env::args_os());
+    let mut line = match CommandLine::read(&words) {
         Ok(line) => line,
         Err(error) => return usage(&error),
     };
     if let Command::Oci(OciCommand { words }) = line.command {
         return oci::main(std::iter::once("hoist oci".into()).chain(words).collect());
     }
-    let terminal = Arc::new(Terminal::new(line.global.error_format == ErrorFormat::Json));
     let called = line.command.called();
+    if let (Ok(Called::Ready(ready)), Command::Script(own)) = (&called, &line.command)
+        && !ready.global.is_empty()
+    {
+        match anywhere::read(&words, own.len(), &ready.global) {
+            Ok(global) => line.global = global,
+            Err(error) => return usage(&error),
+        }
+    }
+    let terminal = Arc::new(Terminal::new(line.global.error_format == ErrorFormat::Json));
     let converses = matches!(&called, Ok(Called::Ready(ready)) if ready.converses());
     let result = called.and_then(|called| {
         let is_own = matches!(&line.command, Command::Serve(serve) if serve.hears_signals());
@@ -538,6 +548,9 @@ fn unknown_command(name: &str) -> Error {
         .chain(own.iter().map(String::as_str))
         .collect();
     let error = Error::invalid(format!("`{name}` is neither a command nor a script")).target(name);
+    if let Some(other) = elsewhere::command(name) {
+        return error.hint(other);
+    }
     match suggest(name, names.iter().copied()) {
         Some(near) => error.hint(format!("did you mean `hoist {near}`?")),
         None => error.hint("`hoist --help` lists commands; a script is a file, or a name that ends in `.rhai`"),
@@ -612,5 +625,7 @@ mod tests {
     #[test]
     fn a_mistyped_command_is_told_from_a_script() {
         assert_eq!(unknown_command("evla").way_out(), Some("did you mean `hoist eval`?"));
+        let build = unknown_command("build");
+        assert!(build.way_out().unwrap().contains("`hoist commit`"), "{build:?}");
     }
 }

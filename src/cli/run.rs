@@ -43,6 +43,7 @@ impl Run {
         let mut args = self.words;
         let file = args.remove(0);
         let source = match file.as_str() {
+            flag if flag.starts_with("--") || flag.starts_with('-') && flag.len() > 1 => return Err(no_flag(flag)),
             "-" => Source::read("<stdin>", std::io::stdin().lock())?,
             file => Source::file(Path::new(file)).map_err(|error| or_image(error, file))?,
         };
@@ -53,6 +54,14 @@ impl Run {
         let finished = runner::run(&session, &source);
         Ok(app.conclude(&session, &finished))
     }
+}
+
+/// `hoist run -it debian`, as Docker has it.
+fn no_flag(flag: &str) -> Error {
+    let flag = flag.escape_debug();
+    Error::invalid(format!("`hoist run` runs scripts, and has no flag `{flag}`")).hint(
+        "containers are run by `hoist container run …` or `hoist docker run …`, with Docker's flags; a script's own flags come after its file",
+    )
 }
 
 /// The error with another thing that was maybe meant: Docker's `run` takes an image.

@@ -21,7 +21,8 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 
 pub use header::{
-    Given, Header, JobHeader, Misuse, Notify, Overlap, Parameter, Place, Retries, Type, read_words, split_words,
+    Given, Header, JobHeader, Misuse, Notify, Overlap, Parameter, Place, Retries, Type, part_words, read_words,
+    split_words,
 };
 pub use jobs::Jobs;
 pub use limits::Limits;

@@ -25,11 +25,20 @@ const GATHERED: usize = 256 << 10;
 ///
 /// The directories are walked by descriptor, following no link. Sockets are left out.
 pub fn export(ctx: &Context, dirs: &[PathBuf], dest: &Path) -> Result<u64> {
+    export_tree(ctx, dirs, dest, true)
+}
+
+/// Writes what is in a directory, and nothing of the directory itself: unpacked, it leaves the one that it is unpacked in as it is.
+pub fn export_content(ctx: &Context, dir: &Path, dest: &Path) -> Result<u64> {
+    export_tree(ctx, &[dir.to_owned()], dest, false)
+}
+
+fn export_tree(ctx: &Context, dirs: &[PathBuf], dest: &Path, with_root: bool) -> Result<u64> {
     let output = Output::open(dest)?;
     let (queue, found) = sync_channel(AHEAD);
     output.behind(|output| {
         std::thread::scope(|scope| {
-            let finder = scope.spawn(move || find(ctx, dirs, &queue));
+            let finder = scope.spawn(move || find(ctx, dirs, with_root, &queue));
             let written = write(ctx, found.into_iter(), output);
             pipe::first_cause(finder.join().expect("a finder does not panic"), written)
         })
@@ -37,11 +46,15 @@ pub fn export(ctx: &Context, dirs: &[PathBuf], dest: &Path) -> Result<u64> {
 }
 
 /// Hands on all that is in a tree, and `None` after the last. Stops early when the writer has gone: it knows why.
-fn find(ctx: &Context, dirs: &[PathBuf], queue: &SyncSender<Option<Found>>) -> Result<()> {
+fn find(ctx: &Context, dirs: &[PathBuf], with_root: bool, queue: &SyncSender<Option<Found>>) -> Result<()> {
     let layers = Layers::open(dirs)?;
     let mut finder = Finder::default();
-    let root = Finder::root(layers.root(0)?.as_fd())?;
-    let walked = queue.send(Some(root)).map_err(|_| pipe::downstream()).and_then(|()| {
+    let root = with_root.then(|| Finder::root(layers.root(0)?.as_fd())).transpose()?;
+    let sent = match root {
+        Some(root) => queue.send(Some(root)).map_err(|_| pipe::downstream()),
+        None => Ok(()),
+    };
+    let walked = sent.and_then(|()| {
         layers.walk(
             ctx,
             &mut |place, node| match finder.find(layers.root(place)?.as_fd(), node)? {

@@ -69,7 +69,7 @@ pub use content::Content;
 pub use description::{Description, Named};
 pub use discard::Discard;
 pub use disk::DiskUsage;
-pub use export::export;
+pub use export::{export, export_content};
 pub use from_host::{HostOptions, from_host};
 pub use history::{History, history};
 pub use image::{Holder, Image, Layer, Loaded};

@@ -16,7 +16,7 @@ use job::JobLines;
 pub use job::{JobHeader, Overlap, Retries, split_words};
 pub use notify::Notify;
 pub use parameter::{Given, Parameter, Place, Type};
-pub use words::{Misuse, read_words};
+pub use words::{Misuse, part_words, read_words};
 
 /// What a header may say. A key is a word in lower case, so that `Example: …` is a line of the description.
 const KEYS: [&str; 6] = ["allow", "arg", "flag", "options", "signals", "usage"];
@@ -171,7 +171,10 @@ impl Header {
 
     /// What `--help` shows; `call` is what stands before the arguments.
     pub fn help(&self, call: &str) -> String {
-        let mut text = self.about.join("\n").trim().to_owned();
+        let mut about = self.about.clone();
+        // Between lines that say what it takes, and are shown below.
+        about.dedup_by(|line, before| line.is_empty() && before.is_empty());
+        let mut text = about.join("\n").trim().to_owned();
         if !text.is_empty() {
             text.push_str("\n\n");
         }

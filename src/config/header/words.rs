@@ -116,6 +116,33 @@ pub fn read_words(header: &Header, words: &[String]) -> Result<Vec<(String, Give
     reader.finish()
 }
 
+/// Parts a command line: the words that the header knows, and flags that it does not declare and `takes_word` knows, which says whether the
+/// next word is their value.
+pub fn part_words(
+    header: &Header,
+    words: &[String],
+    takes_word: impl Fn(&str) -> Option<bool>,
+) -> (Vec<String>, Vec<String>) {
+    let reader = Reader::new(header);
+    let (mut own, mut others) = (Vec::new(), Vec::new());
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        let name = word
+            .strip_prefix("--")
+            .map(|long| long.split('=').next().unwrap_or(long));
+        let foreign = name.filter(|name| !reader.knows(name)).and_then(&takes_word);
+        let list = if foreign.is_some() { &mut others } else { &mut own };
+        list.push(word.clone());
+        let is_argument = !word.starts_with('-') || word == "-";
+        if word == "--" || is_argument && reader.ends_flags {
+            own.extend(rest.by_ref().cloned());
+        } else if foreign.unwrap_or_else(|| reader.wants_next(word)) && !(name.is_some() && word.contains('=')) {
+            list.extend(rest.next().cloned());
+        }
+    }
+    (own, others)
+}
+
 struct Reader<'a> {
     header: &'a Header,
     told: Vec<Option<Given>>,
@@ -141,6 +168,25 @@ impl<'a> Reader<'a> {
 
     fn is_number(&self, word: &str) -> bool {
         self.has_numbers && word.parse::<f64>().is_ok()
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.find(|flag| flag.name == name || flag.variable() == name).is_some()
+    }
+
+    /// Whether a flag's value is the word after it.
+    fn wants_next(&self, word: &str) -> bool {
+        let is_valued = |at: usize| !self.header.parameters[at].is_switch();
+        if let Some(name) = word.strip_prefix("--") {
+            let found = self.find(|flag| flag.name == name || flag.variable() == name);
+            return found.is_some_and(is_valued);
+        }
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        let valued = letters.char_indices().find(|(_, letter)| {
+            let found = self.find(|flag| flag.short() == Some(*letter));
+            found.is_some_and(is_valued)
+        });
+        valued.is_some_and(|(at, letter)| at + letter.len_utf8() == letters.len())
     }
 
     fn find(&self, fits: impl Fn(&Parameter) -> bool) -> Option<usize> {
@@ -304,6 +350,37 @@ mod tests {
         assert_eq!(
             read(header, "-t x ls -la -- -t").unwrap(),
             "image=x command=(\"ls\")(\"-la\")(\"--\")(\"-t\") tty=true"
+        );
+    }
+
+    #[test]
+    fn flags_of_another_header_are_taken_out() {
+        let part = |header: &str, line: &str| {
+            let header = Header::read("x", header).unwrap();
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let takes = |flag: &str| match flag {
+                "dry-run" => Some(false),
+                "root" | "filter" => Some(true),
+                _ => None,
+            };
+            let (own, others) = part_words(&header, &words, takes);
+            (own.join(" "), others.join(" "))
+        };
+        let told = |own: &str, others: &str| (own.to_owned(), others.to_owned());
+        assert_eq!(
+            part(HEADER, "3 --root /a -v --dry-run x --root=/b"),
+            told("3 -v x", "--root /a --dry-run --root=/b")
+        );
+        // Its own flags come first, and what is the value of one is none.
+        assert_eq!(
+            part(HEADER, "--filter --root 3 -vf --root x"),
+            told("--filter --root 3 -vf --root x", "")
+        );
+        assert_eq!(part(HEADER, "3 -- --root x"), told("3 -- --root x", ""));
+        let words = "//! arg: image image\n//! arg: command words\n//! flag: tty -t";
+        assert_eq!(
+            part(words, "-t --root /a x ls --root /b"),
+            told("-t x ls --root /b", "--root /a")
         );
     }
 

@@ -86,7 +86,7 @@ impl Container {
         std::fs::create_dir(&dir).during(|| format!("make the directory `{}`", dir.display()))?;
         let taken = files::take(ctx, self.root()?.as_fd(), path, &dir);
         taken.map_err(|error| error.target(self.name()))?;
-        images::export(ctx, &[dir], Path::new("-")).map(drop)
+        images::export_content(ctx, &dir, Path::new("-")).map(drop)
     }
 
     /// Under dry-run, notes what would be in a file inside.
