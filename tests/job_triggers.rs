@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::served::Served;
-use crate::harness::{Hoist, PATIENCE, Running, program};
+use crate::harness::{Hoist, PATIENCE, PROGRAM, Running, program};
 
 fn write(hoist: &Hoist, name: &str, header: &str, code: &str) -> String {
     let path = hoist.write(&format!("{name}.rhai"), format!("//! A job.\n{header}\n{code}"));
@@ -130,6 +130,16 @@ fn what_a_run_brings_about_has_others_run_but_never_itself() {
         "//! on: container.exit\n//! overlap: queue\n//! allow: exec",
         code,
     );
+    // Another program acts for it.
+    let flags = format!(
+        "--root {} --run-root {}",
+        hoist.root().display(),
+        hoist.run_root().display()
+    );
+    let header = format!(
+        "//! on: image.load\n//! overlap: queue\n//! allow: exec\n//! args: {PROGRAM} {flags} load -i saved.tar"
+    );
+    add(&hoist, "loads", &header, "host::exec(args);");
     add(&hoist, "last", "//! on: volume.create", "print(1)");
     hoist
         .eval(r#"container::run_detached("busybox", ["sleep", "1000"], #{name: "two"}); 0"#)
@@ -139,10 +149,12 @@ fn what_a_run_brings_about_has_others_run_but_never_itself() {
     hoist
         .eval(r#"container::run("busybox", ["true"], #{name: "one"}); 0"#)
         .success();
-    until(|| {
-        let ended = |name| runs(&hoist, name).iter().any(|run| run[0] != "running");
-        ended("pulls") && ended("tags") && ended("exits")
-    });
+    let ended = |name: &str| runs(&hoist, name).iter().any(|run| run[0] != "running");
+    until(|| ended("pulls") && ended("tags") && ended("exits"));
+    hoist
+        .eval(r#"image::save("busybox", "saved.tar"); image::load("saved.tar"); 0"#)
+        .success();
+    until(|| ended("loads"));
     // All that came before it has been heard when it runs.
     hoist.eval(r#"volume::create("v"); 0"#).success();
     until(|| !runs(&hoist, "last").is_empty());
@@ -153,6 +165,13 @@ fn what_a_run_brings_about_has_others_run_but_never_itself() {
     );
     assert_eq!(runs(&hoist, "tags"), [json!(["ok", "image.tag", "seen:latest"])]);
     assert_eq!(runs(&hoist, "exits"), [json!(["ok", "container.exit", "one"])]);
+    assert_eq!(runs(&hoist, "loads").len(), 1, "{:?}", runs(&hoist, "loads"));
+    assert_eq!(
+        runs(&hoist, "loads")[0][0],
+        "ok",
+        "{:?}",
+        hoist.run(&["jobs", "why", "loads"]).stdout
+    );
     assert_eq!(hoist.value("container::list()"), json!([]));
     served.stop();
 }

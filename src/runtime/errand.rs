@@ -14,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::events;
 use crate::error::{Context as _, Error, Result};
 use crate::model::{self, random_hex};
 use crate::sys::{pidfd, process};
@@ -71,6 +72,7 @@ impl Errand {
             .args(self.words.iter().skip(1))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env(MARK, mark)
+            .envs(events::acting().map(|run| (events::ACTING_VARIABLE, run)))
             .stdin(if self.stdin.is_empty() {
                 Stdio::null()
             } else {

@@ -9,6 +9,7 @@ use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -189,8 +190,8 @@ pub fn interrupt_apart(pid: i32) {
 /// Puts this process, whatever threads it has, into a group of this name, and has it asked to end when the thread that started it does.
 ///
 /// What it brings about is told as done by that run. Without the right to make groups it stays where it is.
-pub fn join_task(name: &str, run: i64) -> Result<()> {
-    events::act_for(run);
+pub fn join_task(name: &str, run: i64, run_root: &Path) -> Result<()> {
+    events::act_for(run, run_root);
     // The one who started it may be dead already.
     let parent = nix::unistd::getppid();
     nix::sys::prctl::set_pdeathsig(Signal::SIGTERM).during(|| "tie the run to who watches it")?;

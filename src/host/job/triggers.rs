@@ -179,8 +179,8 @@ impl Host {
 /// Which runs of jobs bring events about.
 #[derive(Debug, Default)]
 pub struct Actors {
-    /// Containers that got a signal from a run, by their ids: their end is its doing.
-    signalled: BTreeMap<String, i64>,
+    /// Containers that a run made, or sent a signal to, by their ids: their end is its doing.
+    touched: BTreeMap<String, i64>,
 }
 
 impl Actors {
@@ -188,9 +188,9 @@ impl Actors {
     pub fn of(&mut self, event: &Event) -> Option<i64> {
         let own = event.attributes.get(RUN_FACT).and_then(|run| run.parse().ok());
         match (event.kind.as_str(), event.action.as_str(), own) {
-            ("container", "kill", Some(run)) => drop(self.signalled.insert(event.id.clone(), run)),
-            ("container", "die", _) => return self.signalled.remove(&event.id).or(own),
-            ("container", "start" | "destroy", _) => drop(self.signalled.remove(&event.id)),
+            ("container", "create" | "kill", Some(run)) => drop(self.touched.insert(event.id.clone(), run)),
+            ("container", "die", _) => return self.touched.remove(&event.id).or(own),
+            ("container", "destroy", _) => drop(self.touched.remove(&event.id)),
             _ => {}
         }
         own

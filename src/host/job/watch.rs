@@ -191,7 +191,7 @@ impl Host {
         let row = self.store().read(|tx| tx.run(run))?;
         let open = row.filter(|row| row.outcome.is_none());
         let open = open.ok_or_else(|| Error::conflict(format!("run {run} does not go on")))?;
-        crate::runtime::join_task(&self.group_of(run), run)?;
+        crate::runtime::join_task(&self.group_of(run), run, &self.config().run_root)?;
         self.job(&open.job)
     }
 

@@ -17,6 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use serde::{Deserialize, Serialize};
 
+use crate::config::variable;
 use crate::error::{Context, Kind, Result};
 use crate::model;
 use crate::runtime::exit;
@@ -28,12 +29,20 @@ const LARGEST: u64 = 2 << 20;
 /// The fact of an event that says which run of a job brought it about; containers that a run makes have a label of that name.
 pub const RUN_FACT: &str = "hoist.run";
 
-/// The run of a job that this process is.
-static ACTING: OnceLock<i64> = OnceLock::new();
+/// The variable by which programs that a run starts know for which run they act: its number, and the run root of its store.
+pub(in crate::runtime) const ACTING_VARIABLE: &str = "HOIST_ACTING_RUN";
 
-/// Has all events of this process say that this run brought them about.
-pub(in crate::runtime) fn act_for(run: i64) {
-    let _ = ACTING.set(run);
+/// The run of a job that this process acts for, as in the variable.
+static ACTING: OnceLock<Option<String>> = OnceLock::new();
+
+/// Has all events of this process say that this run, of the store with this run root, brought them about.
+pub(in crate::runtime) fn act_for(run: i64, run_root: &Path) {
+    let _ = ACTING.set(Some(format!("{run}:{}", run_root.display())));
+}
+
+/// The run that this process acts for, and the run root of its store: by itself, or since a run has started it.
+pub(in crate::runtime) fn acting() -> Option<&'static str> {
+    ACTING.get_or_init(|| variable(ACTING_VARIABLE)).as_deref()
 }
 
 /// Something that happened, in Docker's words.
@@ -101,8 +110,8 @@ impl Journal {
     }
 
     fn try_add(&self, event: &Event) -> std::io::Result<()> {
-        let mut line = match ACTING.get() {
-            Some(run) => serde_json::to_vec(&event.clone().with(RUN_FACT, run.to_string()))?,
+        let mut line = match self.actor() {
+            Some(run) => serde_json::to_vec(&event.clone().with(RUN_FACT, run))?,
             None => serde_json::to_vec(event)?,
         };
         line.push(b'\n');
@@ -124,6 +133,12 @@ impl Journal {
             true => self.set_aside(file),
             false => Ok(()),
         }
+    }
+
+    /// The run of this store that this process acts for.
+    fn actor(&self) -> Option<&'static str> {
+        let (run, run_root) = acting()?.split_once(':')?;
+        (self.dir.parent() == Some(Path::new(run_root))).then_some(run)
     }
 
     /// Of several that find it large, one sets it aside.
