@@ -1,5 +1,7 @@
 //! Rows of containers.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use rusqlite::{Row, params};
 
@@ -40,6 +42,9 @@ pub(super) fn container(row: &Row) -> rusqlite::Result<ContainerRow> {
         owner: row.get("owner")?,
     })
 }
+
+/// In the words of the index that has them.
+const UNSETTLED: &str = "SELECT * FROM container WHERE removing <> 0 OR owner IS NOT NULL ORDER BY created DESC, id";
 
 impl Tx<'_> {
     /// Adds a container; an error of kind `already_exists` if its name is taken.
@@ -102,6 +107,17 @@ impl Tx<'_> {
         self.all("SELECT * FROM container ORDER BY created DESC, id", [], container)
     }
 
+    /// The containers whose removal has begun, and those with an owner.
+    pub fn unsettled_containers(&self) -> Result<Vec<ContainerRow>> {
+        self.all(UNSETTLED, [], container)
+    }
+
+    /// The id of every container.
+    pub fn container_ids(&self) -> Result<HashSet<ContainerId>> {
+        let ids = self.all("SELECT id FROM container", [], |row| parsed(row, "id"))?;
+        Ok(ids.into_iter().collect())
+    }
+
     /// The name of every container, sorted.
     pub fn container_names(&self) -> Result<Vec<String>> {
         self.all("SELECT name FROM container ORDER BY name", [], |row| row.get(0))
@@ -147,5 +163,44 @@ impl Tx<'_> {
     /// Removes a container's row; false if it was not there.
     pub fn delete_container(&self, id: &ContainerId) -> Result<bool> {
         Ok(self.execute("DELETE FROM container WHERE id = ?1", [id.as_str()])? > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_settled_is_found_without_a_look_at_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("hoist.db")).unwrap();
+        let (image, count) = (Digest::of(b"image"), 9);
+        let row = |number: u8| ContainerRow {
+            id: format!("{number:064x}").parse().unwrap(),
+            name: format!("c{number}"),
+            image: image.clone(),
+            image_name: "image".into(),
+            created: Timestamp::UNIX_EPOCH,
+            options: "{}".into(),
+            removing: number == 3,
+            owner: (number == 5).then(|| "somebody".into()),
+        };
+        store
+            .write(|tx| {
+                tx.0.pragma_update(None, "defer_foreign_keys", true)
+                    .map_err(super::super::failed)?;
+                (0..count).try_for_each(|number| tx.insert_container(&row(number)))?;
+                let names = tx.unsettled_containers()?.into_iter().map(|row| row.name);
+                assert_eq!(names.collect::<Vec<_>>(), ["c3", "c5"]);
+                assert_eq!(tx.container_ids()?, (0..count).map(|number| row(number).id).collect());
+                let plan = tx.all(&format!("EXPLAIN QUERY PLAN {UNSETTLED}"), [], |row| {
+                    row.get::<_, String>("detail")
+                })?;
+                assert!(plan[0].ends_with("USING INDEX container_unsettled"), "{plan:?}");
+                tx.0.execute_batch("DELETE FROM container")
+                    .map_err(super::super::failed)
+            })
+            .unwrap();
     }
 }

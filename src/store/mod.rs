@@ -47,7 +47,7 @@ pub use volumes::VolumeRow;
 
 use users::Users;
 
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("migrations/001-first.sql"),
     include_str!("migrations/002-index.sql"),
     include_str!("migrations/003-sources.sql"),
@@ -60,6 +60,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/010-run_total.sql"),
     include_str!("migrations/011-notices.sql"),
     include_str!("migrations/012-triggers.sql"),
+    include_str!("migrations/013-unsettled.sql"),
 ];
 
 /// The way out of a damaged database.

@@ -85,8 +85,7 @@ impl Host {
 
     /// Finishes the removals a dead process began, removes the containers that were to end with it, and clears directories of containers that never came to be.
     pub(in crate::host) fn finish_removals(&self) -> Result<()> {
-        let rows = self.store().read(|tx| tx.containers())?;
-        for row in &rows {
+        for row in self.store().read(|tx| tx.unsettled_containers())? {
             let is_orphan = row
                 .owner
                 .as_ref()
@@ -100,8 +99,9 @@ impl Host {
                 self.store().write(|tx| tx.delete_container(&row.id))?;
             }
         }
-        let known = |id: &ContainerId| rows.iter().any(|row| row.id == *id);
-        let strays: Vec<ContainerId> = self.container_dirs()?.into_iter().filter(|id| !known(id)).collect();
+        let dirs = self.container_dirs()?;
+        let known = self.store().read(|tx| tx.container_ids())?;
+        let strays: Vec<ContainerId> = dirs.into_iter().filter(|id| !known.contains(id)).collect();
         if strays.is_empty() {
             return Ok(());
         }
