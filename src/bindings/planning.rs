@@ -294,7 +294,11 @@ impl Recorder {
         }
         let names = |demand: &&Demand| demand.target.shown().is_some();
         let changes = |demand: &&Demand| !matches!(demand.effect, Effect::Read | Effect::Net);
-        let changed = demands.iter().filter(changes).find(names);
+        // What is copied to comes after what is copied from, which may be a directory of this machine.
+        let changed = match function {
+            "registry::copy" => demands.iter().rfind(names),
+            _ => demands.iter().filter(changes).find(names),
+        };
         let report = result.read_lock::<Report>().map(|report| report.clone());
         let mut step = step(function, draft.arguments, place);
         step.target = changed

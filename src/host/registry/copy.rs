@@ -90,7 +90,7 @@ impl Host {
             self.check_remote(&name)?;
         }
         if self.plan().is_some() {
-            return self.plan_copy(ctx, &source, from, to);
+            return self.plan_copy(ctx, (&source, from), (&dest, to), options);
         }
         if let Side::Layout(layout) = &dest {
             make_layout(layout)?;
@@ -99,16 +99,31 @@ impl Host {
         copied.map_err(|error| error.during(format!("copy `{from}` to `{to}`")).target(to))
     }
 
-    fn plan_copy(&self, ctx: &Context, source: &Side, from: &str, to: &str) -> Result<Copied> {
+    fn plan_copy(
+        &self,
+        ctx: &Context,
+        (source, from): (&Side, &str),
+        (dest, to): (&Side, &str),
+        options: &CopyOptions,
+    ) -> Result<Copied> {
         let missing = || Error::not_found(format!("there is no `{from}`")).target(from);
         let digest = source.standing(ctx)?.ok_or_else(missing)?;
-        self.planned("registry::copy", to, &format!("{from}, {digest}"));
-        if let Ok(name) = to.parse() {
-            self.imagine_name(&name, Some(&digest));
+        let is_whole = options.platforms.0.is_empty() && !options.force && !options.referrers && !options.digest_tags;
+        let unchanged = match (dest, to.parse::<Reference>()) {
+            (Side::Registry { .. }, Ok(name)) if is_whole => {
+                self.imagined_digest(&name, dest.standing(ctx)?) == Some(digest.clone())
+            }
+            _ => false,
+        };
+        if !unchanged {
+            self.planned("registry::copy", to, &format!("{from}, {digest}"));
+            if let Ok(name) = to.parse() {
+                self.imagine_name(&name, Some(&digest));
+            }
         }
         Ok(Copied {
             digest,
-            unchanged: false,
+            unchanged,
             moved: Default::default(),
             manifests: 0,
         })
