@@ -39,12 +39,15 @@ pub fn volume(value: &Dynamic) -> Result<String> {
     }
 }
 
-/// A command: an array of words, one line for the shell, or `()` for the image's own.
+/// A command: an array of words, one line for the shell, or `()` or no words for the image's own.
 pub fn command(value: &Dynamic) -> Result<Option<Command>> {
     if value.is_unit() {
         return Ok(None);
     }
     if let Some(words) = value.read_lock::<Array>() {
+        if words.is_empty() {
+            return Ok(None);
+        }
         return words
             .iter()
             .map(word)
@@ -114,6 +117,8 @@ mod tests {
     fn commands_come_as_words_as_a_line_or_not_at_all() {
         let words = |script: &str| command(&value(script)).unwrap().map(|command| command.words());
         assert_eq!(words("()"), None);
+        // As in Docker's API.
+        assert_eq!(words("[]"), None);
         assert_eq!(words("[\"sleep\", 5]").unwrap(), ["sleep", "5"]);
         assert_eq!(words("\"echo a b\"").unwrap(), ["/bin/sh", "-c", "echo a b"]);
     }

@@ -1,6 +1,6 @@
 //! "Did you mean …?" for names that were mistyped.
 
-use super::synonyms::known_as;
+use super::synonyms::{known_as, otherwise};
 use crate::error::Error;
 
 /// The candidate that other tools call `name`, or else the nearest, if any is near enough to have been meant.
@@ -23,9 +23,10 @@ pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 pub fn unknown(what: &str, name: &str, valid: &[&str]) -> Error {
     let list = valid.join(", ");
     let error = Error::invalid(format!("unknown {what} `{}`", name.escape_debug())).target(name);
-    match suggest(name, valid.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean `{near}`? valid: {list}")),
-        None => error.hint(format!("valid: {list}")),
+    match (otherwise(name), suggest(name, valid.iter().copied())) {
+        (Some(words), _) => error.hint(format!("{words}; valid: {list}")),
+        (None, Some(near)) => error.hint(format!("did you mean `{near}`? valid: {list}")),
+        (None, None) => error.hint(format!("valid: {list}")),
     }
 }
 
@@ -65,6 +66,11 @@ mod tests {
         assert_eq!(
             error.way_out(),
             Some("did you mean `platform`? valid: platform, policy, timeout")
+        );
+        let error = unknown("option", "detach", &valid);
+        assert_eq!(
+            error.way_out(),
+            Some("`container::run_detached` leaves it running; valid: platform, policy, timeout")
         );
     }
 }

@@ -103,7 +103,6 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("suspend", &["pause"]),
     ("terminate", &["stop"]),
     ("start_detached", &["run_detached"]),
-    ("detach", &["run_detached"]),
     ("retag", &["tag"]),
     ("rmtag", &["untag", "delete_tag"]),
     ("import_fs", &["import_tar"]),
@@ -146,6 +145,35 @@ const SYNONYMS: &[(&str, &[&str])] = &[
     ("load", &["parse"]),
     ("dump", &["stringify", "format"]),
 ];
+
+/// What is done in another way here than by a word of its own.
+const OTHERWISE: &[(&str, &str)] = &[
+    ("detach", "`container::run_detached` leaves it running"),
+    ("detached", "`container::run_detached` leaves it running"),
+    (
+        "dry_run",
+        "`hoist --dry-run …` changes nothing; at the prompt, `:plan on`",
+    ),
+    (
+        "filter",
+        "each condition is a key of its own, such as `label` or `older_than`",
+    ),
+    (
+        "filters",
+        "each condition is a key of its own, such as `label` or `older_than`",
+    ),
+    ("interactive", "`hoist exec -it NAME COMMAND` talks with a program"),
+    (
+        "ports",
+        "no ports are published: `network: \"host\"` shares those of this machine",
+    ),
+];
+
+/// What there is to say of a word that nothing is called by here.
+pub(super) fn otherwise(name: &str) -> Option<&'static str> {
+    let plain = plain(name);
+    OTHERWISE.iter().find(|row| row.0 == plain).map(|row| row.1)
+}
 
 /// The one of some names that is called so elsewhere: `State` is `status`, `RepoTags` is `tags`.
 pub fn known_as<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
@@ -212,11 +240,13 @@ mod tests {
         assert_eq!(known_as("mem_limit", &["memory", "memory_swap"]), Some("memory"));
         assert_eq!(known_as("status", &container), None);
         assert_eq!(known_as("nothing", &container), None);
+        assert!(otherwise("Detach").unwrap().contains("run_detached"));
     }
 
     #[test]
     fn each_word_has_one_row_and_is_written_plainly() {
-        let words: Vec<&str> = SYNONYMS.iter().map(|row| row.0).collect();
+        let words = SYNONYMS.iter().map(|row| row.0);
+        let words: Vec<&str> = words.chain(OTHERWISE.iter().map(|row| row.0)).collect();
         for (at, word) in words.iter().enumerate() {
             assert!(!words[..at].contains(word), "`{word}` is there twice");
             assert_eq!(plain(word), *word);

@@ -7,6 +7,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, Map};
 use super::catalogue::{called_as, catalogue, did_you_mean};
 use super::docs::Function;
 use super::outline::Outline;
+use super::tokens::tokens;
 use crate::bindings::failure::message;
 use crate::bindings::objects;
 use crate::bindings::value::{plain_type, text, with_article};
@@ -165,7 +166,16 @@ fn variable_not_found(name: &str, code: &str) -> (String, Option<String>) {
     }
     let words = words(code);
     let near = suggest(name, words.iter().copied().filter(|word| *word != name));
-    (format!("there is no variable `{name}`"), near.map(did_you_mean))
+    let hint = near.map(did_you_mean).or_else(|| undeclared(name, code));
+    (format!("there is no variable `{name}`"), hint)
+}
+
+/// The way out where something is assigned to a variable that was never declared.
+fn undeclared(name: &str, code: &str) -> Option<String> {
+    let tokens = tokens(code);
+    let mut pairs = tokens.windows(2);
+    let assigns = pairs.any(|pair| pair[0].is_word(name) && pair[1].is("="));
+    assigns.then(|| format!("variables are declared first: `let {name} = …`"))
 }
 
 fn function_not_found(signature: &str, code: &str) -> (String, Option<String>) {
@@ -289,6 +299,11 @@ mod tests {
                 "let total = 1; totl + 1",
                 "there is no variable `totl`",
                 "did you mean `total`?",
+            ),
+            (
+                "v = 1; v",
+                "there is no variable `v`",
+                "variables are declared first: `let v = …`",
             ),
             (
                 "image::list",

@@ -38,7 +38,7 @@ fn what_is_wrong_is_found_where_it_is_and_all_of_it() {
         ),
         (
             "//! alow: run\nprint(1)",
-            "1:1 header: failed to read line 1 of the header of `t.rhai`: unknown key `alow` (did you mean `allow`? valid: allow, arg, args, catch_up, flag, jitter, options, overlap, retries, schedule, signals, timeout, timezone, usage)",
+            "1:1 header: failed to read line 1 of the header of `t.rhai`: unknown key `alow` (did you mean `allow`? valid: allow, arg, args, catch_up, flag, jitter, notify, on, options, overlap, retries, schedule, signals, timeout, timezone, usage)",
         ),
         ("let x = ;", "1:9 syntax: syntax error: unexpected `;`"),
         (
@@ -104,6 +104,10 @@ fn what_is_wrong_is_found_where_it_is_and_all_of_it() {
         (
             "if args.is_empty() { throw 1 } else { exit(2) } print(3)",
             "1:49 unreachable: this is never reached",
+        ),
+        (
+            "v = 1;",
+            "1:1 unknown: there is no variable `v` (variables are declared first: `let v = …`)",
         ),
         ("print(totl)", "1:7 unknown: there is no variable `totl`"),
         (

@@ -274,7 +274,7 @@ impl Walk<'_> {
         match left {
             Expr::Variable(parts, _, position) if !reads && parts.2.is_empty() => {
                 if !self.has_variable(&parts.1) {
-                    self.unknown_variable(&parts.1, *position);
+                    self.undeclared_variable(&parts.1, *position);
                 }
             }
             _ => drop(self.expr(left)),
@@ -474,6 +474,16 @@ impl Walk<'_> {
         };
         let message = format!("the script's header does not declare `{TOLD}::{name}`");
         self.find(Problem::Unknown, position, message, Some(hint));
+    }
+
+    /// Something is assigned to a variable that is not there.
+    fn undeclared_variable(&mut self, name: &str, position: Position) {
+        let count = self.findings.len();
+        self.unknown_variable(name, position);
+        for finding in &mut self.findings[count..] {
+            let declare = || format!("variables are declared first: `let {name} = …`");
+            finding.hint.get_or_insert_with(declare);
+        }
     }
 
     fn unknown_variable(&mut self, name: &str, position: Position) {
