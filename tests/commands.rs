@@ -272,7 +272,9 @@ fn sizes_are_shown_and_a_program_goes_on_in_the_background() {
 
 #[test]
 fn a_person_who_removes_an_image_is_told_how_to_take_it_back() {
-    let hoist = Hoist::with_busybox().keeping_trash("1h");
+    // On a disk with room, without which nothing is kept.
+    let hoist = Hoist::on_disk("64m").keeping_trash("1h");
+    hoist.import_busybox();
     hoist
         .eval(r#"for tag in ["app:1", "app:2"] { image::tag("busybox", tag); }"#)
         .success();

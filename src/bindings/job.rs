@@ -145,8 +145,8 @@ pub(super) struct NextOptions {
 }
 
 fn add(ctx: &NativeCallContext, session: &Session, file: &str, options: Map) -> Result<Dynamic> {
-    check_script(ctx, file)?;
     let options: AddOptions = options::parse(options)?;
+    check_script(ctx, file)?;
     let host = session.host()?;
     let job = host.add_job(Path::new(file), options.name.as_deref(), options.args.as_deref())?;
     job_map(host, &job)
