@@ -265,6 +265,12 @@ pub mod functions {
         })
     }
 
+    /// Whether a command shows its usual columns alone; what the others would have need not be looked up then.
+    #[rhai_fn(return_raw)]
+    pub fn is_usual(ctx: NativeCallContext, format: Dynamic) -> Scripted<bool> {
+        native(&ctx, |session| Ok(columns::wish(session, &format).is_empty()))
+    }
+
     /// Prints what is known of containers and images by their names, those of one kind if it is named, as `format` says.
     #[rhai_fn(return_raw)]
     pub fn inspect(ctx: NativeCallContext, names: Array, kind: &str, format: Dynamic) -> Scripted<()> {
