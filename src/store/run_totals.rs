@@ -162,29 +162,27 @@ mod tests {
     #[test]
     fn runs_of_an_older_program_are_counted_when_the_store_is_opened() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("hoist.db")).unwrap();
-        store.write(add_job).unwrap();
-        let rows = [
-            run(Some("ok"), 10..12, 7),
-            run(Some("ok"), 20..23, 8),
-            run(Some("failed"), 30..31, 0),
-            run(None, 40..40, 0),
+        let path = dir.path().join("hoist.db");
+        let old = rusqlite::Connection::open(&path).unwrap();
+        for step in super::super::MIGRATIONS.iter().take(9) {
+            old.execute_batch(step).unwrap();
+        }
+        old.execute_batch(
+            "INSERT INTO job (name, file, enabled, added, seen) VALUES ('nightly', '/x.rhai', 1, 0, 0);
+             INSERT INTO run (job, cause, count, attempts, outcome, started, ended, effects) VALUES
+               ('nightly', 'schedule', 1, 1, 'ok', 10000000, 12000000, '{\"reclaimed\":7}'),
+               ('nightly', 'schedule', 1, 1, 'ok', 20000000, 23000000, '{\"reclaimed\":8}'),
+               ('nightly', 'schedule', 1, 1, 'failed', 30000000, 31000000, NULL),
+               ('nightly', 'manual', 1, 0, NULL, 40000000, NULL, NULL);
+             PRAGMA user_version = 9;",
+        )
+        .unwrap();
+        drop(old);
+        let store = Store::open(&path).unwrap();
+        let expected = [
+            ("failed".to_owned(), 1, 1_000_000, 0, at(31)),
+            ("ok".to_owned(), 2, 5_000_000, 15, at(23)),
         ];
-        store
-            .write(|tx| rows.iter().try_for_each(|row| tx.insert_run(row).map(drop)))
-            .unwrap();
-        let counted = totals(&store);
-        store
-            .lock()
-            .execute_batch(
-                "DROP TABLE run_total; ALTER TABLE run DROP COLUMN notices; ALTER TABLE run DROP COLUMN reason;
-                 ALTER TABLE run DROP COLUMN origin; ALTER TABLE job DROP COLUMN heard; ALTER TABLE job DROP COLUMN full;
-                 PRAGMA user_version = 9;",
-            )
-            .unwrap();
-        drop(store);
-        let store = Store::open(&dir.path().join("hoist.db")).unwrap();
-        assert_eq!(totals(&store), counted);
-        assert_eq!(counted.len(), 2);
+        assert_eq!(totals(&store), expected);
     }
 }
