@@ -20,8 +20,8 @@ fn start(hoist: &Hoist) -> Screen {
 fn line(screen: &mut Screen, typed: &str, shown: &str) {
     screen.press(typed);
     screen.press("\r");
-    // Colours come between the letters of what is typed.
-    screen.wait_for("\n");
+    // Until the editor has let go of the line, what is shown is what was typed.
+    screen.wait_for("\x1b[?2004l");
     if !shown.is_empty() {
         screen.wait_for(shown);
     }

@@ -166,7 +166,7 @@ fn capabilities_that_cannot_be_given_are_told_of() {
     bundle.config["process"]["capabilities"] = json!({"bounding": ["CAP_KILL", "CAP_TEST"], "effective": ["CAP_TEST"]});
     let ran = bundle.run().success();
     assert_eq!(ran.stdout, "CapBnd:\t0000000000000020\n");
-    ran.stderr_has(&["warning: capabilities that are unknown", ": CAP_TEST"]);
+    ran.stderr_has(&["warning: ignoring unknown or unavailable capabilities: [CAP_TEST]"]);
     // An engine takes what is on standard error for the program's.
     bundle.write();
     let logged = bundle
