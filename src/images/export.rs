@@ -36,13 +36,14 @@ pub fn export_content(ctx: &Context, dir: &Path, dest: &Path) -> Result<u64> {
 fn export_tree(ctx: &Context, dirs: &[PathBuf], dest: &Path, with_root: bool) -> Result<u64> {
     let output = Output::open(dest)?;
     let (queue, found) = sync_channel(AHEAD);
-    output.behind(|output| {
+    let output = output.behind(|output| {
         std::thread::scope(|scope| {
             let finder = scope.spawn(move || find(ctx, dirs, with_root, &queue));
             let written = write(ctx, found.into_iter(), output);
             pipe::first_cause(finder.join().expect("a finder does not panic"), written)
         })
-    })
+    })?;
+    output.finish()
 }
 
 /// Hands on all that is in a tree, and `None` after the last. Stops early when the writer has gone: it knows why.
@@ -66,7 +67,7 @@ fn find(ctx: &Context, dirs: &[PathBuf], with_root: bool, queue: &SyncSender<Opt
     walked.map(|()| drop(queue.send(None)))
 }
 
-fn write(ctx: &Context, mut queue: impl Iterator<Item = Option<Found>>, output: Output) -> Result<u64> {
+fn write(ctx: &Context, mut queue: impl Iterator<Item = Option<Found>>, output: Output) -> Result<Output> {
     let mut packer = Packer::new(BufWriter::with_capacity(GATHERED, output));
     while let Some(found) = queue.next().ok_or_else(pipe::upstream)? {
         if found.entry.size < LARGE {
@@ -80,7 +81,7 @@ fn write(ctx: &Context, mut queue: impl Iterator<Item = Option<Found>>, output: 
         .finish()?
         .into_inner()
         .map_err(std::io::IntoInnerError::into_error);
-    output.during(|| "write the archive")?.finish()
+    output.during(|| "write the archive")
 }
 
 fn append(ctx: &Context, out: &mut BufWriter<Output>, found: &Found) -> Result<()> {

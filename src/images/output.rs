@@ -67,18 +67,21 @@ impl Output {
 
     /// Writes what one thread makes while another one hashes and writes it, and finishes. Gives the size, and the digest by the hasher.
     pub(crate) fn fill(
-        mut self,
+        self,
         ctx: &Context,
         hasher: Option<Hasher>,
         make: impl FnOnce(Inlet) -> Result<()> + Send,
     ) -> Result<(u64, Option<Digest>)> {
         let (feed, mut stream) = pipe::queue(hasher);
-        let digest = std::thread::scope(|scope| {
-            let made = scope.spawn(move || make(Inlet::new(feed)));
-            let written = self.copy(ctx, &mut stream).and_then(|()| stream.drain(ctx));
-            pipe::first_cause(made.join().expect("a maker does not panic"), written)
+        let (output, digest) = self.behind(|mut output| {
+            let digest = std::thread::scope(|scope| {
+                let made = scope.spawn(move || make(Inlet::new(feed)));
+                let written = output.copy(ctx, &mut stream).and_then(|()| stream.drain(ctx));
+                pipe::first_cause(made.join().expect("a maker does not panic"), written)
+            })?;
+            Ok((output, digest))
         })?;
-        Ok((self.finish()?, digest))
+        Ok((output.finish()?, digest))
     }
 
     fn copy(&mut self, ctx: &Context, stream: &mut pipe::Stream) -> Result<()> {
@@ -150,13 +153,15 @@ impl Output {
         self.file.metadata().during(|| self.doing())
     }
 
-    /// Does the work that writes to it, and has the disk written meanwhile.
+    /// Does the work that writes to it, and has the disk written meanwhile. It is to be finished after that: only then is it known that
+    /// nothing was lost.
     pub(crate) fn behind<T>(self, work: impl FnOnce(Output) -> Result<T>) -> Result<T> {
         if self.place.is_none() {
             return work(self);
         }
         let file = self.file.try_clone().during(|| self.doing())?;
-        write_behind::beside(|| drop(file.sync_data()), || work(self))
+        let doing = self.doing();
+        write_behind::beside(|| file.sync_data().during(|| doing.clone()), || work(self))
     }
 
     /// Has the file on disk and then under its name; gives its size.
@@ -331,7 +336,7 @@ impl NewDirectory {
 
     /// Does the work that fills it, and has the disk written meanwhile.
     pub(crate) fn behind<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        write_behind::beside(|| drop(self.sync()), work)
+        write_behind::beside(|| self.sync(), work)
     }
 
     fn sync(&self) -> Result<()> {

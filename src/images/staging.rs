@@ -50,8 +50,8 @@ impl Staging {
     }
 
     /// Does work that stages much, and has the disk written meanwhile.
-    pub(crate) fn writing<T>(&self, work: impl FnOnce() -> T) -> T {
-        write_behind::beside(|| drop(self.sync()), work)
+    pub(crate) fn writing<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        write_behind::beside(|| self.sync(), work)
     }
 
     /// Waits until all that was staged is on disk.

@@ -105,7 +105,7 @@ impl Layout {
             })?;
             tar.finish()?.finish()?.end().during(|| "write the archive")
         };
-        let (size, digest) = output.behind(|output| output.fill(ctx, Some(Hasher::default()), make))?;
+        let (size, digest) = output.fill(ctx, Some(Hasher::default()), make)?;
         Ok((
             size,
             digest.ok_or_else(|| Error::internal("an archive was not hashed"))?,
@@ -115,16 +115,16 @@ impl Layout {
     /// Writes the archive to a file, whose blobs the kernel copies while they are verified; gives its size, and what the file is.
     pub(super) fn write_tar(&self, ctx: &Context, output: Output) -> Result<(u64, Metadata)> {
         self.tell(ctx)?;
-        output.behind(|output| {
-            let output = self.verifying(ctx, |ctx| {
+        let output = output.behind(|output| {
+            self.verifying(ctx, |ctx| {
                 let doing = output.doing();
                 let mut tar = Writer::doing(output, doing);
                 self.write_parts(&mut tar, |tar, part, size| part.append_to(ctx, tar.output(), size))?;
                 tar.finish()
-            })?;
-            let facts = output.facts()?;
-            Ok((output.finish()?, facts))
-        })
+            })
+        })?;
+        let facts = output.facts()?;
+        Ok((output.finish()?, facts))
     }
 
     fn write_parts<W: std::io::Write>(

@@ -218,19 +218,20 @@ fn receive(ctx: &Context, blob: &Descriptor, input: &mut dyn Read, file: &File, 
     let mut input = input.take(blob.size.saturating_add(1));
     let (feed, stream) = pipe::queue(Some(Hasher::like(&blob.digest)));
     let (mut out, mut size) = (file, 0);
+    let what = || format!("write `{}`", place.display());
     let work = || {
         std::thread::scope(|scope| {
             let hashed = scope.spawn(|| stream.drain(ctx));
             let pumped = pipe::pump(ctx, &mut input, feed, |chunk| {
                 size += chunk.len() as u64;
-                out.write_all(chunk).during(|| format!("write `{}`", place.display()))
+                out.write_all(chunk).during(what)
             });
             pipe::first_cause(pumped, hashed.join().expect("hashing does not panic"))
         })
     };
     let digest = match blob.size < LARGE {
         true => work(),
-        false => write_behind::beside(|| drop(file.sync_data()), work),
+        false => write_behind::beside(|| file.sync_data().during(what), work),
     }?;
     let digest = digest.ok_or_else(|| Error::internal("a blob was not hashed"))?;
     Ok((size, digest))
